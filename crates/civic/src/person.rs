@@ -52,9 +52,8 @@ impl FromStr for PersonId {
     type Err = PersonIdError;
 
     fn from_str(text: &str) -> Result<Self, PersonIdError> {
-        let shaped = text.len() == 10
-            && text.bytes().all(|byte| byte.is_ascii_digit())
-            && !text.starts_with(['0', '1']);
+        let shaped =
+            text.len() == 10 && text.bytes().all(|byte| byte.is_ascii_digit()) && !text.starts_with(['0', '1']);
         if !shaped {
             return Err(PersonIdError::Shape);
         }
