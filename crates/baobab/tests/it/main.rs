@@ -1,0 +1,5 @@
+//! Tests of the whole house.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop at the first surprise")]
+
+mod arrows;
