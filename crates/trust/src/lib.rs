@@ -23,5 +23,8 @@
 //! ```
 
 pub mod digest;
+pub mod jose;
 pub mod keys;
 mod pem;
+pub mod pin;
+pub mod seal;
