@@ -25,7 +25,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::digest;
-use crate::keys::{KeyError, PublicKey, SignatureAlgorithm, SigningKey};
+use crate::keys::{KeyError, KeyKind, PublicKey, SignatureAlgorithm, SigningKey};
 
 /// The longest token that is looked at, in bytes.
 pub const TOKEN_BYTES_MAX: usize = 16 * 1024;
@@ -64,7 +64,9 @@ pub enum JoseError {
         found: String,
     },
     /// No trusted key fits the header's `kid` and `alg`.
-    #[error("no trusted key has the id `{0}` and fits the algorithm: fetch the signer's key set again, or register the key")]
+    #[error(
+        "no trusted key has the id `{0}` and fits the algorithm: fetch the signer's key set again, or register the key"
+    )]
     UnknownKey(String),
     /// The signature does not fit.
     #[error("the signature of the token is not valid")]
@@ -185,14 +187,13 @@ pub fn jws_unverified<Claims: DeserializeOwned>(token: &str) -> Result<(Header, 
 impl Jwk {
     /// The JWK of a public key; its `kid` is the thumbprint.
     pub fn of(key: &PublicKey) -> Result<Self, JoseError> {
-        let spki = key.spki_der();
-        let mut members = if let Some(point) = spki.strip_prefix(P256_SPKI) {
-            let (x, y) = point.split_at_checked(32).ok_or(JoseError::Key("the point is too short"))?;
-            JwkMembers::new("EC", "P-256", "ES256", x, Some(y))
-        } else if let Some(point) = spki.strip_prefix(ED25519_SPKI) {
-            JwkMembers::new("OKP", "Ed25519", "EdDSA", point, None)
-        } else {
-            return Err(JoseError::Key("other kind of key"));
+        let mut members = match (key.kind(), key.raw()) {
+            (KeyKind::P256, [4, point @ ..]) => {
+                let (x, y) = point.split_at_checked(32).ok_or(JoseError::Key("the point is too short"))?;
+                JwkMembers::new("EC", "P-256", "ES256", x, Some(y))
+            }
+            (KeyKind::Ed25519, raw) => JwkMembers::new("OKP", "Ed25519", "EdDSA", raw, None),
+            _ => return Err(JoseError::Key("other kind of key")),
         };
         members.kid = Some(members.thumbprint());
         Ok(Self { members, key: key.clone() })
@@ -219,7 +220,7 @@ impl Jwk {
     }
 
     fn algorithm(&self) -> SignatureAlgorithm {
-        if self.members.kty == "EC" { SignatureAlgorithm::EcdsaP256Sha256Fixed } else { SignatureAlgorithm::Ed25519 }
+        if self.members.kty == "EC" { SignatureAlgorithm::EcdsaSha256Fixed } else { SignatureAlgorithm::Ed25519 }
     }
 }
 
@@ -256,25 +257,18 @@ impl TryFrom<JwkMembers> for Jwk {
         if members.usage.as_deref().is_some_and(|usage| usage != "sig") {
             return Err(JoseError::Key("it is not for signatures"));
         }
-        let mut spki = Vec::with_capacity(96);
-        let alg = match (members.kty.as_str(), members.crv.as_str(), members.y.as_deref()) {
+        let (alg, key) = match (members.kty.as_str(), members.crv.as_str(), members.y.as_deref()) {
             ("EC", "P-256", Some(y)) => {
-                spki.extend_from_slice(P256_SPKI);
-                spki.extend_from_slice(&coordinate(&members.x)?);
-                spki.extend_from_slice(&coordinate(y)?);
-                "ES256"
+                let point = [vec![4], coordinate(&members.x)?, coordinate(y)?].concat();
+                ("ES256", PublicKey::from_p256_point(&point))
             }
-            ("OKP", "Ed25519", None) => {
-                spki.extend_from_slice(ED25519_SPKI);
-                spki.extend_from_slice(&coordinate(&members.x)?);
-                "EdDSA"
-            }
+            ("OKP", "Ed25519", None) => ("EdDSA", PublicKey::from_ed25519_bytes(&coordinate(&members.x)?)),
             _ => return Err(JoseError::Key("other kind of key")),
         };
         if members.alg.as_deref().is_some_and(|named| named != alg) {
             return Err(JoseError::Key("its alg does not fit its curve"));
         }
-        let key = PublicKey::from_spki_der(&spki).map_err(|_| JoseError::Key("it is not a point of the curve"))?;
+        let key = key.map_err(|_| JoseError::Key("it is not a point of the curve"))?;
         if members.kid.as_ref().is_none_or(|kid| kid.len() > 256) {
             members.kid = Some(members.thumbprint());
         }
@@ -316,11 +310,7 @@ impl Jwks {
     }
 
     fn candidates(&self, kid: Option<&str>, alg: &str) -> Vec<&Jwk> {
-        self.keys
-            .iter()
-            .filter(|jwk| jwk.alg() == alg && kid.is_none_or(|kid| jwk.kid() == kid))
-            .take(4)
-            .collect()
+        self.keys.iter().filter(|jwk| jwk.alg() == alg && kid.is_none_or(|kid| jwk.kid() == kid)).take(4).collect()
     }
 }
 
@@ -407,7 +397,10 @@ impl Registered {
     ) -> Result<(), JoseError> {
         let wrong = |claim, reason: String| Err(JoseError::Claim { claim, reason });
         if self.iss.as_deref() != Some(issuer) {
-            return wrong("iss", format!("is `{}`; `{issuer}` is needed", cut(self.iss.as_deref().unwrap_or_default())));
+            return wrong(
+                "iss",
+                format!("is `{}`; `{issuer}` is needed", cut(self.iss.as_deref().unwrap_or_default())),
+            );
         }
         if !self.aud.as_ref().is_some_and(|aud| aud.contains(audience)) {
             return wrong("aud", format!("does not name `{audience}`: the token is for somebody else"));
@@ -428,14 +421,6 @@ impl Registered {
         Ok(())
     }
 }
-
-/// SubjectPublicKeyInfo of an uncompressed P-256 point (RFC 5480), up to the point.
-const P256_SPKI: &[u8] = &[
-    0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce,
-    0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00, 0x04,
-];
-/// SubjectPublicKeyInfo of an Ed25519 point (RFC 8410), up to the point.
-const ED25519_SPKI: &[u8] = &[0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
 
 struct Parts<'t> {
     signed: &'t str,
@@ -472,9 +457,10 @@ impl<'t> Parts<'t> {
 
 /// RFC 7515 §4.1.9: `application/` may be left out; names of media types do not know upper and lower case.
 fn same_media_type(found: &str, expected: &str) -> bool {
-    let short = found.get(..12).filter(|prefix| prefix.eq_ignore_ascii_case("application/")).map_or(found, |_| {
-        found.get(12..).unwrap_or_default()
-    });
+    let short = found
+        .get(..12)
+        .filter(|prefix| prefix.eq_ignore_ascii_case("application/"))
+        .map_or(found, |_| found.get(12..).unwrap_or_default());
     short.eq_ignore_ascii_case(expected)
 }
 
@@ -520,7 +506,7 @@ mod tests {
             URL_SAFE_NO_PAD.encode(header.to_string()),
             URL_SAFE_NO_PAD.encode(json!({"jti": "1"}).to_string())
         );
-        let signature = key.sign(SignatureAlgorithm::EcdsaP256Sha256Fixed, signed.as_bytes()).unwrap();
+        let signature = key.sign(SignatureAlgorithm::EcdsaSha256Fixed, signed.as_bytes()).unwrap();
         format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
     }
 
@@ -534,10 +520,7 @@ mod tests {
             assert_eq!(claims["jti"], "1");
             assert_eq!(header.kid.as_deref(), Some(keys.keys()[0].thumbprint().as_str()));
             assert!(matches!(jws_verify::<Value>(&token, &keys, "JWT"), Err(JoseError::Type { .. })));
-            assert!(matches!(
-                jws_verify::<Value>(&token, &self::key().1, "at+jwt"),
-                Err(JoseError::UnknownKey(_))
-            ));
+            assert!(matches!(jws_verify::<Value>(&token, &self::key().1, "at+jwt"), Err(JoseError::UnknownKey(_))));
         }
     }
 
