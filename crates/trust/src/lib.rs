@@ -22,9 +22,13 @@
 //! # }
 //! ```
 
+pub mod c14n;
 pub mod digest;
+pub mod hashchain;
 pub mod jose;
 pub mod keys;
 mod pem;
 pub mod pin;
 pub mod seal;
+pub mod xml;
+mod xmldsig;
