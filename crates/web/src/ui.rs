@@ -145,7 +145,7 @@ impl Field {
 
 /// One of several answers.
 #[derive(Clone, Debug)]
-pub struct Choice {
+struct Choice {
     value: String,
     label: String,
     checked: bool,
