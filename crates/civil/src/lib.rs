@@ -1,7 +1,1 @@
 //! civil
-mod commune;
-mod communes;
-pub mod person;
-pub mod population;
-
-pub use commune::{Commune, Country};

@@ -1,0 +1,168 @@
+//! What an operator decides about a node. Values only; the roof reads them from its configuration.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use civic::{ClientId, ServerId, ServiceId};
+use trust::jose::Jwks;
+
+use crate::access::AccessRight;
+use crate::fault::ErrorStyle;
+
+/// The configuration of a node.
+#[derive(Clone, Debug)]
+pub struct NodeConfig {
+    /// The id under which the node is registered.
+    pub server: ServerId,
+    /// A directory of the node for its last good global configuration.
+    pub state_dir: PathBuf,
+    /// The configuration anchor, the XML file that the governing authority hands out.
+    pub anchor: Vec<u8>,
+    /// The subsystems of the owner whose information systems call through this node.
+    pub clients: Vec<ClientId>,
+    /// The services that this node offers.
+    pub services: Vec<ServiceConfig>,
+    /// Who may use them.
+    pub rights: Vec<AccessRight>,
+    /// Whose access tokens and grants this node obeys; needed for services that rest on consent.
+    pub consent: Option<ConsentTrust>,
+    /// Limits and waiting times.
+    pub limits: NodeLimits,
+    /// How error types are written.
+    pub error_style: ErrorStyle,
+    /// Sign through a hash chain also where a direct signature would do. Peers up to 7.5 need it.
+    pub batch_signatures: bool,
+    /// How often the jobs of the node run.
+    pub rhythm: Rhythm,
+}
+
+/// Where a node listens.
+#[derive(Clone, Copy, Debug)]
+pub struct Addresses {
+    /// Information systems of the organisation: `/r1/…`, `/asic`, `/verificationconf`.
+    pub consumer: SocketAddr,
+    /// Other nodes, mutual TLS (5500 in X-Road).
+    pub transport: SocketAddr,
+    /// OCSP responses of this node's certificates (5577 in X-Road).
+    pub ocsp: SocketAddr,
+    /// The operator: `/health`, `/metrics`.
+    pub admin: SocketAddr,
+}
+
+/// A service of an information system behind this node.
+#[derive(Clone, Debug)]
+pub struct ServiceConfig {
+    /// Its id.
+    pub id: ServiceId,
+    /// Its address (`http://…`); path and query of the request are appended.
+    pub base_url: String,
+    /// Why its data may be given.
+    pub basis: ServiceBasis,
+    /// Whom its data are about.
+    pub subject: SubjectRule,
+    /// The names of the data that an answer on a legal basis holds, shown to the citizen.
+    pub fields: Vec<String>,
+    /// Its OpenAPI description, where there is one.
+    pub openapi: Option<String>,
+}
+
+/// Why the data of a service may be given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ServiceBasis {
+    /// They are public.
+    Public,
+    /// A law says so; the reference names it and is shown to the citizen.
+    Law {
+        /// The law and its article.
+        reference: String,
+        /// A code of the purpose.
+        purpose_code: String,
+        /// The purpose in words.
+        purpose_text: String,
+    },
+    /// The citizen agreed: each request needs an access token and a living grant.
+    Consent,
+}
+
+/// How the node knows whom a request is about, for the citizen's list of uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SubjectRule {
+    /// About nobody.
+    None,
+    /// The national number is this segment of the path after the service code, counted from 0.
+    PathSegment(usize),
+    /// The consent service says it.
+    Permit,
+}
+
+/// Whom this node believes about consent.
+#[derive(Clone, Debug)]
+pub struct ConsentTrust {
+    /// The issuer of access tokens and grant uses.
+    pub issuer: String,
+    /// The keys of the issuer.
+    pub jwks: Jwks,
+    /// Where grants are used: the address before `/consent/v1/…`.
+    pub base_url: String,
+}
+
+/// Limits and waiting times of a node.
+#[derive(Clone, Copy, Debug)]
+pub struct NodeLimits {
+    /// The body of a request or answer, bytes.
+    pub body_bytes_max: usize,
+    /// Connections on each listener.
+    pub connections_max: usize,
+    /// A caller or peer must have sent its request head within this time.
+    pub head_timeout: Duration,
+    /// A caller or peer must have sent its whole request within this time.
+    pub request_timeout: Duration,
+    /// Connecting to a peer or service may take this long.
+    pub connect_timeout: Duration,
+    /// An information system must answer within this time.
+    pub service_timeout: Duration,
+    /// A peer node must answer within this time.
+    pub exchange_timeout: Duration,
+    /// Idle connections to one peer that are kept.
+    pub idle_connections_max: usize,
+}
+
+impl Default for NodeLimits {
+    fn default() -> Self {
+        Self {
+            body_bytes_max: 10 * 1024 * 1024,
+            connections_max: 4_096,
+            head_timeout: Duration::from_secs(20),
+            request_timeout: Duration::from_secs(60),
+            connect_timeout: Duration::from_secs(5),
+            service_timeout: Duration::from_secs(60),
+            exchange_timeout: Duration::from_secs(90),
+            idle_connections_max: 128,
+        }
+    }
+}
+
+/// How often the jobs of a node run.
+#[derive(Clone, Copy, Debug)]
+pub struct Rhythm {
+    /// Global configuration is fetched.
+    pub configuration: Duration,
+    /// OCSP responses of the own certificates are renewed when older than this.
+    pub ocsp: Duration,
+    /// Logged messages are time-stamped.
+    pub stamping: Duration,
+    /// Logged messages and uses are committed to the ledger.
+    pub commitment: Duration,
+}
+
+impl Default for Rhythm {
+    fn default() -> Self {
+        Self {
+            configuration: Duration::from_secs(30),
+            ocsp: Duration::from_secs(600),
+            stamping: Duration::from_secs(60),
+            commitment: Duration::from_millis(500),
+        }
+    }
+}

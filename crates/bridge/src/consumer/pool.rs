@@ -1,0 +1,220 @@
+//! Connections to the nodes of providers: mutual TLS, kept alive, trusted anew before each use.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use http::{HeaderMap, Request, Response};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use crate::core::Core;
+use crate::fault::{Fault, Reason, Side};
+use crate::globalconf::Target;
+use crate::outbound::{CollectError, chain, collect};
+use crate::tls::Peer;
+
+/// A connection that idled longer than this is not used again: the peer may be closing it.
+const IDLE: Duration = Duration::from_secs(15);
+/// After a failed connect a node is passed over for this long, where there is another.
+const AVOIDED: Duration = Duration::from_secs(10);
+
+/// The pool of one node.
+pub(crate) struct Pool {
+    connector: TlsConnector,
+    idle_max: usize,
+    connect_timeout: Duration,
+    idle: Mutex<HashMap<Target, Vec<Idle>>>,
+    failed: Mutex<HashMap<Target, Instant>>,
+}
+
+struct Idle {
+    link: Link,
+    since: Instant,
+}
+
+/// One connection to one peer.
+struct Link {
+    sender: SendRequest<Full<Bytes>>,
+    peer: Arc<Peer>,
+    target: Target,
+    used: bool,
+}
+
+/// An answer that is being received; the connection goes back to the pool once it is read.
+pub(crate) struct PeerResponse {
+    response: Response<Incoming>,
+    link: Link,
+    pool: Arc<Pool>,
+}
+
+impl Pool {
+    pub(crate) fn new(connector: TlsConnector, connect_timeout: Duration, idle_max: usize) -> Arc<Self> {
+        Arc::new(Self { connector, idle_max, connect_timeout, idle: Mutex::default(), failed: Mutex::default() })
+    }
+
+    /// Sends a message to the first of the targets that answers.
+    pub(crate) async fn send(
+        self: &Arc<Self>,
+        core: &Core,
+        targets: &[Target],
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<PeerResponse, Fault> {
+        loop {
+            let mut link = match self.kept(core, targets) {
+                Some(link) => link,
+                None => self.connect(core, targets).await?,
+            };
+            if let Err(error) = link.sender.ready().await {
+                if link.used {
+                    continue;
+                }
+                return Err(broken(&link.target, &chain(&error)));
+            }
+            let mut request = Request::post("/").body(Full::new(body.clone())).map_err(internal)?;
+            request.headers_mut().clone_from(&headers);
+            if let Ok(host) = link.target.authority().parse() {
+                request.headers_mut().insert(http::header::HOST, host);
+            }
+            match link.sender.send_request(request).await {
+                Ok(response) => return Ok(PeerResponse { response, link, pool: Arc::clone(self) }),
+                // The peer closed a kept connection while we took it: try the next. The request id makes a second arrival harmless.
+                Err(error) if link.used && (error.is_canceled() || error.is_incomplete_message() || error.is_closed()) => {}
+                Err(error) => return Err(broken(&link.target, &chain(&error))),
+            }
+        }
+    }
+
+    fn kept(&self, core: &Core, targets: &[Target]) -> Option<Link> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        for target in targets {
+            let Some(links) = idle.get_mut(target) else { continue };
+            while let Some(Idle { link, since }) = links.pop() {
+                if since.elapsed() < IDLE && !link.sender.is_closed() && core.trusts(&link.peer) {
+                    return Some(link);
+                }
+            }
+        }
+        None
+    }
+
+    fn keep(&self, mut link: Link) {
+        link.used = true;
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let links = idle.entry(link.target.clone()).or_default();
+        links.retain(|kept| !kept.link.sender.is_closed());
+        if links.len() < self.idle_max {
+            links.push(Idle { link, since: Instant::now() });
+        }
+    }
+
+    /// Connects to all targets at once and keeps the fastest (PR-MESSTRANSP §2).
+    async fn connect(&self, core: &Core, targets: &[Target]) -> Result<Link, Fault> {
+        let alive: Vec<&Target> = targets.iter().filter(|target| !self.is_avoided(target)).collect();
+        let chosen = if alive.is_empty() { targets.iter().collect() } else { alive };
+        let mut attempts: FuturesUnordered<_> = chosen.into_iter().map(|target| self.open(core, target)).collect();
+        let mut last = None;
+        while let Some(outcome) = attempts.next().await {
+            match outcome {
+                Ok(link) => return Ok(link),
+                Err(fault) => last = Some(fault),
+            }
+        }
+        Err(last.unwrap_or_else(|| Fault::new(Side::ClientProxy, Reason::UnknownMember, "the provider has no node")))
+    }
+
+    async fn open(&self, core: &Core, target: &Target) -> Result<Link, Fault> {
+        let opened = tokio::time::timeout(self.connect_timeout, self.open_unlimited(core, target)).await;
+        let outcome = opened.unwrap_or_else(|_| Err(broken(target, "it did not answer in time")));
+        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        match outcome {
+            Ok(link) => {
+                failed.remove(target);
+                Ok(link)
+            }
+            Err(fault) => {
+                failed.insert(target.clone(), Instant::now());
+                Err(fault)
+            }
+        }
+    }
+
+    async fn open_unlimited(&self, core: &Core, target: &Target) -> Result<Link, Fault> {
+        let socket = TcpStream::connect((target.host.as_str(), target.port))
+            .await
+            .map_err(|error| broken(target, &error.to_string()))?;
+        let _ = socket.set_nodelay(true);
+        let name = ServerName::try_from("node.invalid").map_err(internal)?;
+        let stream = self.connector.connect(name, socket).await.map_err(|error| untrusted(target, &error.to_string()))?;
+        let peer = core.peer_of(stream.get_ref().1).map_err(|reason| untrusted(target, &reason))?;
+        if peer.server != target.server {
+            return Err(untrusted(target, &format!("it is the node {}", peer.server)));
+        }
+        core.ensure_ocsp(&peer, target).await.map_err(|reason| untrusted(target, &reason))?;
+        let (sender, connection) = http1::Builder::new()
+            .max_headers(crate::message::HEADERS_MAX)
+            .handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| broken(target, &chain(&error)))?;
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(error = chain(&error), "a connection to a node ended early");
+            }
+        });
+        Ok(Link { sender, peer: Arc::new(peer), target: target.clone(), used: false })
+    }
+
+    fn is_avoided(&self, target: &Target) -> bool {
+        let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        failed.get(target).is_some_and(|since| since.elapsed() < AVOIDED)
+    }
+}
+
+impl PeerResponse {
+    pub(crate) fn content_type(&self) -> &str {
+        let value = self.response.headers().get(http::header::CONTENT_TYPE);
+        value.and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+
+    pub(crate) async fn collect(self, bytes_max: usize) -> Result<Bytes, Fault> {
+        let Self { response, link, pool } = self;
+        match collect(response.into_body(), bytes_max).await {
+            Ok(bytes) => {
+                pool.keep(link);
+                Ok(bytes)
+            }
+            Err(CollectError::TooLarge) => {
+                let message = format!("the answer has more than {bytes_max} bytes. Ask for less, or for a larger limit");
+                Err(Fault::new(Side::ClientProxy, Reason::BodyTooLarge, message))
+            }
+            Err(CollectError::Broken(reason)) => Err(broken(&link.target, &reason)),
+        }
+    }
+}
+
+fn broken(target: &Target, reason: &str) -> Fault {
+    let message = format!("the node {} at {} cannot be reached ({reason}). Try again later", target.server, target.authority());
+    Fault::new(Side::ClientProxy, Reason::NetworkError, message)
+}
+
+fn untrusted(target: &Target, reason: &str) -> Fault {
+    let message = format!(
+        "the node {} at {} is not trusted ({reason}). Nothing was sent; its certificate and registration are to be looked at",
+        target.server,
+        target.authority()
+    );
+    Fault::new(Side::ClientProxy, Reason::SslAuthenticationFailed, message)
+}
+
+fn internal(error: impl std::fmt::Display) -> Fault {
+    Fault::new(Side::ClientProxy, Reason::InternalError, format!("{error}. Look into the log of the node"))
+}

@@ -1,0 +1,132 @@
+//! The accept loop of all listeners: a limit on connections, time limits against slow peers, and a drain at the end.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::NodeLimits;
+
+/// What a handler answers.
+pub(crate) type Answer = Response<Full<Bytes>>;
+
+/// How long open exchanges may go on once the node shuts down.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// Serves HTTP/1.1 until the shutdown, then lets open exchanges end. `connect` turns a socket into a stream and what is known of its peer.
+pub(crate) async fn serve<C, CF, IO, P, H, HF>(
+    listener: TcpListener,
+    limits: NodeLimits,
+    shutdown: CancellationToken,
+    connect: C,
+    handle: H,
+) where
+    C: Fn(TcpStream) -> CF + Clone + Send + 'static,
+    CF: Future<Output = io::Result<(IO, P)>> + Send,
+    IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    P: Clone + Send + 'static,
+    H: Fn(P, Request<Incoming>) -> HF + Clone + Send + 'static,
+    HF: Future<Output = Answer> + Send + 'static,
+{
+    let slots = Arc::new(Semaphore::new(limits.connections_max));
+    let tasks = TaskTracker::new();
+    loop {
+        let slot = tokio::select! {
+            () = shutdown.cancelled() => break,
+            slot = Arc::clone(&slots).acquire_owned() => slot,
+        };
+        let accepted = tokio::select! {
+            () = shutdown.cancelled() => break,
+            accepted = listener.accept() => accepted,
+        };
+        let socket = match accepted {
+            Ok((socket, _)) => socket,
+            Err(error) => {
+                // Out of file descriptors, or the peer left already: breathe, go on.
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        let (connect, handle, shutdown) = (connect.clone(), handle.clone(), shutdown.clone());
+        tasks.spawn(async move {
+            let _slot = slot;
+            connection(socket, limits, shutdown, connect, handle).await;
+        });
+    }
+    tasks.close();
+    if tokio::time::timeout(DRAIN, tasks.wait()).await.is_err() {
+        tracing::warn!(open = tasks.len(), "connections were cut because they did not end within the drain time");
+    }
+}
+
+/// The identity of plain listeners: nothing is known of the peer.
+pub(crate) async fn plain(socket: TcpStream) -> io::Result<(TcpStream, ())> {
+    Ok((socket, ()))
+}
+
+async fn connection<C, CF, IO, P, H, HF>(
+    socket: TcpStream,
+    limits: NodeLimits,
+    shutdown: CancellationToken,
+    connect: C,
+    handle: H,
+) where
+    C: Fn(TcpStream) -> CF,
+    CF: Future<Output = io::Result<(IO, P)>>,
+    IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    P: Clone + Send + 'static,
+    H: Fn(P, Request<Incoming>) -> HF + Clone + Send + 'static,
+    HF: Future<Output = Answer> + Send + 'static,
+{
+    let _ = socket.set_nodelay(true);
+    let (stream, peer) = match tokio::time::timeout(limits.head_timeout, connect(socket)).await {
+        Ok(Ok(connected)) => connected,
+        Ok(Err(error)) => {
+            tracing::info!(%error, "a connection was refused");
+            return;
+        }
+        Err(_) => {
+            tracing::info!("a peer was too slow with its handshake");
+            return;
+        }
+    };
+    let service = service_fn(move |request| {
+        let answer = handle(peer.clone(), request);
+        async move { Ok::<_, Infallible>(answer.await) }
+    });
+    let mut connection = std::pin::pin!(
+        http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(limits.head_timeout)
+            .max_headers(crate::message::HEADERS_MAX)
+            .max_buf_size(2 * crate::message::HEADER_PART_BYTES_MAX)
+            .pipeline_flush(true)
+            .serve_connection(TokioIo::new(stream), service)
+    );
+    let outcome = tokio::select! {
+        outcome = connection.as_mut() => outcome,
+        () = shutdown.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = outcome {
+        // A peer that leaves between two requests is no event.
+        tracing::debug!(error = crate::outbound::chain(&error), "a connection ended early");
+    }
+}

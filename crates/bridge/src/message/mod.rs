@@ -1,0 +1,66 @@
+//! Messages of the REST protocol r1 (PR-REST): values and bytes, no I/O.
+//!
+//! The header part (`VERB CRLF path CRLF name:value CRLF …`) is what is signed, logged and sent. It is built once and kept; every
+//! field below was read from it, so what a node decides upon is what was signed.
+
+mod headers;
+mod render;
+mod request;
+mod response;
+
+pub use headers::{Header, is_dropped};
+pub(crate) use render::escape_xml;
+pub use render::{ErrorForm, RenderedError, render_error};
+pub use request::{RequestIds, RestRequest, Verb};
+pub use response::RestResponse;
+
+use trust::digest;
+
+/// The header part of a message may hold this many bytes.
+pub const HEADER_PART_BYTES_MAX: usize = 64 * 1024;
+/// A message may carry this many headers.
+pub const HEADERS_MAX: usize = 128;
+
+/// Why bytes are no message of the protocol.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MessageError {
+    /// The URL has not the form `/r1/{instance}/{class}/{member}/{subsystem}/{service}[/path]`.
+    #[error("the path must be /r1/{{instance}}/{{class}}/{{member}}/{{subsystem}}/{{service}}[/path]: {0}")]
+    Path(String),
+    /// A verb that the protocol does not know.
+    #[error("the method must be one of DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT, TRACE")]
+    Verb,
+    /// A mandatory header is absent.
+    #[error("the header {0} is missing")]
+    MissingHeader(&'static str),
+    /// A header has a wrong value.
+    #[error("the header {name} is wrong: {reason}")]
+    Header {
+        /// The name of the header.
+        name: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The header part is malformed.
+    #[error("the header part is malformed: {0}")]
+    Malformed(&'static str),
+    /// The header part is over its limits.
+    #[error("the header part has more than {HEADERS_MAX} headers or {HEADER_PART_BYTES_MAX} bytes")]
+    TooLarge,
+}
+
+/// The digest of X-Road-Request-Hash: SHA-512 of the header part, or of both digests one after the other where there is a body
+/// (PR-REST §4.3; CODE: a body part that is present and empty counts as a body).
+pub fn request_hash(header_part: &[u8], body: Option<&[u8]>) -> [u8; 64] {
+    let head = digest::sha512(header_part);
+    match body {
+        None => head,
+        Some(body) => {
+            let mut both = [0_u8; 128];
+            let (first, second) = both.split_at_mut(64);
+            first.copy_from_slice(&head);
+            second.copy_from_slice(&digest::sha512(body));
+            digest::sha512(&both)
+        }
+    }
+}

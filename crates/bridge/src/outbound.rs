@@ -1,0 +1,201 @@
+//! Plain HTTP requests of the node to its own side: the information system, the time-stamping authority, OCSP, the configuration source,
+//! the consent service. Pooled keep-alive connections, a limit on the answer, a time limit on the whole.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Body;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+
+/// Why a request of the node failed.
+#[derive(Debug, thiserror::Error)]
+pub enum OutboundError {
+    /// The address is no HTTP address.
+    #[error("`{0}` is no http:// address")]
+    Address(String),
+    /// Nobody answered at the address.
+    #[error("{address} cannot be reached: {reason}")]
+    Connect {
+        /// Host and port.
+        address: String,
+        /// What the system said.
+        reason: String,
+    },
+    /// The connection broke, or what came is not HTTP.
+    #[error("{address} broke the exchange off: {reason}")]
+    Broken {
+        /// Host and port.
+        address: String,
+        /// What happened.
+        reason: String,
+    },
+    /// The time limit passed.
+    #[error("{address} did not answer within {seconds} s")]
+    Timeout {
+        /// Host and port.
+        address: String,
+        /// The limit.
+        seconds: u64,
+    },
+    /// The answer is larger than the limit.
+    #[error("the answer of {address} has more than {bytes_max} bytes")]
+    TooLarge {
+        /// Host and port.
+        address: String,
+        /// The limit.
+        bytes_max: usize,
+    },
+    /// The answer has an unexpected status.
+    #[error("{address} answered with status {status}")]
+    Status {
+        /// Host and port.
+        address: String,
+        /// The status.
+        status: u16,
+    },
+}
+
+/// A pooled HTTP client.
+#[derive(Clone)]
+pub(crate) struct Outbound {
+    client: Client<HttpConnector, Full<Bytes>>,
+}
+
+/// A body could not be collected.
+#[derive(Debug)]
+pub(crate) enum CollectError {
+    TooLarge,
+    Broken(String),
+}
+
+impl Outbound {
+    pub(crate) fn new(connect_timeout: Duration) -> Self {
+        let mut connector = HttpConnector::new();
+        connector.set_connect_timeout(Some(connect_timeout));
+        connector.set_nodelay(true);
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(Duration::from_secs(20))
+            .pool_max_idle_per_host(128)
+            .http1_max_headers(crate::message::HEADERS_MAX)
+            .build(connector);
+        Self { client }
+    }
+
+    /// Sends a request and collects the whole answer. Redirects are not followed.
+    pub(crate) async fn send(
+        &self,
+        request: Request<Full<Bytes>>,
+        limit: Duration,
+        bytes_max: usize,
+    ) -> Result<Response<Bytes>, OutboundError> {
+        let address = request.uri().authority().map(ToString::to_string).unwrap_or_default();
+        if request.uri().scheme_str() != Some("http") || address.is_empty() {
+            return Err(OutboundError::Address(request.uri().to_string().chars().take(128).collect()));
+        }
+        let whole = async {
+            let response = self.client.request(request).await.map_err(|error| {
+                let reason = chain(&error);
+                if error.is_connect() {
+                    OutboundError::Connect { address: address.clone(), reason }
+                } else {
+                    OutboundError::Broken { address: address.clone(), reason }
+                }
+            })?;
+            let (head, body) = response.into_parts();
+            let body = collect(body, bytes_max).await.map_err(|error| match error {
+                CollectError::TooLarge => OutboundError::TooLarge { address: address.clone(), bytes_max },
+                CollectError::Broken(reason) => OutboundError::Broken { address: address.clone(), reason },
+            })?;
+            Ok(Response::from_parts(head, body))
+        };
+        match tokio::time::timeout(limit, whole).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(OutboundError::Timeout { address, seconds: limit.as_secs() }),
+        }
+    }
+
+    /// `GET`; an answer other than 200 is an error.
+    pub(crate) async fn get(&self, url: &str, limit: Duration, bytes_max: usize) -> Result<(HeaderMap, Bytes), OutboundError> {
+        let request = Request::get(url).body(Full::default()).map_err(|_| OutboundError::Address(url.to_owned()))?;
+        self.ok(request, limit, bytes_max).await
+    }
+
+    /// `POST` of bytes with a media type; an answer other than 200 is an error.
+    pub(crate) async fn post(
+        &self,
+        url: &str,
+        content_type: &str,
+        body: Bytes,
+        limit: Duration,
+        bytes_max: usize,
+    ) -> Result<(HeaderMap, Bytes), OutboundError> {
+        let request = Request::post(url)
+            .header(http::header::CONTENT_TYPE, content_type)
+            .body(Full::new(body))
+            .map_err(|_| OutboundError::Address(url.to_owned()))?;
+        self.ok(request, limit, bytes_max).await
+    }
+
+    async fn ok(
+        &self,
+        request: Request<Full<Bytes>>,
+        limit: Duration,
+        bytes_max: usize,
+    ) -> Result<(HeaderMap, Bytes), OutboundError> {
+        let address = request.uri().authority().map(ToString::to_string).unwrap_or_default();
+        let (head, body) = self.send(request, limit, bytes_max).await?.into_parts();
+        if head.status != StatusCode::OK {
+            return Err(OutboundError::Status { address, status: head.status.as_u16() });
+        }
+        Ok((head.headers, body))
+    }
+}
+
+/// Collects a body of at most so many bytes. A body that announces more is refused before it is read.
+pub(crate) async fn collect<B>(body: B, bytes_max: usize) -> Result<Bytes, CollectError>
+where
+    B: Body<Data = Bytes>,
+    B::Error: std::error::Error,
+{
+    let announced = body.size_hint();
+    if announced.lower() > bytes_max as u64 {
+        return Err(CollectError::TooLarge);
+    }
+    let mut body = std::pin::pin!(body);
+    let mut first = Bytes::new();
+    let mut rest = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| CollectError::Broken(chain(&error)))?;
+        let Ok(data) = frame.into_data() else { continue };
+        if first.len() + rest.len() + data.len() > bytes_max {
+            return Err(CollectError::TooLarge);
+        }
+        if first.is_empty() && rest.is_empty() {
+            first = data;
+        } else {
+            if rest.is_empty() {
+                rest.reserve(first.len() + data.len());
+                rest.extend_from_slice(&std::mem::take(&mut first));
+            }
+            rest.extend_from_slice(&data);
+        }
+    }
+    Ok(if rest.is_empty() { first } else { rest.freeze() })
+}
+
+/// An error with its causes, in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        next = cause.source();
+    }
+    text
+}

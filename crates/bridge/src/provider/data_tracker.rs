@@ -1,0 +1,109 @@
+//! The Estonian `findUsage` contract, answered by the node itself: the register behind it cannot stay silent.
+
+use bytes::Bytes;
+use civic::{NationalNumber, Timestamp};
+use percent_encoding::percent_decode_str;
+use serde_json::{Value as Json, json};
+
+use super::ServiceAnswer;
+use crate::core::Core;
+use crate::fault::{Fault, Reason, Side, fault};
+use crate::message::{RestRequest, RestResponse, Verb};
+use crate::usage::{self, PAGE_MAX, Usage, UsagePage, UsageProof, UsageQuery, hex_text};
+
+/// Answers `/v2/findUsage`, `/v2/usagePeriod` and `/v2/heartbeat` (also without `/v2`).
+pub(super) async fn answer(core: &Core, request: &RestRequest, request_hash: &[u8; 64]) -> Result<ServiceAnswer, Fault> {
+    let path = request.service_path();
+    let path = path.strip_prefix("/v2").unwrap_or(path);
+    let (status, body) = if request.verb() != Verb::Get {
+        (405, problem("only GET is answered here"))
+    } else {
+        match path {
+            "/findUsage" => match query_of(core, request) {
+                Ok(query) => (200, find(core, query).await?),
+                Err(reason) => (400, problem(reason)),
+            },
+            "/usagePeriod" => (200, period(core).await?),
+            "/heartbeat" => (200, json!({ "status": "OK" })),
+            _ => (404, problem("there are /v2/findUsage, /v2/usagePeriod and /v2/heartbeat")),
+        }
+    };
+    let reason = match status {
+        200 => "OK",
+        400 => "Bad Request",
+        404 => "Not Found",
+        _ => "Method Not Allowed",
+    };
+    let headers = [("content-type", &b"application/json"[..]), ("cache-control", b"no-store")];
+    let response = RestResponse::from_http(request, request_hash, status, reason, headers.into_iter())
+        .map_err(fault(Side::ServerProxy, Reason::InternalError, "Look into the log of the node"))?;
+    Ok(ServiceAnswer { response, body: Some(Bytes::from(body.to_string())) })
+}
+
+fn query_of(core: &Core, request: &RestRequest) -> Result<UsageQuery, &'static str> {
+    let mut query = UsageQuery {
+        subject: parameter(request, "userCode")
+            .and_then(|text| text.parse::<NationalNumber>().ok())
+            .ok_or("userCode must be a national number")?,
+        provider: request.service().client().clone(),
+        from: Timestamp::from_micros(0),
+        until: core.clock.now().plus(std::time::Duration::from_secs(1)),
+        offset: 0,
+        limit: PAGE_MAX,
+    };
+    let moment = |text: String| Timestamp::parse_rfc3339(&text).map_err(|_| "a period is written as in RFC 3339");
+    if let Some(text) = parameter(request, "periodStart") {
+        query.from = moment(text)?;
+    }
+    if let Some(text) = parameter(request, "periodEnd") {
+        query.until = moment(text)?;
+    }
+    if let Some(text) = parameter(request, "offset") {
+        query.offset = text.parse().map_err(|_| "offset must be a number")?;
+    }
+    if let Some(text) = parameter(request, "limit") {
+        query.limit = text.parse().ok().filter(|limit| (1..=PAGE_MAX).contains(limit)).ok_or("limit must be 1 to 1000")?;
+    }
+    Ok(query)
+}
+
+fn parameter(request: &RestRequest, name: &str) -> Option<String> {
+    let pairs = request.query()?.split('&').filter_map(|pair| pair.split_once('='));
+    let mut values = pairs.filter(|(found, _)| *found == name).map(|(_, value)| value.replace('+', "%20"));
+    let value = values.next()?;
+    // A plus stands in zones of moments as often as for a space; here nothing has spaces.
+    let value = if name.starts_with("period") { value.replace("%20", "+") } else { value };
+    percent_decode_str(&value).decode_utf8().ok().map(std::borrow::Cow::into_owned)
+}
+
+async fn find(core: &Core, query: UsageQuery) -> Result<Json, Fault> {
+    let failed = fault(Side::ServerProxy, Reason::InternalError, "Look into the log of the node");
+    let (total_usages, kept) = usage::find(core.log.store(), query).await.map_err(&failed)?;
+    let mut usages = Vec::with_capacity(kept.len());
+    for kept in kept {
+        let proof = match kept.index {
+            None => None,
+            Some(index) => core.leaf_proof(index).await.map(|tlog_proof| UsageProof {
+                salt: hex_text(&kept.salt),
+                leaf: hex_text(&kept.leaf),
+                index,
+                tlog_proof,
+            }),
+        };
+        usages.push(Usage { record: kept.record, proof });
+    }
+    serde_json::to_value(UsagePage { total_usages, usages }).map_err(failed)
+}
+
+async fn period(core: &Core) -> Result<Json, Fault> {
+    let failed = fault(Side::ServerProxy, Reason::InternalError, "Look into the log of the node");
+    let period = usage::period(core.log.store()).await.map_err(failed)?;
+    Ok(match period {
+        Some((from, until)) => json!({ "periodStart": from.rfc3339(), "periodEnd": until.rfc3339() }),
+        None => json!({ "periodStart": null, "periodEnd": null }),
+    })
+}
+
+fn problem(detail: &str) -> Json {
+    json!({ "title": "The request cannot be answered", "detail": detail })
+}

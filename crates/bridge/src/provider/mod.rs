@@ -1,0 +1,339 @@
+//! The side of the provider: verifies who asks and whether they may, asks the service, logs, signs the answer.
+//!
+//! The order of the checks is that of the contract: certificate and OCSP of the peer, signature, right of the organisation, replay,
+//! then token and grant, and only then the service is asked. A refusal before the signature is verified leaves no record: anybody
+//! could fill the log. Every refusal after it does.
+
+mod data_tracker;
+mod forward;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::Bytes;
+use civic::NationalNumber;
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use trust::digest;
+
+use crate::access::{ServicePath, is_allowed};
+use crate::authorisation::Authorised;
+use crate::config::{ServiceBasis, ServiceConfig, SubjectRule};
+use crate::core::Core;
+use crate::fault::{Fault, Reason, Side, fault};
+use crate::globalconf::Snapshot;
+use crate::listener::Answer;
+use crate::message::{RestRequest, RestResponse};
+use crate::messagelog::{Content, LogError, NewRecord, RecordKind, Role, replay_key};
+use crate::outbound::{CollectError, collect};
+use crate::signing;
+use crate::tls::Peer;
+use crate::transport::{self, Envelope, EnvelopeReader, Kind, Limits, Received, TransportError};
+use crate::usage::{NewUsage, UseBasis, UsePurpose, UsageRecord};
+
+/// The service code under which the node itself tells citizens who used their data.
+pub const DATA_TRACKER: &str = "data-tracker";
+
+/// Answers a message of another node.
+pub(crate) async fn handle(core: Arc<Core>, peer: Arc<Peer>, request: Request<Incoming>) -> Answer {
+    let started = Instant::now();
+    let outcome = exchange(&core, &peer, request).await;
+    core.metrics.exchange(Role::Provider, outcome.is_ok(), started.elapsed());
+    match outcome {
+        Ok(answer) => answer,
+        Err(fault) => {
+            let fault = core.logged(Role::Provider, fault);
+            let mut answer = Response::new(Full::new(Bytes::from(transport::write_fault(&fault))));
+            *answer.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+            answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/xml; charset=UTF-8"));
+            answer
+        }
+    }
+}
+
+/// A request whose peer, sender and signature are verified.
+struct Verified {
+    request: RestRequest,
+    envelope: Envelope,
+    snapshot: Arc<Snapshot>,
+    path: ServicePath,
+}
+
+/// What the service said.
+struct ServiceAnswer {
+    response: RestResponse,
+    body: Option<Bytes>,
+}
+
+/// What a permitted request goes to.
+enum Route<'c> {
+    Service(&'c ServiceConfig, Option<Authorised>),
+    DataTracker,
+}
+
+async fn exchange(core: &Arc<Core>, peer: &Peer, request: Request<Incoming>) -> Result<Answer, Fault> {
+    let envelope = receive(core, request).await?;
+    let verified = authenticate(core, peer, envelope)?;
+    let request = &verified.request;
+    let replay = replay_of(core, request);
+    let route = match admit(core, &verified, replay).await {
+        Ok(route) => route,
+        Err(fault) => {
+            // A replay keeps no second record: the first one is the evidence.
+            let unique = Some(replay).filter(|_| !fault.is(Reason::DuplicateMessage));
+            if unique.is_some() {
+                log(core, vec![request_record(&verified, fault.code(), unique)], Vec::new()).await?;
+            }
+            return Err(fault);
+        }
+    };
+    let mut records = vec![request_record(&verified, "received", Some(replay))];
+    if !request.verb().is_safe() || matches!(route, Route::Service(_, Some(_))) {
+        // What changes something, or spends a use, is on disk before it happens.
+        log(core, std::mem::take(&mut records), Vec::new()).await?;
+    }
+    let outcome = ask(core, &verified, &route).await;
+    let uses = uses(&verified, &route, outcome.is_ok());
+    let (answer, outcome) = match outcome {
+        Ok(service) => {
+            let envelope = sign(core, service)?;
+            records.push(response_record(&verified, &envelope));
+            (Some(envelope), Ok(()))
+        }
+        Err(fault) => {
+            for record in &mut records {
+                fault.code().clone_into(&mut record.outcome);
+            }
+            (None, Err(fault))
+        }
+    };
+    if !records.is_empty() || !uses.is_empty() {
+        log(core, records, uses).await?;
+    }
+    outcome?;
+    Ok(to_http(core, answer))
+}
+
+async fn receive(core: &Core, request: Request<Incoming>) -> Result<Envelope, Fault> {
+    let side = Side::ServerProxy;
+    if request.method() != Method::POST {
+        return Err(Fault::new(side, Reason::InvalidHttpMethod, "nodes send each other POST requests only"));
+    }
+    let limits = Limits::with_body(core.config.limits.body_bytes_max);
+    let content_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let mut reader = EnvelopeReader::new(Kind::Request, content_type, limits)
+        .map_err(fault(side, Reason::InvalidContentType, "Send the message as PR-MESSTRANSP says"))?;
+    let waiting = core.config.limits.request_timeout;
+    let collected = tokio::time::timeout(waiting, collect(request.into_body(), limits.wire_bytes_max())).await;
+    let bytes = match collected {
+        Ok(Ok(bytes)) => bytes,
+        Ok(Err(CollectError::TooLarge)) => return Err(too_large(core)),
+        Ok(Err(CollectError::Broken(reason))) => {
+            return Err(Fault::new(side, Reason::IoError, format!("the message broke off ({reason}). Send it again")));
+        }
+        Err(_) => {
+            let message = format!("the message did not arrive within {} s. Send it again, faster", waiting.as_secs());
+            return Err(Fault::new(side, Reason::Timeout, message));
+        }
+    };
+    let read = reader.push(bytes).and_then(|()| reader.finish());
+    match read {
+        Ok(Received::Message(envelope)) => Ok(*envelope),
+        Ok(Received::Fault(_)) => Err(Fault::new(side, Reason::MissingRest, "a fault is no request")),
+        Err(TransportError::TooLarge { .. }) => Err(too_large(core)),
+        Err(error @ TransportError::Truncated(_)) => {
+            Err(Fault::new(side, Reason::MissingSignature, format!("{error}. Send the whole message")))
+        }
+        Err(error @ TransportError::Order { .. }) => {
+            Err(Fault::new(side, Reason::InvalidContentType, format!("{error}. Send the parts in their order")))
+        }
+        Err(error) => Err(Fault::new(side, Reason::MimeParsingFailed, format!("{error}. Send the message again"))),
+    }
+}
+
+/// Who asks: the peer's certificate and its OCSP response, the client at that peer, the signature of the client's organisation.
+fn authenticate(core: &Core, peer: &Peer, envelope: Envelope) -> Result<Verified, Fault> {
+    let side = Side::ServerProxy;
+    let request = RestRequest::parse(envelope.head.clone())
+        .map_err(fault(side, Reason::InvalidMessage, "The caller's node is to be looked at"))?;
+    let snapshot = core.configuration(side)?;
+    let provider = request.service().client();
+    if provider.member() != core.config.server.owner() || !snapshot.serves(&core.config.server, provider) {
+        let message = format!("{provider} is not served by this node. Check the service id and the global configuration");
+        return Err(Fault::new(side, Reason::UnknownMember, message));
+    }
+    if request.server().is_some_and(|server| server != &core.config.server) {
+        let message = format!("this node is {}. Check X-Road-Security-Server", core.config.server);
+        return Err(Fault::new(side, Reason::InvalidSecurityServer, message));
+    }
+    let tls = |reason: String| {
+        let message = format!("the calling node is not trusted ({reason}). Its certificate and registration are to be looked at");
+        Fault::new(side, Reason::SslAuthenticationFailed, message)
+    };
+    if !core.is_registered(peer) {
+        return Err(tls("its certificate is no longer registered or has expired".to_owned()));
+    }
+    let ocsp = envelope.ocsp.first().ok_or_else(|| tls("the OCSP response of its certificate is missing".to_owned()))?;
+    core.accept_ocsp(peer, ocsp).map_err(tls)?;
+    if !snapshot.serves(&peer.server, request.client()) {
+        return Err(tls(format!("{} is not registered at the node {}", request.client(), peer.server)));
+    }
+    signing::verify(core, side, request.client(), &envelope)?;
+    let path = ServicePath::parse(request.service_path()).map_err(fault(side, Reason::BadRequest, "Correct the path"))?;
+    Ok(Verified { request, envelope, snapshot, path })
+}
+
+/// Whether they may: right, replay, token and grant.
+async fn admit<'c>(core: &'c Core, verified: &Verified, replay: [u8; 32]) -> Result<Route<'c>, Fault> {
+    let side = Side::ServerProxy;
+    let request = &verified.request;
+    let service = core.services.get(request.service());
+    let is_tracker = request.service().code() == DATA_TRACKER;
+    if service.is_none() && !is_tracker {
+        let message = format!("{} does not exist. Check the service code", request.service());
+        return Err(Fault::new(side, Reason::UnknownService, message));
+    }
+    if !is_allowed(&core.config.rights, request.client(), request.service(), request.verb(), &verified.path) {
+        let message = format!("{} may not use {}. Ask its owner for the right", request.client(), request.service());
+        return Err(Fault::new(side, Reason::AccessDenied, message));
+    }
+    if !core.log.remember(replay) {
+        return Err(duplicate());
+    }
+    match service {
+        None => Ok(Route::DataTracker),
+        Some(service) if service.basis == ServiceBasis::Consent => {
+            let authorised = core.authorise(request, &verified.path).await?;
+            Ok(Route::Service(service, Some(authorised)))
+        }
+        Some(service) => Ok(Route::Service(service, None)),
+    }
+}
+
+async fn ask(core: &Core, verified: &Verified, route: &Route<'_>) -> Result<ServiceAnswer, Fault> {
+    let (request, body) = (&verified.request, verified.envelope.body.clone());
+    let request_hash = request.hash(body.as_deref());
+    match route {
+        Route::DataTracker => data_tracker::answer(core, request, &request_hash).await,
+        Route::Service(service, authorised) => {
+            let grant_use = authorised.as_ref().map(|authorised| authorised.grant_use.as_str());
+            forward::ask(core, service, request, body, grant_use, &request_hash).await
+        }
+    }
+}
+
+fn sign(core: &Core, service: ServiceAnswer) -> Result<Envelope, Fault> {
+    let ServiceAnswer { response, body } = service;
+    let signed = signing::sign(core, Side::ServerProxy, response.bytes(), body.as_deref())?;
+    Ok(Envelope { ocsp: Vec::new(), head: response.bytes().clone(), body, batch: signed.batch, signature: signed.signature })
+}
+
+fn to_http(core: &Core, envelope: Option<Envelope>) -> Answer {
+    let boundary = transport::boundary(&*core.random);
+    let body = envelope.map(|envelope| transport::write(Kind::Response, &boundary, &envelope)).unwrap_or_default();
+    let mut answer = Response::new(Full::new(Bytes::from(body)));
+    let headers = answer.headers_mut();
+    if let Ok(value) = HeaderValue::from_str(&transport::content_type(&boundary)) {
+        headers.insert(CONTENT_TYPE, value);
+    }
+    headers.insert(HeaderName::from_static("x-hash-algorithm"), HeaderValue::from_static("SHA-512"));
+    answer
+}
+
+/// What makes a request unique. Where consent is the basis the caller's own message id does: a use is counted once for each, so
+/// the same id may not bring data twice.
+fn replay_of(core: &Core, request: &RestRequest) -> [u8; 32] {
+    let client = request.client().to_string();
+    match core.services.get(request.service()) {
+        Some(service) if service.basis == ServiceBasis::Consent => replay_key(&[&client, request.message_id()]),
+        _ => replay_key(&[&client, request.message_id(), request.request_id()]),
+    }
+}
+
+/// The use that the citizen will see.
+fn uses(verified: &Verified, route: &Route<'_>, answered: bool) -> Vec<NewUsage> {
+    let Route::Service(service, authorised) = route else { return Vec::new() };
+    let request = &verified.request;
+    let subject = match (service.subject, authorised) {
+        (SubjectRule::Permit, Some(authorised)) => Some(authorised.subject.clone()),
+        (SubjectRule::PathSegment(at), _) => verified.path.segment(at).and_then(|text| text.parse::<NationalNumber>().ok()),
+        _ => None,
+    };
+    let Some(subject) = subject else { return Vec::new() };
+    let (purpose, legal_basis, fields, grant_id) = match (&service.basis, authorised) {
+        (_, Some(authorised)) => (
+            UsePurpose { code: authorised.purpose.code.clone(), text: authorised.purpose.text.clone() },
+            UseBasis { code: "consent".to_owned(), reference: authorised.grant_id.clone() },
+            authorised.fields.clone(),
+            Some(authorised.grant_id.clone()),
+        ),
+        (ServiceBasis::Law { reference, purpose_code, purpose_text }, None) => (
+            UsePurpose { code: purpose_code.clone(), text: purpose_text.clone() },
+            UseBasis { code: "law".to_owned(), reference: reference.clone() },
+            service.fields.clone(),
+            None,
+        ),
+        _ => return Vec::new(),
+    };
+    let client = request.client();
+    let record = UsageRecord {
+        logtime: verified.snapshot.now().rfc3339(),
+        action: purpose.text.clone(),
+        receiver_code: client.member().code().to_owned(),
+        receiver_name: verified.snapshot.member_name(client.member()),
+        receiver_system: client.to_string(),
+        service: request.service().to_string(),
+        purpose,
+        legal_basis,
+        fields,
+        message_id: request.message_id().to_owned(),
+        message_hash: BASE64.encode(digest::sha512(request.bytes())),
+        grant_id,
+        outcome: if answered { "answered" } else { "refused" }.to_owned(),
+    };
+    vec![NewUsage { subject, service: request.service().clone(), record }]
+}
+
+fn request_record(verified: &Verified, outcome: &str, replay: Option<[u8; 32]>) -> NewRecord {
+    let request = &verified.request;
+    NewRecord {
+        role: Role::Provider,
+        kind: RecordKind::Request,
+        client: request.client().clone(),
+        service: request.service().clone(),
+        message_id: request.message_id().to_owned(),
+        request_id: request.request_id().to_owned(),
+        outcome: outcome.to_owned(),
+        replay,
+        content: Content::from(&verified.envelope),
+    }
+}
+
+fn response_record(verified: &Verified, answer: &Envelope) -> NewRecord {
+    let content = Content::from(answer);
+    NewRecord { kind: RecordKind::Response, content, ..request_record(verified, "answered", None) }
+}
+
+async fn log(core: &Core, records: Vec<NewRecord>, uses: Vec<NewUsage>) -> Result<(), Fault> {
+    core.log.append(records, uses).await.map_err(|error| match error {
+        LogError::Duplicate => duplicate(),
+        error => {
+            let message = format!("{error}. Nothing is exchanged that cannot be logged; the provider's node is to be looked at");
+            Fault::new(Side::ServerProxy, Reason::LoggingFailed, message)
+        }
+    })
+}
+
+fn duplicate() -> Fault {
+    let message = "this message was received before. Send a new request with a new X-Road-Id";
+    Fault::new(Side::ServerProxy, Reason::DuplicateMessage, message)
+}
+
+fn too_large(core: &Core) -> Fault {
+    let message = format!("the message is over the limit of {} bytes of body", core.config.limits.body_bytes_max);
+    Fault::new(Side::ServerProxy, Reason::BodyTooLarge, message)
+}
