@@ -31,8 +31,7 @@ pub enum Method {
 }
 
 impl Method {
-    const ALL: [Self; 4] =
-        [Self::Inclusive, Self::InclusiveWithComments, Self::Exclusive, Self::ExclusiveWithComments];
+    const ALL: [Self; 4] = [Self::Inclusive, Self::InclusiveWithComments, Self::Exclusive, Self::ExclusiveWithComments];
 
     /// The identifier in XML signatures.
     pub const fn uri(self) -> &'static str {
@@ -362,7 +361,8 @@ mod tests {
                 .prop_map(|(name, declaration, children, text, value)| {
                     let name = ["a", "p:b", "q:c"][name];
                     let declaration =
-                        ["", " xmlns=\"urn:d\"", " xmlns:p=\"urn:other\"", " xmlns=\"\" xmlns:q=\"urn:q2\""][declaration];
+                        ["", " xmlns=\"urn:d\"", " xmlns:p=\"urn:other\"", " xmlns=\"\" xmlns:q=\"urn:q2\""]
+                            [declaration];
                     format!("<{name}{declaration} v=\"{value}\" p:w='1'>{}{text}</{name}>", children.concat())
                 })
         })

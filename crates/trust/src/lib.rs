@@ -22,7 +22,9 @@
 //! # }
 //! ```
 
+mod asn1;
 pub mod c14n;
+pub mod cert;
 pub mod digest;
 pub mod hashchain;
 pub mod jose;

@@ -39,11 +39,7 @@ pub fn build(algorithm: DigestAlgorithm, files: Files, messages: &[Vec<Vec<u8>>]
         return Err(HashChainError::Count);
     }
     if let Some(odd) = messages.iter().flatten().find(|digest| digest.len() != algorithm.output_len()) {
-        return Err(HashChainError::DigestLength {
-            algorithm,
-            expected: algorithm.output_len(),
-            found: odd.len(),
-        });
+        return Err(HashChainError::DigestLength { algorithm, expected: algorithm.output_len(), found: odd.len() });
     }
     let leaves: Vec<Vec<u8>> = messages.iter().map(|message| collapse(algorithm, message)).collect();
     let levels = levels(algorithm, leaves);
@@ -120,8 +116,7 @@ fn chain(algorithm: DigestAlgorithm, files: Files, message: &[Vec<u8>], path: &[
         algorithm.xml_uri()
     );
     for (number, (sibling, left)) in path.iter().enumerate() {
-        let sibling =
-            format!("<HashValue><ns2:DigestValue>{}</ns2:DigestValue></HashValue>", STANDARD.encode(sibling));
+        let sibling = format!("<HashValue><ns2:DigestValue>{}</ns2:DigestValue></HashValue>", STANDARD.encode(sibling));
         let below = match message {
             [alone] if number + 1 == path.len() => data_ref(files.data, alone),
             _ => format!("<StepRef URI=\"#STEP{}\"/>", number + 1),

@@ -256,7 +256,8 @@ mod tests {
     #[test]
     fn every_message_of_a_batch_of_any_size_leads_to_the_result() {
         for count in 1..20_usize {
-            let messages: Vec<_> = (0..count).map(|message| digests(message, 2 - usize::from(count > 1 && message % 3 != 0))).collect();
+            let messages: Vec<_> =
+                (0..count).map(|message| digests(message, 2 - usize::from(count > 1 && message % 3 != 0))).collect();
             let batch = build(DigestAlgorithm::Sha512, Files::SIGNATURE, &messages).unwrap();
             for (place, chain) in batch.chains.iter().enumerate() {
                 let files =

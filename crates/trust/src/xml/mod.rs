@@ -240,9 +240,7 @@ impl<'a> Document<'a> {
 
     fn element(&self, node: u32) -> Option<Element<'_, 'a>> {
         match self.nodes.get(node as usize)?.content {
-            Content::Element(index) => {
-                Some(Element { document: self, node, data: self.elements.get(index as usize)? })
-            }
+            Content::Element(index) => Some(Element { document: self, node, data: self.elements.get(index as usize)? }),
             _ => None,
         }
     }

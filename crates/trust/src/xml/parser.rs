@@ -94,7 +94,8 @@ impl<'a> Parser<'a> {
         let Some(rest) = self.rest.strip_prefix("<?xml").filter(|rest| rest.starts_with(is_space)) else {
             return Ok(());
         };
-        let (inside, after) = rest.split_once("?>").ok_or_else(|| self.malformed("the XML declaration does not end"))?;
+        let (inside, after) =
+            rest.split_once("?>").ok_or_else(|| self.malformed("the XML declaration does not end"))?;
         self.rest = after;
         let refused = |found: &str| XmlError::Declaration { found: cut(found) };
         let mut left = inside.trim_matches(is_space);
@@ -103,7 +104,8 @@ impl<'a> Parser<'a> {
             let (name, value) = left.split_once('=').ok_or_else(|| refused(inside))?;
             let name = name.trim_matches(is_space);
             let value = value.trim_start_matches(is_space);
-            let quote = value.chars().next().filter(|quote| matches!(quote, '"' | '\'')).ok_or_else(|| refused(inside))?;
+            let quote =
+                value.chars().next().filter(|quote| matches!(quote, '"' | '\'')).ok_or_else(|| refused(inside))?;
             let (value, after) =
                 value.strip_prefix(quote).and_then(|value| value.split_once(quote)).ok_or_else(|| refused(inside))?;
             let place = expected.iter().position(|known| *known == name).ok_or_else(|| refused(inside))?;
@@ -162,7 +164,8 @@ impl<'a> Parser<'a> {
             return Ok(());
         }
         if let Some(data) = markup.strip_prefix("![CDATA[") {
-            let (text, rest) = data.split_once("]]>").ok_or_else(|| self.malformed("the CDATA section does not end"))?;
+            let (text, rest) =
+                data.split_once("]]>").ok_or_else(|| self.malformed("the CDATA section does not end"))?;
             if self.open.is_empty() {
                 return Err(self.malformed("text stands outside the root element"));
             }
@@ -446,11 +449,10 @@ fn is_space(character: char) -> bool {
 /// A name without colon (Namespaces in XML, production 4).
 fn is_ncname(name: &str) -> bool {
     let mut characters = name.chars();
-    characters.next().is_some_and(is_name_start)
-        && characters.all(|character| {
-            is_name_start(character)
-                || matches!(character, '-' | '.' | '0'..='9' | '\u{b7}' | '\u{300}'..='\u{36f}' | '\u{203f}'..='\u{2040}')
-        })
+    characters.next().is_some_and(is_name_start) && characters.all(|character| {
+        is_name_start(character)
+            || matches!(character, '-' | '.' | '0'..='9' | '\u{b7}' | '\u{300}'..='\u{36f}' | '\u{203f}'..='\u{2040}')
+    })
 }
 
 fn is_name_start(character: char) -> bool {
@@ -533,7 +535,10 @@ mod tests {
 
     #[test]
     fn a_declaration_and_a_byte_order_mark_are_read_over() {
-        assert_eq!(read("\u{feff}<?xml version=\"1.0\" encoding='utf-8' standalone=\"no\" ?>\n<a/>").root().local(), "a");
+        assert_eq!(
+            read("\u{feff}<?xml version=\"1.0\" encoding='utf-8' standalone=\"no\" ?>\n<a/>").root().local(),
+            "a"
+        );
     }
 
     #[test]
