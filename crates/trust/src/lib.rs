@@ -26,6 +26,7 @@ mod asn1;
 pub mod c14n;
 pub mod cert;
 pub mod digest;
+pub mod globalconf;
 pub mod hashchain;
 pub mod jose;
 pub mod keys;

@@ -1,0 +1,35 @@
+//! The global configuration of a federation (PR-GCONF): who is a member, on which nodes, which authorities are trusted.
+//!
+//! - [`SharedParams`] and [`PrivateParams`]: the values; [`write_shared_v5`] and [`write_private`] write them,
+//!   [`read_shared`] and [`read_private`] read versions 2 to 6.
+//! - [`Anchor`]: where a node gets its configuration and which certificates may sign it.
+//! - [`Directory`]: the signed table of contents that a source serves; [`Directory::verify`] checks signature and expiry,
+//!   [`DirectoryPart::check`] the digest of each file.
+//! - [`TrustDir`]: the files of one or several federations, loaded and indexed for a node or for `baobab verify`.
+//!
+//! Whoever holds the key of the configuration source decides whom every node trusts; an expired configuration is no
+//! configuration ([`TrustDir::check_fresh`]).
+//!
+//! ```
+//! use trust::globalconf::{SharedParams, read_shared, write_shared_v5};
+//! let params = SharedParams::empty("BB");
+//! assert_eq!(read_shared(write_shared_v5(&params).as_bytes()).unwrap(), params);
+//! ```
+
+mod directory;
+mod mime;
+mod read;
+mod trust_dir;
+mod values;
+mod write;
+
+pub use directory::{
+    Directory, DirectoryError, DirectoryPart, PRIVATE_PARAMETERS, SHARED_PARAMETERS, SIGNATURE_ALGORITHMS,
+};
+pub use read::{FILE_BYTES_MAX, ReadError, read_anchor, read_private, read_shared};
+pub use trust_dir::{FederatedInstance, TrustDir, TrustDirError, TrustedCa, TrustedTsa};
+pub use values::{
+    AcmeServer, Anchor, AnchorSource, ApprovedCa, ApprovedTsa, CaInfo, ConfigurationSource, GlobalGroup,
+    ManagementService, Member, MemberClass, OcspInfo, PrivateParams, SecurityServer, SharedParams, Subsystem,
+};
+pub use write::{write_anchor, write_private, write_shared_v5};

@@ -1,0 +1,366 @@
+use std::collections::{BTreeMap, HashMap};
+
+use civic::{ClientId, MemberId, ServerId, Timestamp};
+
+use super::read::{ReadError, read_private, read_shared};
+use super::values::{GlobalGroup, Member, OcspInfo, PrivateParams, SecurityServer, SharedParams};
+use crate::digest;
+
+const SHARED_FILE: &str = "shared-params.xml";
+const PRIVATE_FILE: &str = "private-params.xml";
+const IDENTIFIER_FILE: &str = "instance-identifier";
+const INSTANCES_MAX: usize = 256;
+
+/// Why a folder of configuration files is not usable.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TrustDirError {
+    /// The file that names the own instance is missing or empty.
+    #[error("the trust folder has no `{IDENTIFIER_FILE}` file with the name of the own instance")]
+    NoIdentifier,
+    /// The shared parameters of the own instance are missing.
+    #[error("the trust folder has no `{0}/{SHARED_FILE}`, the configuration of the own instance")]
+    NoOwnInstance(String),
+    /// A file is not readable.
+    #[error("{path}: {reason}")]
+    File {
+        /// Its path in the folder.
+        path: String,
+        /// Why.
+        reason: ReadError,
+    },
+    /// The side file with the expiry is not readable.
+    #[error("{path} is not the JSON that describes a configuration file")]
+    Metadata {
+        /// Its path in the folder.
+        path: String,
+    },
+    /// A folder is named otherwise than the instance inside.
+    #[error("the folder `{folder}` holds the configuration of the instance `{found}`")]
+    WrongInstance {
+        /// The name of the folder.
+        folder: String,
+        /// The instance that the file names.
+        found: String,
+    },
+    /// Two nodes claim the same authentication certificate.
+    #[error("the nodes {first} and {second} have the same authentication certificate registered")]
+    SharedAuthCert {
+        /// One node.
+        first: ServerId,
+        /// The other.
+        second: ServerId,
+    },
+    /// More instances than anybody federates with.
+    #[error("the trust folder holds more than {INSTANCES_MAX} instances")]
+    TooMany,
+    /// Past its expiry.
+    #[error(
+        "the global configuration of {instance} expired at {expired}: no message may be exchanged until a new one is fetched; check the network to the configuration source and this clock"
+    )]
+    Expired {
+        /// Whose configuration.
+        instance: String,
+        /// When.
+        expired: Timestamp,
+    },
+    /// Nothing is known of that instance.
+    #[error("the instance `{0}` is not in the global configuration")]
+    UnknownInstance(String),
+}
+
+/// The configuration of one's own instance and of those federated with it, indexed. A value: loading new files makes a
+/// new one, and a node swaps it in whole.
+#[derive(Clone, Debug)]
+pub struct TrustDir {
+    own: String,
+    instances: BTreeMap<String, FederatedInstance>,
+    auth_certs: HashMap<[u8; 32], ServerId>,
+}
+
+/// One instance with its indexes.
+#[derive(Clone, Debug)]
+pub struct FederatedInstance {
+    shared: SharedParams,
+    private: Option<PrivateParams>,
+    expires: Option<Timestamp>,
+    cas: Vec<TrustedCa>,
+    tsas: Vec<TrustedTsa>,
+    members: HashMap<MemberId, usize>,
+    servers: HashMap<ServerId, usize>,
+    clients: HashMap<ClientId, Vec<usize>>,
+}
+
+/// An approved certification authority: an anchor, or one below it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrustedCa {
+    /// Its name, for people.
+    pub name: String,
+    /// Whether it stands at the top.
+    pub is_anchor: bool,
+    /// Whether its certificates are for TLS between nodes only.
+    pub authentication_only: bool,
+    /// The certificate profile of its certificates, by X-Road's Java class name.
+    pub certificate_profile: String,
+    /// Its certificate, DER.
+    pub cert: Vec<u8>,
+    /// Its OCSP responders.
+    pub ocsp: Vec<OcspInfo>,
+}
+
+/// An approved time-stamping authority.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrustedTsa {
+    /// Its name, for people.
+    pub name: String,
+    /// Where it answers.
+    pub url: String,
+    /// The certificate that it signs with, DER.
+    pub cert: Vec<u8>,
+}
+
+impl TrustDir {
+    /// Loads a folder given as path → content. The layout is that of X-Road: `instance-identifier`, and for each instance
+    /// `INSTANCE/shared-params.xml`, where there are such `INSTANCE/private-params.xml`, and a `.metadata` file beside
+    /// each with its expiry. A leading `verificationconf/` is passed over; other files are not looked at.
+    pub fn load(files: &BTreeMap<String, Vec<u8>>) -> Result<Self, TrustDirError> {
+        let files: BTreeMap<&str, &[u8]> = files
+            .iter()
+            .map(|(path, content)| (path.strip_prefix("verificationconf/").unwrap_or(path), content.as_slice()))
+            .collect();
+        let own = files.get(IDENTIFIER_FILE).and_then(|bytes| std::str::from_utf8(bytes).ok()).map(str::trim);
+        let own = own.filter(|own| !own.is_empty()).ok_or(TrustDirError::NoIdentifier)?;
+        let mut instances = Vec::new();
+        for (path, content) in &files {
+            let Some((folder, SHARED_FILE)) = path.split_once('/') else { continue };
+            let shared = read_shared(content).map_err(|reason| file_error(path, reason))?;
+            if shared.instance != folder {
+                return Err(TrustDirError::WrongInstance { folder: folder.to_owned(), found: shared.instance });
+            }
+            let private_path = format!("{folder}/{PRIVATE_FILE}");
+            let private = files.get(private_path.as_str()).map(|content| read_private(content)).transpose();
+            let private = private.map_err(|reason| file_error(&private_path, reason))?;
+            let metadata_path = format!("{path}.metadata");
+            let expires = match files.get(metadata_path.as_str()) {
+                Some(content) => expiry(content).ok_or(TrustDirError::Metadata { path: metadata_path })?,
+                None => None,
+            };
+            instances.push((shared, private, expires));
+        }
+        Self::of(own, instances)
+    }
+
+    /// Puts configurations together that were read (and whose signatures were checked) before: shared parameters,
+    /// private parameters where they are had, and the expiry of the signed directory.
+    pub fn of(
+        own: &str,
+        instances: Vec<(SharedParams, Option<PrivateParams>, Option<Timestamp>)>,
+    ) -> Result<Self, TrustDirError> {
+        if instances.len() > INSTANCES_MAX {
+            return Err(TrustDirError::TooMany);
+        }
+        let mut dir = Self { own: own.to_owned(), instances: BTreeMap::new(), auth_certs: HashMap::new() };
+        for (shared, private, expires) in instances {
+            dir.index_auth_certs(&shared)?;
+            dir.instances.insert(shared.instance.clone(), FederatedInstance::new(shared, private, expires));
+        }
+        if !dir.instances.contains_key(own) {
+            return Err(TrustDirError::NoOwnInstance(own.to_owned()));
+        }
+        Ok(dir)
+    }
+
+    /// The files of a trust folder for one instance, as [`TrustDir::load`] reads them and X-Road's `/verificationconf`
+    /// packs them (there below `verificationconf/`).
+    pub fn files(instance: &str, shared: &[u8], version: u32, expires: Timestamp) -> BTreeMap<String, Vec<u8>> {
+        let metadata = serde_json::json!({
+            "contentIdentifier": super::SHARED_PARAMETERS,
+            "instanceIdentifier": instance,
+            "expirationDate": Timestamp::from_seconds(expires.seconds()).rfc3339(),
+            "configurationVersion": version.to_string(),
+        });
+        BTreeMap::from([
+            (IDENTIFIER_FILE.to_owned(), instance.as_bytes().to_vec()),
+            (format!("{instance}/{SHARED_FILE}"), shared.to_vec()),
+            (format!("{instance}/{SHARED_FILE}.metadata"), metadata.to_string().into_bytes()),
+        ])
+    }
+
+    /// The own instance, for instance `BB`.
+    pub fn own_instance(&self) -> &str {
+        &self.own
+    }
+
+    /// The own instance's configuration.
+    pub fn own(&self) -> Option<&FederatedInstance> {
+        self.instances.get(&self.own)
+    }
+
+    /// An instance's configuration.
+    pub fn instance(&self, name: &str) -> Option<&FederatedInstance> {
+        self.instances.get(name)
+    }
+
+    /// Every instance.
+    pub fn instances(&self) -> impl Iterator<Item = &FederatedInstance> {
+        self.instances.values()
+    }
+
+    /// Whether the configuration of this instance may be used now. One without a known expiry (an offline trust folder)
+    /// may.
+    pub fn check_fresh(&self, instance: &str, now: Timestamp) -> Result<(), TrustDirError> {
+        let found = self.instance(instance).ok_or_else(|| TrustDirError::UnknownInstance(instance.to_owned()))?;
+        match found.expires {
+            Some(expired) if now >= expired => Err(TrustDirError::Expired { instance: instance.to_owned(), expired }),
+            _ => Ok(()),
+        }
+    }
+
+    /// A member.
+    pub fn member(&self, id: &MemberId) -> Option<&Member> {
+        let instance = self.instance(id.instance())?;
+        instance.shared.members.get(*instance.members.get(id)?)
+    }
+
+    /// The official name of a member.
+    pub fn member_name(&self, id: &MemberId) -> Option<&str> {
+        Some(self.member(id)?.name.as_str())
+    }
+
+    /// Whether this member or subsystem is registered.
+    pub fn client_exists(&self, id: &ClientId) -> bool {
+        self.member(id.member()).is_some_and(|member| {
+            id.subsystem().is_none_or(|code| member.subsystems.iter().any(|subsystem| subsystem.code == code))
+        })
+    }
+
+    /// The nodes through which this client sends and serves. The owner of a node is always its client.
+    pub fn servers_of_client(&self, id: &ClientId) -> impl Iterator<Item = &SecurityServer> {
+        self.instance(id.member().instance())
+            .into_iter()
+            .filter_map(|instance| Some((instance, instance.clients.get(id)?)))
+            .flat_map(|(instance, servers)| servers.iter().filter_map(|at| instance.shared.servers.get(*at)))
+    }
+
+    /// A node.
+    pub fn server(&self, id: &ServerId) -> Option<&SecurityServer> {
+        let instance = self.instance(id.owner().instance())?;
+        instance.shared.servers.get(*instance.servers.get(id)?)
+    }
+
+    /// Whether the client sends and serves through this node.
+    pub fn is_client_of(&self, client: &ClientId, server: &ServerId) -> bool {
+        self.servers_of_client(client).any(|found| found.id == *server)
+    }
+
+    /// The node that an authentication certificate (DER) is registered for.
+    pub fn server_of_auth_cert(&self, certificate: &[u8]) -> Option<&ServerId> {
+        self.server_of_auth_cert_hash(&digest::sha256(certificate))
+    }
+
+    /// The node that the authentication certificate with this SHA-256 digest is registered for.
+    pub fn server_of_auth_cert_hash(&self, sha256: &[u8; 32]) -> Option<&ServerId> {
+        self.auth_certs.get(sha256)
+    }
+
+    fn index_auth_certs(&mut self, shared: &SharedParams) -> Result<(), TrustDirError> {
+        for server in &shared.servers {
+            // Digests of 20 bytes (SHA-1, version 2) are read but never matched.
+            for hash in server.auth_cert_hashes.iter().filter_map(|hash| <[u8; 32]>::try_from(hash.as_slice()).ok()) {
+                if let Some(first) = self.auth_certs.insert(hash, server.id.clone())
+                    && first != server.id
+                {
+                    return Err(TrustDirError::SharedAuthCert { first, second: server.id.clone() });
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl FederatedInstance {
+    /// The shared parameters.
+    pub const fn shared(&self) -> &SharedParams {
+        &self.shared
+    }
+
+    /// The private parameters, which only members of the instance have.
+    pub const fn private(&self) -> Option<&PrivateParams> {
+        self.private.as_ref()
+    }
+
+    /// When the configuration expires.
+    pub const fn expires(&self) -> Option<Timestamp> {
+        self.expires
+    }
+
+    /// The approved certification authorities, anchors and those below.
+    pub fn cas(&self) -> &[TrustedCa] {
+        &self.cas
+    }
+
+    /// The approved time-stamping authorities.
+    pub fn tsas(&self) -> &[TrustedTsa] {
+        &self.tsas
+    }
+
+    /// A global group by its code.
+    pub fn group(&self, code: &str) -> Option<&GlobalGroup> {
+        self.shared.groups.iter().find(|group| group.code == code)
+    }
+
+    fn new(shared: SharedParams, private: Option<PrivateParams>, expires: Option<Timestamp>) -> Self {
+        let members = shared.members.iter().enumerate().map(|(at, member)| (member.id.clone(), at)).collect();
+        let servers = shared.servers.iter().enumerate().map(|(at, server)| (server.id.clone(), at)).collect();
+        let mut clients: HashMap<ClientId, Vec<usize>> = HashMap::new();
+        for (at, server) in shared.servers.iter().enumerate() {
+            let owner = ClientId::of_member(server.id.owner().clone());
+            for client in std::iter::once(&owner).chain(&server.clients) {
+                let known = clients.entry(client.clone()).or_default();
+                if known.last() != Some(&at) {
+                    known.push(at);
+                }
+            }
+        }
+        let cas = trusted_cas(&shared);
+        let tsas = shared.approved_tsas.iter();
+        let tsas = tsas
+            .map(|tsa| TrustedTsa { name: tsa.name.clone(), url: tsa.url.clone(), cert: tsa.cert.clone() })
+            .collect();
+        Self { shared, private, expires, cas, tsas, members, servers, clients }
+    }
+}
+
+fn trusted_cas(shared: &SharedParams) -> Vec<TrustedCa> {
+    let mut cas = Vec::new();
+    for ca in &shared.approved_cas {
+        for (at, info) in std::iter::once(&ca.top).chain(&ca.intermediates).enumerate() {
+            cas.push(TrustedCa {
+                name: ca.name.clone(),
+                is_anchor: at == 0,
+                authentication_only: ca.authentication_only,
+                certificate_profile: ca.certificate_profile.clone(),
+                cert: info.cert.clone(),
+                ocsp: info.ocsp.clone(),
+            });
+        }
+    }
+    cas
+}
+
+/// The expiry in a `.metadata` file; `Ok(None)` where it names none.
+fn expiry(content: &[u8]) -> Option<Option<Timestamp>> {
+    #[derive(serde::Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Metadata {
+        expiration_date: Option<String>,
+    }
+    let metadata: Metadata = serde_json::from_slice(content).ok()?;
+    match metadata.expiration_date {
+        Some(text) => Some(Some(Timestamp::parse_rfc3339(&text).ok()?)),
+        None => Some(None),
+    }
+}
+
+fn file_error(path: &str, reason: ReadError) -> TrustDirError {
+    TrustDirError::File { path: path.to_owned(), reason }
+}

@@ -1,0 +1,373 @@
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use civic::Timestamp;
+use civic::testing::SeededRandom;
+use proptest::prelude::*;
+use trust::digest::DigestAlgorithm;
+use trust::globalconf::{
+    AcmeServer, Anchor, AnchorSource, ApprovedCa, ApprovedTsa, CaInfo, ConfigurationSource, Directory, DirectoryError,
+    DirectoryPart, GlobalGroup, ManagementService, Member, MemberClass, OcspInfo, PRIVATE_PARAMETERS, PrivateParams,
+    SHARED_PARAMETERS, SecurityServer, SharedParams, Subsystem, TrustDir, TrustDirError, read_anchor, read_private,
+    read_shared, write_anchor, write_private, write_shared_v5,
+};
+use trust::keys::SigningKey;
+
+use crate::samples;
+
+fn nation() -> SharedParams {
+    let subsystem = |code: &str, name: &str| Subsystem { code: code.to_owned(), name: Some(name.to_owned()) };
+    let server = |id: &str, port: u16, hash: u8, clients: &[&str]| SecurityServer {
+        id: id.parse().unwrap(),
+        address: Some(format!("127.0.0.1:{port}")),
+        auth_cert_hashes: vec![vec![hash; 32]],
+        clients: clients.iter().map(|client| client.parse().unwrap()).collect(),
+        maintenance: None,
+    };
+    SharedParams {
+        sources: vec![ConfigurationSource {
+            address: "127.0.0.1:8604".to_owned(),
+            internal_certs: vec![b"internal".to_vec()],
+            external_certs: vec![b"external".to_vec(), b"next".to_vec()],
+        }],
+        approved_cas: vec![ApprovedCa {
+            name: "CA & <demo>".to_owned(),
+            authentication_only: false,
+            top: CaInfo {
+                cert: b"root".to_vec(),
+                ocsp: vec![OcspInfo { url: "http://127.0.0.1:8604/ocsp".to_owned(), cert: Some(b"ocsp".to_vec()) }],
+            },
+            intermediates: vec![CaInfo { cert: b"sub".to_vec(), ocsp: Vec::new() }],
+            certificate_profile: "ee.ria.xroad.common.certificateprofile.impl.FiVRKCertificateProfileInfoProvider"
+                .to_owned(),
+            acme: Some(AcmeServer { directory_url: "https://ca/acme".to_owned(), ..AcmeServer::default() }),
+        }],
+        approved_tsas: vec![ApprovedTsa {
+            name: "TSA".to_owned(),
+            url: "http://127.0.0.1:8604/tsa".to_owned(),
+            cert: b"tsa".to_vec(),
+        }],
+        members: vec![
+            Member {
+                id: "BB/GOV/1002".parse().unwrap(),
+                name: "Impôts".to_owned(),
+                subsystems: vec![subsystem("fisc", "Comptes fiscaux")],
+            },
+            Member {
+                id: "BB/COM/2001".parse().unwrap(),
+                name: "Banque du Fleuve".to_owned(),
+                subsystems: vec![Subsystem { code: "credit".to_owned(), name: None }],
+            },
+        ],
+        servers: vec![
+            server("BB/GOV/1002/node-1", 8631, 1, &["BB/GOV/1002/fisc"]),
+            SecurityServer {
+                maintenance: Some("Retour à 18 h".to_owned()),
+                ..server("BB/COM/2001/node-1", 8641, 2, &["BB/COM/2001/credit"])
+            },
+        ],
+        groups: vec![GlobalGroup {
+            code: "banks".to_owned(),
+            description: "Banques".to_owned(),
+            members: vec!["BB/COM/2001".parse().unwrap(), "BB/COM/2001/credit".parse().unwrap()],
+        }],
+        member_classes: vec![
+            MemberClass { code: "GOV".to_owned(), description: "Administration".to_owned() },
+            MemberClass { code: "COM".to_owned(), description: "Entreprise".to_owned() },
+        ],
+        ..SharedParams::empty("BB")
+    }
+}
+
+fn private() -> PrivateParams {
+    PrivateParams {
+        instance: "BB".to_owned(),
+        anchors: vec![anchor()],
+        management: ManagementService {
+            auth_cert_reg_address: "http://127.0.0.1:8604".to_owned(),
+            auth_cert_reg_cert: None,
+            provider: "BB/GOV/1000/management".parse().unwrap(),
+        },
+        time_stamping_interval_s: 60,
+    }
+}
+
+fn anchor() -> Anchor {
+    Anchor {
+        generated_at: Some(Timestamp::from_seconds(1_795_300_800)),
+        instance: "BB".to_owned(),
+        sources: vec![AnchorSource {
+            download_url: "http://127.0.0.1:8604/internalconf".to_owned(),
+            certs: vec![b"internal".to_vec()],
+        }],
+    }
+}
+
+#[test]
+fn what_is_written_reads_back() {
+    assert_eq!(read_shared(write_shared_v5(&nation()).as_bytes()).unwrap(), nation());
+    assert_eq!(read_private(write_private(&private()).as_bytes()).unwrap(), private());
+    assert_eq!(read_anchor(write_anchor(&anchor()).as_bytes()).unwrap(), anchor());
+}
+
+#[test]
+fn what_is_written_validates_against_the_schemas() {
+    let Some(samples) = samples::folder("schema validation of the global configuration") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    for (name, schema, xml) in [
+        ("shared.xml", "v5/shared-parameters.xsd", write_shared_v5(&nation())),
+        (
+            "empty.xml",
+            "v5/shared-parameters.xsd",
+            write_shared_v5(&SharedParams { sources: nation().sources, ..SharedParams::empty("BB") }),
+        ),
+        ("private.xml", "v2/private-parameters.xsd", write_private(&private())),
+        ("anchor.xml", "v2/private-parameters.xsd", write_anchor(&anchor())),
+    ] {
+        let file = folder.path().join(name);
+        std::fs::write(&file, xml).unwrap();
+        let schema = samples.join("schemas").join(schema);
+        let arguments = ["--nonet", "--noout", "--schema", schema.to_str().unwrap(), file.to_str().unwrap()];
+        let Some(output) = samples::tool("xmllint", &arguments) else { return };
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+#[test]
+fn a_node_finds_what_it_needs() {
+    let dir = TrustDir::of("BB", vec![(nation(), Some(private()), None)]).unwrap();
+    let fisc = "BB/GOV/1002/fisc".parse().unwrap();
+    let servers: Vec<_> = dir.servers_of_client(&fisc).collect();
+    assert_eq!(servers.len(), 1);
+    assert_eq!(servers.first().unwrap().transport_address(), Some(("127.0.0.1".to_owned(), 8631)));
+    let node = "BB/GOV/1002/node-1".parse().unwrap();
+    assert!(dir.is_client_of(&fisc, &node));
+    assert!(dir.is_client_of(&"BB/GOV/1002".parse().unwrap(), &node), "the owner is always a client");
+    assert!(!dir.is_client_of(&"BB/COM/2001/credit".parse().unwrap(), &node));
+    assert_eq!(dir.server_of_auth_cert_hash(&[1; 32]), Some(&node));
+    assert_eq!(dir.server_of_auth_cert_hash(&[9; 32]), None);
+    assert_eq!(dir.member_name(fisc.member()), Some("Impôts"));
+    assert!(dir.client_exists(&fisc));
+    assert!(!dir.client_exists(&"BB/GOV/1002/other".parse().unwrap()));
+    let own = dir.own().unwrap();
+    assert_eq!(own.cas().iter().map(|ca| ca.is_anchor).collect::<Vec<_>>(), [true, false]);
+    assert_eq!(own.tsas().len(), 1);
+    assert_eq!(own.group("banks").unwrap().members.len(), 2);
+}
+
+#[test]
+fn two_nodes_may_not_share_an_authentication_certificate() {
+    let mut params = nation();
+    let hashes = params.servers.first().unwrap().auth_cert_hashes.clone();
+    params.servers.last_mut().unwrap().auth_cert_hashes = hashes;
+    assert!(matches!(TrustDir::of("BB", vec![(params, None, None)]), Err(TrustDirError::SharedAuthCert { .. })));
+}
+
+#[test]
+fn an_expired_configuration_is_no_configuration() {
+    let end = Timestamp::from_seconds(1_000);
+    let files = TrustDir::files("BB", write_shared_v5(&nation()).as_bytes(), 5, end);
+    let dir = TrustDir::load(&files).unwrap();
+    assert!(dir.check_fresh("BB", Timestamp::from_seconds(999)).is_ok());
+    assert!(matches!(dir.check_fresh("BB", end), Err(TrustDirError::Expired { .. })));
+    assert!(matches!(dir.check_fresh("EE", end), Err(TrustDirError::UnknownInstance(_))));
+}
+
+#[test]
+fn a_member_that_this_house_cannot_name_does_not_stop_the_others() {
+    let xml = write_shared_v5(&nation()).replace(">2001<", ">20:01<");
+    let params = read_shared(xml.as_bytes()).unwrap();
+    assert_eq!(params.members.len(), 1);
+    assert_eq!(params.servers.len(), 1);
+    assert_eq!(params.ignored.len(), 4, "{:?}", params.ignored);
+}
+
+#[test]
+fn the_sample_configurations_get_the_verdicts_of_x_road() {
+    let Some(samples) = samples::folder("sample global configurations") else { return };
+    let load = |name: &str| TrustDir::load(&samples::files(&samples.join("globalconf").join(name)));
+    for (name, own, instances) in [
+        ("globalconf_good_v2", "EE", 3),
+        ("globalconf_good2_v3", "DEV", 1),
+        ("globalconf_good_v5", "EE", 5),
+        ("globalconf_good_v6", "EE", 6),
+        ("download/test-conf-simple", "EE", 1),
+    ] {
+        let dir = load(name).unwrap_or_else(|error| unreachable!("{name}: {error}"));
+        assert_eq!((dir.own_instance(), dir.instances().count()), (own, instances), "{name}");
+        let ignored: Vec<_> = dir.instances().flat_map(|instance| &instance.shared().ignored).collect();
+        assert!(ignored.is_empty(), "{name}: {ignored:?}");
+    }
+    assert!(matches!(load("globalconf_malformed"), Err(TrustDirError::File { .. })));
+    assert_eq!(load("globalconf_missing_identifier").unwrap_err(), TrustDirError::NoIdentifier);
+
+    let dev = load("globalconf_good2_v3").unwrap();
+    let own = dev.own().unwrap();
+    assert_eq!(own.shared().ocsp_freshness_s, 3600);
+    assert!(own.cas().first().unwrap().cert.starts_with(&[0x30, 0x82]), "PEM inside base64 becomes DER");
+    assert_eq!(dev.servers_of_client(&"DEV/COM/4321/TestClient".parse().unwrap()).count(), 1);
+
+    let sixth = load("globalconf_good_v6").unwrap();
+    let foo = "EE/BUSINESS/foo".parse().unwrap();
+    assert_eq!(sixth.member(&foo).unwrap().subsystems.first().unwrap().name.as_deref(), Some("FOO Subsystem"));
+    let server = sixth.server(&"EE/BUSINESS/foo/FooBarServerCode".parse().unwrap()).unwrap();
+    assert_eq!(server.maintenance.as_deref(), Some("Test maintenance mode"));
+    assert_eq!(sixth.own().unwrap().private().unwrap().time_stamping_interval_s, 123);
+
+    let anchor = std::fs::read(samples.join("globalconf/configuration-anchor1.xml")).unwrap();
+    assert_eq!(read_anchor(&anchor).unwrap().sources.len(), 3);
+}
+
+#[test]
+fn the_sample_directories_get_the_verdicts_of_x_road() {
+    let Some(samples) = samples::folder("sample signed directories") else { return };
+    let signature_file = std::fs::read_to_string(samples.join("hashchain/batch-sig.xml")).unwrap();
+    // The certificate that signed the samples is found among those of a sample signature.
+    let certificates: Vec<Vec<u8>> = signature_file
+        .split(['<', '>'])
+        .map(|text| text.split_whitespace().collect::<String>())
+        .filter(|text| text.starts_with("MI") && text.len() > 400)
+        .filter_map(|text| STANDARD.decode(text).ok())
+        .collect();
+    let read = |name: &str, at: &str| {
+        let bytes = std::fs::read(samples.join("globalconf/download").join(name)).unwrap();
+        Directory::verify(&bytes, &certificates, Timestamp::parse_rfc3339(at).unwrap())
+    };
+    let directory = read("test-conf-simple.txt", "2026-05-20T17:42:54Z").unwrap();
+    assert_eq!(directory.parts.len(), 3);
+    for (identifier, file) in [(PRIVATE_PARAMETERS, "private-params.xml"), (SHARED_PARAMETERS, "shared-params.xml")] {
+        let content = std::fs::read(samples.join("globalconf/download/test-conf-simple/EE").join(file)).unwrap();
+        let part = directory.part(identifier, "EE").unwrap();
+        part.check(&content).unwrap();
+        assert!(matches!(part.check(b"another"), Err(DirectoryError::Digest { .. })));
+    }
+    assert!(matches!(read("test-conf-simple.txt", "2026-05-20T17:42:55Z"), Err(DirectoryError::Expired { .. })));
+    let early = "2014-01-01T00:00:00Z";
+    assert!(matches!(read("test-conf-malformed.txt", early), Err(DirectoryError::Malformed(_))));
+    assert_eq!(read("test-conf-invalid-signature.txt", early), Err(DirectoryError::Signature));
+    assert!(matches!(
+        read("test-conf-missing-date.txt", early),
+        Err(DirectoryError::Header { header: "Expire-date" } | DirectoryError::Signature)
+    ));
+}
+
+/// A self-signed certificate for the key, made by `openssl`.
+fn certificate(key: &SigningKey, folder: &Path) -> Option<Vec<u8>> {
+    let file = folder.join("key.pem");
+    std::fs::write(&file, key.to_pkcs8_pem().unwrap()).unwrap();
+    let der = folder.join("cert.der");
+    let arguments = [
+        "req",
+        "-x509",
+        "-new",
+        "-key",
+        file.to_str().unwrap(),
+        "-subj",
+        "/CN=conf",
+        "-outform",
+        "DER",
+        "-out",
+        der.to_str().unwrap(),
+    ];
+    let output = samples::tool("openssl", &arguments)?;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Some(std::fs::read(der).unwrap())
+}
+
+fn directory() -> Directory {
+    Directory {
+        expires: Timestamp::from_seconds(1_795_301_400),
+        version: Some(5),
+        parts: vec![
+            DirectoryPart::of(SHARED_PARAMETERS, "BB", "/V5/20261121/shared-params.xml", b"shared"),
+            DirectoryPart::of(PRIVATE_PARAMETERS, "BB", "/V5/20261121/private-params.xml", b"private"),
+        ],
+    }
+}
+
+const NOW: Timestamp = Timestamp::from_seconds(1_795_300_800);
+
+#[test]
+fn a_directory_is_believed_from_the_anchors_key_only() {
+    let folder = tempfile::tempdir().unwrap();
+    for key in [SigningKey::generate_p256().unwrap(), SigningKey::generate_rsa2048().unwrap()] {
+        let Some(cert) = certificate(&key, folder.path()) else { return };
+        let random = SeededRandom::new(1);
+        let bytes = directory().sign(&key, &cert, &random).unwrap();
+        assert_eq!(Directory::verify(&bytes, &[b"other".to_vec(), cert.clone()], NOW).unwrap(), directory());
+        assert_eq!(Directory::verify(&bytes, &[b"other".to_vec()], NOW), Err(DirectoryError::UnknownSigner));
+        let late = Timestamp::from_seconds(1_795_301_400);
+        assert!(matches!(Directory::verify(&bytes, &[cert.clone()], late), Err(DirectoryError::Expired { .. })));
+        let foreign = SigningKey::generate_p256().unwrap();
+        assert_eq!(directory().sign(&foreign, &cert, &random), Err(DirectoryError::ForeignCertificate));
+        judge_with_openssl(&bytes, &cert, folder.path());
+    }
+}
+
+/// `openssl dgst -verify` over the body of the first part, cut out by hand.
+fn judge_with_openssl(directory: &[u8], certificate: &[u8], folder: &Path) {
+    let text = std::str::from_utf8(directory).unwrap();
+    let outer = text.lines().next().unwrap().rsplit_once("boundary=").unwrap().1;
+    let delimiter = format!("--{outer}\r\n");
+    let mut parts = text.split(&delimiter).skip(1);
+    let first = parts.next().unwrap();
+    let signed = first.split_once("\r\n\r\n").unwrap().1.strip_suffix("\r\n").unwrap();
+    let signature = parts.next().unwrap().split_once("\r\n\r\n").unwrap().1.split("\r\n").next().unwrap();
+    let path = |name: &str| folder.join(name).to_str().unwrap().to_owned();
+    std::fs::write(path("signed"), signed).unwrap();
+    std::fs::write(path("signature"), STANDARD.decode(signature).unwrap()).unwrap();
+    std::fs::write(path("cert.der"), certificate).unwrap();
+    let key = samples::tool("openssl", &["x509", "-inform", "DER", "-in", &path("cert.der"), "-pubkey", "-noout"]);
+    std::fs::write(path("public.pem"), key.unwrap().stdout).unwrap();
+    let arguments =
+        ["dgst", "-sha512", "-verify", &path("public.pem"), "-signature", &path("signature"), &path("signed")];
+    let output = samples::tool("openssl", &arguments).unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}
+
+#[test]
+fn every_altered_byte_of_a_directory_is_noticed() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = SigningKey::generate_p256().unwrap();
+    let Some(cert) = certificate(&key, folder.path()) else { return };
+    let certificates = [cert];
+    let bytes = directory().sign(&key, certificates.first().unwrap(), &SeededRandom::new(2)).unwrap();
+    for position in 0..bytes.len() {
+        let mut altered = bytes.clone();
+        *altered.get_mut(position).unwrap() ^= 0x02;
+        // An altered byte may be in white space or in a header that says nothing; then the content must be the same.
+        if let Ok(read) = Directory::verify(&altered, &certificates, NOW) {
+            assert_eq!(read, directory(), "byte {position}");
+        }
+    }
+}
+
+#[test]
+fn sha1_names_no_file() {
+    let mut weak = directory();
+    weak.parts.first_mut().unwrap().hash_algorithm = DigestAlgorithm::Sha1;
+    let folder = tempfile::tempdir().unwrap();
+    let key = SigningKey::generate_p256().unwrap();
+    let Some(cert) = certificate(&key, folder.path()) else { return };
+    let bytes = weak.sign(&key, &cert, &SeededRandom::new(3)).unwrap();
+    assert!(matches!(Directory::verify(&bytes, &[cert], NOW), Err(DirectoryError::Algorithm(_))));
+}
+
+proptest! {
+    #[test]
+    fn arbitrary_files_are_refused_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), text in "[ -~\r\n]{0,200}") {
+        for bytes in [bytes.as_slice(), text.as_bytes()] {
+            prop_assert!(read_shared(bytes).is_err());
+            prop_assert!(read_private(bytes).is_err());
+            prop_assert!(read_anchor(bytes).is_err());
+            prop_assert!(Directory::verify(bytes, &[], NOW).is_err());
+            let files = BTreeMap::from([
+                ("instance-identifier".to_owned(), b"BB".to_vec()),
+                ("BB/shared-params.xml".to_owned(), bytes.to_vec()),
+            ]);
+            prop_assert!(TrustDir::load(&files).is_err());
+        }
+    }
+}
