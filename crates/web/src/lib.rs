@@ -52,7 +52,10 @@ pub mod layout;
 mod problem;
 mod room;
 mod serve;
+pub mod session;
 mod site;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod ui;
 
 pub use assets::Asset;
@@ -64,5 +67,6 @@ pub use layout::{Link, Page, SignedIn};
 pub use problem::Problem;
 pub use room::{Card, Failure, HealthCheck, Job, Room};
 pub use serve::{CONNECTIONS_MAX, serve};
+pub use session::{Session, SessionConfig, SessionError, Sessions};
 pub use site::{FormAction, Params, Site, Visit};
 pub use ui::{Choices, ErrorSummary, Field, FieldError, FieldKind, PageLinks, Paging};

@@ -202,6 +202,12 @@ impl From<askama::Error> for Problem {
     }
 }
 
+impl From<store::StoreError> for Problem {
+    fn from(error: store::StoreError) -> Self {
+        Self::unavailable(error)
+    }
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let mut response = self.json_response(None);

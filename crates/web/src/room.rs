@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use store::Migration;
 use tokio_util::sync::CancellationToken;
 
 use crate::Text;
@@ -17,6 +18,8 @@ pub struct Room {
     pub name: &'static str,
     /// Its pages and services, already wrapped by [`crate::Site::wrap`] where people see them.
     pub router: Router,
+    /// Its tables.
+    pub migrations: Vec<Migration>,
     /// What it does by itself.
     pub jobs: Vec<Job>,
     /// What the portal shows of it.
@@ -28,7 +31,7 @@ pub struct Room {
 impl Room {
     /// A room with routes only.
     pub fn new(name: &'static str, router: Router) -> Self {
-        Self { name, router, jobs: Vec::new(), cards: Vec::new(), health: Vec::new() }
+        Self { name, router, migrations: Vec::new(), jobs: Vec::new(), cards: Vec::new(), health: Vec::new() }
     }
 }
 
