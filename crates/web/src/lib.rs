@@ -59,7 +59,7 @@ pub mod testing;
 mod ui;
 
 pub use assets::Asset;
-pub use client::{ClientLimits, HttpClient, HttpError, Reply};
+pub use client::{ClientLimits, HttpClient, HttpError, Reply, form_text};
 pub use form::{FORM_BYTES_MAX, Form, FormErrors};
 pub use guard::WebMetrics;
 pub use i18n::{Arg, I18nError, Messages, Text};
