@@ -117,10 +117,7 @@ pub enum StoreError {
 impl StoreError {
     /// Whether the same call may succeed later without a change of the program.
     pub fn is_temporary(&self) -> bool {
-        matches!(
-            self,
-            Self::Unavailable { .. } | Self::Full { .. } | Self::Contention { .. } | Self::Overloaded { .. }
-        )
+        matches!(self, Self::Unavailable { .. } | Self::Full { .. } | Self::Contention { .. } | Self::Overloaded { .. })
     }
 }
 

@@ -86,6 +86,8 @@ struct Inner {
     sealer: Sealer,
     metrics: Metrics,
     location: Location,
+    /// The folder of a test goes away with the last handle.
+    _guard: Option<Box<dyn Any + Send + Sync>>,
 }
 
 enum Engine {
@@ -103,19 +105,19 @@ impl Store {
         location: &Location,
         keys: KeyRing,
         random: SharedRandom,
-        guard: Option<Box<dyn Any + Send>>,
+        guard: Option<Box<dyn Any + Send + Sync>>,
     ) -> Result<Self, StoreError> {
         let location = location.clone();
         let opened = tokio::task::spawn_blocking(move || {
             let sealer = Sealer::new(keys, Arc::clone(&random));
             let metrics = Metrics::new();
             let engine = match &location {
-                Location::Sqlite(path) => Engine::Sqlite(sqlite::Engine::open(path, &sealer, &metrics, guard)?),
+                Location::Sqlite(path) => Engine::Sqlite(sqlite::Engine::open(path, &sealer, &metrics)?),
                 Location::Postgres { url, schema } => {
                     Engine::Postgres(pg::Engine::open(url, schema.as_deref(), &sealer, &metrics, &random)?)
                 }
             };
-            Ok(Inner { engine, sealer, metrics, location })
+            Ok(Inner { engine, sealer, metrics, location, _guard: guard })
         });
         let inner = opened.await.map_err(|error| StoreError::Unavailable { reason: error.to_string() })??;
         let store = Self { inner: Arc::new(inner) };

@@ -42,7 +42,8 @@ pub(crate) async fn prepare(store: &Store) -> Result<(), StoreError> {
 
 pub(crate) async fn apply(store: &Store, migrations: &[Migration]) -> Result<(), StoreError> {
     check_order(migrations)?;
-    for migration in migrations.iter().copied() {
+    for migration in migrations {
+        let migration = *migration;
         store.tx("store.migrate", move |tx| apply_one(tx, &migration)).await.map_err(|error| match error {
             error if error.is_temporary() || matches!(error, StoreError::Migration { .. }) => error,
             error => refuse(&migration, error.to_string()),
@@ -138,7 +139,8 @@ mod tests {
 
     #[test]
     fn statements_end_at_the_end_of_a_line() {
-        let sql = "CREATE TABLE a (\n  b TEXT -- what; it is;\n); -- done;\nINSERT INTO a VALUES ('x -- ;y');\n\n-- end\n";
+        let sql =
+            "CREATE TABLE a (\n  b TEXT -- what; it is;\n); -- done;\nINSERT INTO a VALUES ('x -- ;y');\n\n-- end\n";
         let found = statements(sql);
         assert_eq!(found.len(), 2, "{found:?}");
         assert!(found[1].contains("'x -- ;y'"));

@@ -89,8 +89,7 @@ impl Engine {
             let mut server = Server::new(session, sealer, metrics, random);
             threads.push(spawn(move || server.serve(&line))?);
         }
-        let mut server =
-            Server::new(Session::new(config.clone(), schema.map(str::to_owned)), sealer, metrics, random);
+        let mut server = Server::new(Session::new(config.clone(), schema.map(str::to_owned)), sealer, metrics, random);
         let line = Arc::clone(&appends);
         threads.push(spawn(move || server.serve_appends(&line))?);
         Ok(Self { work, appends, threads: Mutex::new(threads) })
@@ -247,10 +246,7 @@ impl Server {
 
 /// Whether an error says something about the database rather than about the rows.
 fn is_everyones(error: &StoreError) -> bool {
-    matches!(
-        error,
-        StoreError::Unavailable { .. } | StoreError::OutcomeUnknown { .. } | StoreError::Broken { .. }
-    )
+    matches!(error, StoreError::Unavailable { .. } | StoreError::OutcomeUnknown { .. } | StoreError::Broken { .. })
 }
 
 /// Appends of several callers as one job.
@@ -321,7 +317,9 @@ impl Session {
             .map(|row| {
                 let values: Result<Vec<Value>, postgres::Error> =
                     (0..columns.len()).map(|index| row.try_get::<_, Decoded>(index).map(|decoded| decoded.0)).collect();
-                values.map(|values| Row::new(Arc::clone(&columns), values)).map_err(|error| classify(&error, sql, false))
+                values
+                    .map(|values| Row::new(Arc::clone(&columns), values))
+                    .map_err(|error| classify(&error, sql, false))
             })
             .collect()
     }
@@ -366,7 +364,11 @@ impl Session {
         let known = "SELECT 1 AS known FROM information_schema.schemata WHERE schema_name = $1";
         let rows = self.query(known, &crate::params![schema]).map_err(|refusal| refusal.error)?;
         if rows.is_empty() {
-            self.define(&format!("CREATE SCHEMA IF NOT EXISTS {schema}")).map_err(|refusal| refusal.error)?;
+            match self.define(&format!("CREATE SCHEMA IF NOT EXISTS {schema}")).map_err(|refusal| refusal.error) {
+                // Another process created it at the same moment.
+                Ok(()) | Err(StoreError::Unique { .. }) => {}
+                Err(error) => return Err(error),
+            }
         }
         Ok(())
     }
@@ -438,9 +440,7 @@ fn classify(error: &postgres::Error, sql: &str, closed: bool) -> Refusal {
     let code = details.code();
     let (error, again) = match code.code() {
         "40001" | "40P01" => (StoreError::Unavailable { reason }, Some(Again::Serialization)),
-        "0A000" if reason.contains("cached plan") => {
-            (StoreError::Unavailable { reason }, Some(Again::StaleStatement))
-        }
+        "0A000" if reason.contains("cached plan") => (StoreError::Unavailable { reason }, Some(Again::StaleStatement)),
         "57P01" | "57P02" | "57P03" | "53300" => (StoreError::Unavailable { reason }, Some(Again::Connection)),
         "25006" | "57014" | "55P03" => (StoreError::Unavailable { reason }, None),
         "53100" => (StoreError::Full { reason }, None),

@@ -77,7 +77,9 @@ pub(crate) fn column_array<'r>(kind: ColumnKind, index: usize, rows: &'r [Vec<Va
     let values = rows.iter().map(move |row| row.get(index));
     match kind {
         ColumnKind::Int => Box::new(
-            values.map(|value| if let Some(Value::Int(number)) = value { Some(*number) } else { None }).collect::<Vec<_>>(),
+            values
+                .map(|value| if let Some(Value::Int(number)) = value { Some(*number) } else { None })
+                .collect::<Vec<_>>(),
         ),
         ColumnKind::Text => Box::new(
             values
@@ -95,7 +97,7 @@ pub(crate) fn column_array<'r>(kind: ColumnKind, index: usize, rows: &'r [Vec<Va
 /// A NUMERIC without a fraction, as `sum` and `count` of the server give it: 16-bit count of digits, weight, sign,
 /// scale, then the digits to the base 10,000.
 fn whole_number(raw: &[u8]) -> Option<i64> {
-    let words: Vec<u16> = raw.chunks_exact(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]])).collect();
+    let words: Vec<u16> = raw.as_chunks::<2>().0.iter().map(|pair| u16::from_be_bytes(*pair)).collect();
     let (&[count, weight, sign, _scale], digits) = words.split_first_chunk::<4>()?;
     let weight = i32::from(weight.cast_signed());
     if digits.len() != usize::from(count) || !matches!(sign, 0 | 0x4000) || weight > 5 {

@@ -13,7 +13,7 @@ use crate::{StoreError, Tx, params};
 /// A payload is at most this long, in bytes.
 pub const PAYLOAD_BYTES_MAX: usize = 1 << 20;
 /// The longest pause between two attempts.
-const PAUSE_MAX: Duration = Duration::from_secs(3_600);
+const PAUSE_MAX: Duration = Duration::from_hours(1);
 
 /// A job that a worker holds until its lease ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,7 +59,9 @@ pub fn enqueue(
     not_before: Timestamp,
 ) -> Result<bool, StoreError> {
     if payload.len() > PAYLOAD_BYTES_MAX {
-        return Err(StoreError::Constraint { reason: format!("a payload of {queue} exceeds {PAYLOAD_BYTES_MAX} bytes") });
+        return Err(StoreError::Constraint {
+            reason: format!("a payload of {queue} exceeds {PAYLOAD_BYTES_MAX} bytes"),
+        });
     }
     let added = tx.execute(
         "INSERT INTO store_queue (queue, key, payload, not_before, lease_until, attempts, dead)

@@ -5,7 +5,6 @@
 //! answers, so no caller waits for that. After a failed read, write or sync of the disk nothing is written any more:
 //! the kernel may have dropped the pages that a second sync would report as safe.
 
-use std::any::Any;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -42,13 +41,8 @@ pub(crate) struct Engine {
 }
 
 impl Engine {
-    /// Opens the file and starts the threads. `guard` lives as long as the writer.
-    pub(crate) fn open(
-        path: &Path,
-        sealer: &Sealer,
-        metrics: &Metrics,
-        guard: Option<Box<dyn Any + Send>>,
-    ) -> Result<Self, StoreError> {
+    /// Opens the file and starts the threads.
+    pub(crate) fn open(path: &Path, sealer: &Sealer, metrics: &Metrics) -> Result<Self, StoreError> {
         prepare_file(path)?;
         let writes = Arc::new(Line::new());
         let reads = Arc::new(Line::new());
@@ -58,10 +52,7 @@ impl Engine {
         for _ in 0..thread::available_parallelism().map_or(2, usize::from).clamp(2, 4) {
             readers.push(open_reader(path).map_err(|error| unavailable(&error))?);
         }
-        let mut threads = vec![spawn("store-writer", move || {
-            writer.serve();
-            drop(guard);
-        })?];
+        let mut threads = vec![spawn("store-writer", move || writer.serve())?];
         for connection in readers {
             let (line, sealer) = (Arc::clone(&reads), sealer.clone());
             threads.push(spawn("store-reader", move || serve_reads(&connection, &line, &sealer))?);

@@ -70,7 +70,6 @@ pub fn random() -> SharedRandom {
     Arc::new(SeededRandom::new(2))
 }
 
-
 #[expect(clippy::panic, reason = "a test without its store has nothing to say")]
 fn stop(reason: &str) -> ! {
     panic!("the store of this test does not open: {reason}")

@@ -97,7 +97,10 @@ impl Row {
     pub fn get<T: FromValue>(&self, column: &str) -> Result<T, StoreError> {
         let position = self.columns.iter().position(|name| name == column);
         let Some(value) = position.and_then(|position| self.values.get(position)) else {
-            return Err(StoreError::Column { column: column.to_owned(), reason: "the answer has no such column".into() });
+            return Err(StoreError::Column {
+                column: column.to_owned(),
+                reason: "the answer has no such column".into(),
+            });
         };
         T::from_value(value).map_err(|reason| StoreError::Column { column: column.to_owned(), reason })
     }
@@ -197,7 +200,10 @@ mod tests {
     #[test]
     fn a_column_of_another_kind_is_named() {
         let row = Row::new(Arc::from(["age".to_owned()]), params!["old"]);
-        assert_eq!(row.get::<i64>("age").unwrap_err().to_string(), "column `age`: expected an integer, found Text(3 bytes)");
+        assert_eq!(
+            row.get::<i64>("age").unwrap_err().to_string(),
+            "column `age`: expected an integer, found Text(3 bytes)"
+        );
         assert!(row.get::<String>("name").unwrap_err().to_string().contains("no such column"));
     }
 }

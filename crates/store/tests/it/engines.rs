@@ -61,7 +61,9 @@ async fn what_was_written_is_read_back_in_all_kinds() {
             .await
             .unwrap();
         let row = store
-            .read("demo.read", |tx| tx.query_one("SELECT id, name, record FROM demo_log WHERE id = $1", &params![i64::MIN]))
+            .read("demo.read", |tx| {
+                tx.query_one("SELECT id, name, record FROM demo_log WHERE id = $1", &params![i64::MIN])
+            })
             .await
             .unwrap()
             .unwrap();
@@ -180,9 +182,13 @@ async fn concurrent_increments_are_all_counted() {
                     store
                         .tx("demo.increment", move |tx| {
                             runs.fetch_add(1, Ordering::SeqCst);
-                            let row = tx.query_one("SELECT cents FROM demo_account WHERE id = $1", &params!["shared"])?;
+                            let row =
+                                tx.query_one("SELECT cents FROM demo_account WHERE id = $1", &params!["shared"])?;
                             let cents: i64 = row.map_or(Ok(0), |row| row.get("cents"))?;
-                            tx.execute("UPDATE demo_account SET cents = $2 WHERE id = $1", &params!["shared", cents + 1])
+                            tx.execute(
+                                "UPDATE demo_account SET cents = $2 WHERE id = $1",
+                                &params!["shared", cents + 1],
+                            )
                         })
                         .await
                 })
@@ -272,7 +278,8 @@ async fn migrations_are_applied_once_and_frozen() {
         let edited = Migration { sql: "CREATE TABLE demo_more (id TEXT PRIMARY KEY, x TEXT);\n", ..SECOND };
         let refused = store.migrate(&[first, edited]).await.unwrap_err();
         assert!(refused.to_string().contains("differs from the one applied"), "{refused}");
-        let broken = Migration { number: 3, sql: "CREATE TABLE demo_fine (id TEXT);\nCREATE TABLE demo_bad (;\n", ..SECOND };
+        let broken =
+            Migration { number: 3, sql: "CREATE TABLE demo_fine (id TEXT);\nCREATE TABLE demo_bad (;\n", ..SECOND };
         assert!(store.migrate(&[first, SECOND, broken]).await.is_err());
         let fine = store.tx("demo.look", |tx| tx.query("SELECT id FROM demo_fine", &[])).await;
         assert!(fine.is_err(), "half a migration stayed behind on {store:?}");
