@@ -1,6 +1,28 @@
-//! fisc
+//! The tax office: accounts, yearly income statements, and the service that shows them to whom the citizen allows.
+//!
+//! # What holds
+//! - A statement is read only with a [`consent::Permit`], made from the proof of a use that the citizen granted and the
+//!   consent service counted (header `Baobab-Grant-Use`); its making wrote the access journal.
+//! - The call names no citizen: the proof does. Only the granted fields are answered, with year and currency.
+//! - Amounts and employers are sealed to their row; the national number is a blind index.
+//!
+//! # Whom we trust
+//! The service listens on the loopback of its own node and takes `X-Road-Client` and `X-Road-Id` from it. The proof does
+//! not rest on that: it is signed by the consent service and names client, service and citizen.
+//!
+//! ```
+//! use fisc::{Taxpayer, accounts};
+//! let awa = Taxpayer { national_number: "2V02199100421".parse().unwrap(), birth_year: 1991, earner: true };
+//! let account = accounts(2026, &[awa]).remove(0);
+//! assert_eq!(account.statements.last().unwrap().year, 2025);
+//! ```
+
 mod accounts;
+mod error;
 mod statement;
+mod store;
 
 pub use accounts::{Account, Taxpayer, accounts};
+pub use error::FiscError;
 pub use statement::{FIELDS, Statement, YEARS};
+pub use store::{count, seed};
