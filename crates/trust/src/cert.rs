@@ -191,7 +191,7 @@ impl Certificate {
         }
         Ok(Self(Arc::new(Parsed {
             der: der.to_vec(),
-            serial: tbs.serial_number().as_bytes().to_vec(),
+            serial: significant(tbs.serial_number().as_bytes()).to_vec(),
             subject: DistinguishedName::from_inner(tbs.subject().clone())?,
             issuer: DistinguishedName::from_inner(tbs.issuer().clone())?,
             not_before: moment_of_time(tbs.validity().not_before),
@@ -475,6 +475,12 @@ fn ocsp_url(value: &[u8]) -> Option<String> {
 
 fn no_anchor(certificate: &Certificate) -> CertError {
     CertError::NoAnchor { subject: certificate.subject().to_string(), issuer: certificate.issuer().to_string() }
+}
+
+/// Without leading zeros.
+pub(crate) fn significant(number: &[u8]) -> &[u8] {
+    let zeros = number.iter().take_while(|byte| **byte == 0).count();
+    number.get(zeros..).unwrap_or_default()
 }
 
 fn decimal(bytes: &[u8]) -> String {

@@ -30,6 +30,7 @@ pub mod globalconf;
 pub mod hashchain;
 pub mod jose;
 pub mod keys;
+pub mod ocsp;
 mod pem;
 pub mod pin;
 pub mod seal;
