@@ -34,5 +34,6 @@ pub mod ocsp;
 mod pem;
 pub mod pin;
 pub mod seal;
+pub mod xades;
 pub mod xml;
 mod xmldsig;

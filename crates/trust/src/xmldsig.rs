@@ -10,9 +10,6 @@ use crate::digest::DigestAlgorithm;
 /// The namespace of XML signatures.
 pub(crate) const XMLDSIG: &str = "http://www.w3.org/2000/09/xmldsig#";
 
-/// Base64 with padding, as XML Schema has it.
-pub(crate) const BASE64: base64::engine::GeneralPurpose = STANDARD;
-
 /// The digest algorithm with this identifier, where signatures may use it: SHA-1 may not be used.
 pub(crate) fn digest_algorithm(uri: &str) -> Option<DigestAlgorithm> {
     DigestAlgorithm::from_xml_uri(uri).filter(|algorithm| *algorithm != DigestAlgorithm::Sha1)
@@ -29,5 +26,10 @@ pub(crate) fn without_space(text: &str) -> Cow<'_, str> {
 
 /// Decodes folded base64.
 pub(crate) fn base64(text: &str) -> Option<Vec<u8>> {
-    BASE64.decode(without_space(text).as_bytes()).ok()
+    STANDARD.decode(without_space(text).as_bytes()).ok()
+}
+
+/// Appends base64 with padding.
+pub(crate) fn push_base64(bytes: &[u8], text: &mut String) {
+    STANDARD.encode_string(bytes, text);
 }
