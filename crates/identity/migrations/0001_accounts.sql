@@ -17,7 +17,6 @@ CREATE TABLE identity_passkeys (
     credential_id {bytes} PRIMARY KEY,  -- id chosen by the authenticator
     person TEXT NOT NULL,               -- whose it is
     passkey TEXT NOT NULL,              -- public key, counter and flags as JSON of webauthn-rs
-    synced {int} NOT NULL,              -- 1 where the platform may copy the key (flag BE)
     acr_bound TEXT NOT NULL,            -- assurance of the login under which it was made
     created_at {int} NOT NULL,          -- when it was made
     used_at {int}                       -- last login with it
@@ -60,3 +59,11 @@ CREATE TABLE identity_handset (
     received_at {int} NOT NULL          -- when
 );
 CREATE INDEX identity_handset_time ON identity_handset (received_at);
+
+-- Browsers and who is logged in there.
+CREATE TABLE identity_sessions (
+    token_hash {bytes} PRIMARY KEY,     -- SHA-256 of the cookie
+    browser TEXT NOT NULL,              -- browser secret and login, as JSON
+    expires_at {int} NOT NULL           -- not valid from here on
+);
+CREATE INDEX identity_sessions_expiry ON identity_sessions (expires_at);

@@ -41,6 +41,7 @@ CREATE TABLE identity_codes (
     token_id TEXT,                      -- jti of the access token made from it
     keep_until {int} NOT NULL           -- when the row may go
 );
+CREATE INDEX identity_codes_token ON identity_codes (token_id);
 CREATE INDEX identity_codes_expiry ON identity_codes (keep_until);
 
 -- Ids of client assertions seen, until they expire (RFC 7523 §3, point 7).
@@ -56,4 +57,12 @@ CREATE INDEX identity_assertions_expiry ON identity_assertions (expires_at);
 CREATE TABLE identity_tokens_revoked (
     token_id TEXT PRIMARY KEY,          -- jti
     expires_at {int} NOT NULL           -- when the token ends by itself
+);
+
+-- The exact words of every consent screen that was agreed to, by the digest that the grant keeps.
+CREATE TABLE identity_notices (
+    notice_hash TEXT PRIMARY KEY,       -- SHA-256 of language and text, hexadecimal
+    locale TEXT NOT NULL,               -- language shown
+    notice TEXT NOT NULL,               -- the text shown
+    first_at {int} NOT NULL             -- when it was first agreed to
 );

@@ -3,10 +3,10 @@
 use civic::{ClientId, ServiceId};
 use serde::{Deserialize, Serialize};
 use trust::jose::Jwks;
+use web::Text;
 
 use crate::assurance::Acr;
 use crate::error::IdentityError;
-use crate::text::Text;
 
 /// A system that sends people here to log in. Clients are confidential and authenticate with private_key_jwt only.
 #[derive(Clone, Debug)]
@@ -90,6 +90,8 @@ pub struct IdentityConfig {
     pub organisation: Text,
     /// The WebAuthn relying party id: a host name, never an address; it cannot be changed once passkeys exist.
     pub rp_id: String,
+    /// The citizen portal, for people who come here without a request.
+    pub portal_url: String,
     /// Where citizens manage what they allowed, shown on the consent screen.
     pub withdraw_url: String,
     /// The clients.

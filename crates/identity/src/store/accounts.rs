@@ -29,7 +29,6 @@ pub(crate) struct StoredPasskey {
     pub(crate) credential_id: Vec<u8>,
     pub(crate) person: PersonId,
     pub(crate) passkey: webauthn_rs::prelude::Passkey,
-    pub(crate) synced: bool,
     pub(crate) acr_bound: Acr,
 }
 
@@ -120,7 +119,7 @@ impl Tables {
         self.store
             .read("identity.passkeys_of", move |tx| {
                 let rows = tx.query(
-                    "SELECT credential_id, person, passkey, synced, acr_bound FROM identity_passkeys \
+                    "SELECT credential_id, person, passkey, acr_bound FROM identity_passkeys \
                      WHERE person = $1 ORDER BY created_at LIMIT 50",
                     &params![person.as_str()],
                 )?;
@@ -134,7 +133,7 @@ impl Tables {
         self.store
             .read("identity.passkey", move |tx| {
                 let row = tx.query_one(
-                    "SELECT credential_id, person, passkey, synced, acr_bound FROM identity_passkeys \
+                    "SELECT credential_id, person, passkey, acr_bound FROM identity_passkeys \
                      WHERE credential_id = $1",
                     &params![&credential_id],
                 )?;
@@ -154,13 +153,12 @@ impl Tables {
             .store
             .tx("identity.add_passkey", move |tx| {
                 tx.execute(
-                    "INSERT INTO identity_passkeys (credential_id, person, passkey, synced, acr_bound, created_at) \
-                     VALUES ($1, $2, $3, $4, $5, $6)",
+                    "INSERT INTO identity_passkeys (credential_id, person, passkey, acr_bound, created_at) \
+                     VALUES ($1, $2, $3, $4, $5)",
                     &params![
                         &passkey.credential_id,
                         passkey.person.as_str(),
                         to_json("identity_passkeys", &passkey.passkey)?,
-                        passkey.synced,
                         passkey.acr_bound.as_str(),
                         now
                     ],
@@ -295,7 +293,6 @@ fn stored_passkey(row: &Row) -> Result<StoredPasskey, IdentityError> {
         credential_id: row.get("credential_id")?,
         person: row.get::<String>("person")?.parse().map_err(|error| bad(format!("person: {error}")))?,
         passkey: json(row, "identity_passkeys", "passkey")?,
-        synced: row.get("synced")?,
         acr_bound: row.get::<String>("acr_bound")?.parse().map_err(|error| bad(format!("acr_bound: {error}")))?,
     })
 }

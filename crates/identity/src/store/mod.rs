@@ -6,6 +6,7 @@
 mod accounts;
 mod handset;
 mod protocol;
+mod sessions;
 mod sms;
 
 use store::{Migration, Row, Store, StoreError};
@@ -15,7 +16,10 @@ use crate::error::IdentityError;
 pub(crate) use accounts::{Event, StoredPasskey};
 pub(crate) use handset::HandsetMessage;
 pub(crate) use protocol::{Flow, NewCode, Redeemed, Step, StoredRequest};
-pub(crate) use sms::{SmsCheck, SmsSent};
+pub(crate) use sms::{SmsCheck, SmsMessage, SmsSent};
+
+/// The queue of outgoing messages.
+const SMS_QUEUE: &str = "sms";
 
 /// The tables of this crate.
 pub(crate) fn migrations() -> Vec<Migration> {

@@ -1,4 +1,4 @@
-use civic::{PersonId, Timestamp};
+use civic::{Locale, PersonId, Timestamp};
 use serde::{Deserialize, Serialize};
 use store::{Row, Tx, params};
 
@@ -147,6 +147,27 @@ impl Tables {
                     })
                 })
                 .transpose()
+            })
+            .await
+    }
+
+    /// Keeps the words of a consent screen under their digest.
+    pub(crate) async fn put_notice(
+        &self,
+        hash: &str,
+        locale: Locale,
+        text: String,
+        now: Timestamp,
+    ) -> Result<(), IdentityError> {
+        let hash = hash.to_owned();
+        self.store
+            .tx("identity.put_notice", move |tx| {
+                tx.execute(
+                    "INSERT INTO identity_notices (notice_hash, locale, notice, first_at) VALUES ($1, $2, $3, $4) \
+                     ON CONFLICT DO NOTHING",
+                    &params![&hash, locale.tag(), &text, now],
+                )?;
+                Ok(())
             })
             .await
     }
@@ -305,6 +326,19 @@ impl Tables {
             .await
     }
 
+    /// Whose login an access token of ours was made from, while its code row is kept.
+    pub(crate) async fn token_owner(&self, token_id: &str) -> Result<Option<PersonId>, IdentityError> {
+        let token_id = token_id.to_owned();
+        self.store
+            .read("identity.token_owner", move |tx| {
+                let row = tx
+                    .query_one("SELECT authentication FROM identity_codes WHERE token_id = $1", &params![&token_id])?;
+                let owner = row.map(|row| json::<Authentication>(&row, "identity_codes", "authentication"));
+                Ok(owner.transpose()?.map(|authentication| authentication.person))
+            })
+            .await
+    }
+
     /// Forgets what is over. Run it every few minutes.
     pub(crate) async fn purge(&self, now: Timestamp) -> Result<(), IdentityError> {
         const HOUR: std::time::Duration = std::time::Duration::from_secs(3_600);
@@ -313,6 +347,7 @@ impl Tables {
             .tx("identity.purge", move |tx| {
                 let over = params![now];
                 tx.execute("DELETE FROM identity_flows WHERE expires_at < $1", &over)?;
+                tx.execute("DELETE FROM identity_sessions WHERE expires_at < $1", &over)?;
                 tx.execute("DELETE FROM identity_ceremonies WHERE expires_at < $1", &over)?;
                 tx.execute("DELETE FROM identity_assertions WHERE expires_at < $1", &over)?;
                 tx.execute("DELETE FROM identity_tokens_revoked WHERE expires_at < $1", &over)?;

@@ -1,0 +1,110 @@
+# Login and consent pages.
+identity-service = Citizen login
+identity-home-title = Your digital identity
+identity-home-text = Here you prove who you are to public services and to the organisations that ask you. You decide what they learn.
+identity-home-how = To log in, start from the site of the service that you need: it brings you here, and you go back there afterwards.
+identity-home-portal = My citizen space
+identity-for = To continue to: { $client }
+identity-cancel = Cancel and go back to the site
+identity-login-title = Log in
+identity-login-lead = Enter your national number and your PIN.
+identity-number = National number
+identity-number-hint = 13 characters, on your identity card. Spaces do not matter.
+identity-pin = PIN
+identity-pin-hint = 6 digits, those of your letter or those that you chose.
+identity-continue = Continue
+identity-first-use-link = First time? Use the letter that you received
+identity-login-link = I already have a PIN or a passkey
+identity-passkey-title = With a passkey
+identity-passkey-text = Your fingerprint, your face or the code of your phone is enough. Nothing to remember.
+identity-passkey-button = Log in with a passkey
+identity-passkey-failed = The passkey did not work. Try again, or use your number and your PIN.
+identity-letter-title = Activate your account
+identity-letter-lead = This is your first login. Enter the activation code of your letter: it works only once.
+identity-letter = Activation code
+identity-letter-hint = 8 letters and digits, for example K7PX-2MQF.
+identity-first-use-title = First login
+identity-first-use-lead = Take the letter that you received. It holds your activation code.
+identity-sms-title = The code sent by SMS
+identity-sms-lead = We sent a code to the phone that ends with { $phone }. It works for 5 minutes.
+identity-sms = Code received by SMS
+identity-sms-hint = 6 digits. Give it to nobody, not even to an official.
+identity-sms-resend = Send another code
+identity-sms-sent = A new code is on its way. The one before no longer works.
+identity-sms-text = Baobab: your code is { $code }. It works for 5 minutes. Give it to nobody.
+identity-error-login = The national number or the PIN is not recognised. Check both.
+identity-error-letter = The activation code is not recognised. Check it on your letter.
+identity-error-first-use = The national number or the activation code is not recognised, or the letter was used before.
+identity-error-sms = This is not the right code. Check the latest SMS.
+identity-error-sms-over = This code no longer works. Ask for a new one.
+identity-error-sms-most = You have received several codes already. Wait a few minutes, then start the login again.
+identity-error-wait = { $minutes ->
+    [one] Too many attempts. Wait one minute before you try again.
+   *[other] Too many attempts. Wait { $minutes } minutes before you try again.
+}
+identity-error-pin-weak = Choose 6 digits that are hard to guess: no sequence, no repetition, no part of your national number.
+identity-error-pins-differ = The two PINs are not the same. Enter them again.
+identity-error-step = This step was passed in another window. Continue here.
+identity-secure-title = Protect your account
+identity-secure-lead = You are logged in. Choose how you will log in next time.
+identity-secure-low = No phone belongs to your account. With a PIN alone, some services will ask you for a passkey or for a visit to an office.
+identity-secure-passkey-title = Create a passkey (recommended)
+identity-secure-passkey-text = Next time, your fingerprint, your face or the code of your phone will be enough. Nobody can steal it by a call or an SMS.
+identity-secure-passkey-button = Create a passkey
+identity-secure-passkey-failed = The passkey was not created. You can try again or continue without it.
+identity-secure-has-pin = Your PIN works already.
+identity-secure-keep = Continue with my PIN
+identity-secure-change = Choose another PIN
+identity-secure-choose = Choose a PIN
+identity-secure-pin = New PIN
+identity-secure-pin-hint = 6 digits that are hard to guess.
+identity-secure-again = The same PIN once more
+identity-secure-save = Save this PIN
+identity-stronger-title = This request needs a safer login
+identity-stronger-text = You are logged in with a PIN alone. To allow access to these data, log in with a passkey or with a code sent by SMS.
+identity-stronger-help = Without a phone or a passkey, go to an office with your card.
+identity-stronger-login = Log in another way
+identity-consent-title = Do you allow this access?
+identity-consent-lead = { $client } asks to read { $service } ({ $years }).
+identity-consent-who = Who asks?
+identity-consent-what = Which information?
+identity-consent-holder = It is held by: { $provider }.
+identity-consent-years = For which years?
+identity-consent-why = Why?
+identity-consent-how-long = For how long?
+identity-consent-duration = { $days ->
+    [one] One day from now.
+   *[other] { $days } days from now.
+}
+identity-consent-uses = { $uses ->
+    [one] One look only.
+   *[other] { $uses } looks at most.
+}
+identity-consent-law = Under which law?
+identity-consent-if-refused = And if you refuse?
+identity-consent-withdraw = How to change your mind?
+identity-consent-withdraw-text = At any time, in your citizen space ({ $url }). The access stops at once.
+identity-consent-allow = I allow it
+identity-consent-refuse = I refuse
+identity-consent-as = You are logged in: { $name }.
+identity-consent-changed = The text of the request has changed. Read it again before you answer.
+identity-over-title = This request is no longer valid
+identity-over-text = It waited too long, or it was opened in another browser. Go back to the site that you come from and start again.
+identity-answered-title = This request was answered already
+identity-answered-text = Go back to the site that you come from. Nothing else was passed on.
+identity-form-title = This form is no longer valid
+identity-form-text = Go back to the page before, reload it and try again.
+identity-request-title = The request of the site is not correct
+identity-request-text = The site that you come from sent a request that we cannot accept. Go back there and try again; if it goes on, tell them.
+identity-logout-title = Log out
+identity-logout-text = Do you want to end your session here?
+identity-logout-button = Log out
+identity-logged-out-title = You are logged out
+identity-logged-out-text = If the device is not yours, close the browser too.
+identity-phone-service = Simulated phone
+identity-phone-title = Messages received
+identity-phone-lead = The SMS sent to the citizens of the demo, the latest first. The page refreshes by itself.
+identity-phone-empty = No message yet.
+identity-phone-filter = Phone number
+identity-phone-show = Show
+identity-phone-demo = This page stands for the real phones; it exists in the demo only.

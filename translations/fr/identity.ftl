@@ -1,0 +1,110 @@
+# Pages de connexion et d’autorisation.
+identity-service = Connexion citoyenne
+identity-home-title = Votre identité numérique
+identity-home-text = Ici, vous prouvez qui vous êtes aux services publics et aux organismes qui vous le demandent. Vous décidez de ce qu’ils apprennent.
+identity-home-how = Pour vous connecter, partez du site du service dont vous avez besoin : il vous amène ici, puis vous y retournez.
+identity-home-portal = Mon espace citoyen
+identity-for = Pour continuer vers : { $client }
+identity-cancel = Annuler et revenir au site
+identity-login-title = Connectez-vous
+identity-login-lead = Tapez votre numéro national et votre code PIN.
+identity-number = Numéro national
+identity-number-hint = 13 caractères, sur votre carte d’identité. Les espaces ne comptent pas.
+identity-pin = Code PIN
+identity-pin-hint = 6 chiffres, ceux de votre lettre ou ceux que vous avez choisis.
+identity-continue = Continuer
+identity-first-use-link = Première connexion ? Utilisez la lettre que vous avez reçue
+identity-login-link = J’ai déjà un code PIN ou une clé d’accès
+identity-passkey-title = Avec une clé d’accès
+identity-passkey-text = Votre empreinte, votre visage ou le code de votre téléphone suffit. Rien à retenir.
+identity-passkey-button = Se connecter avec une clé d’accès
+identity-passkey-failed = La clé d’accès n’a pas fonctionné. Réessayez, ou utilisez votre numéro et votre code PIN.
+identity-letter-title = Activez votre compte
+identity-letter-lead = C’est votre première connexion. Tapez le code d’activation de votre lettre : il ne sert qu’une fois.
+identity-letter = Code d’activation
+identity-letter-hint = 8 lettres et chiffres, par exemple K7PX-2MQF.
+identity-first-use-title = Première connexion
+identity-first-use-lead = Prenez la lettre que vous avez reçue. Elle contient votre code d’activation.
+identity-sms-title = Le code reçu par SMS
+identity-sms-lead = Nous avons envoyé un code au téléphone qui finit par { $phone }. Il vaut 5 minutes.
+identity-sms = Code reçu par SMS
+identity-sms-hint = 6 chiffres. Ne le donnez à personne, même à un agent.
+identity-sms-resend = Renvoyer un code
+identity-sms-sent = Un nouveau code est parti. Le précédent ne fonctionne plus.
+identity-sms-text = Baobab : votre code est { $code }. Il vaut 5 minutes. Ne le donnez à personne.
+identity-error-login = Le numéro national ou le code PIN n’est pas reconnu. Vérifiez les deux.
+identity-error-letter = Le code d’activation n’est pas reconnu. Vérifiez-le sur votre lettre.
+identity-error-first-use = Le numéro national ou le code d’activation n’est pas reconnu, ou la lettre a déjà servi.
+identity-error-sms = Ce code n’est pas le bon. Vérifiez le dernier SMS reçu.
+identity-error-sms-over = Ce code n’est plus valable. Demandez-en un nouveau.
+identity-error-sms-most = Vous avez déjà reçu plusieurs codes. Attendez quelques minutes, puis recommencez la connexion.
+identity-error-wait = { $minutes ->
+    [one] Trop d’essais. Attendez une minute avant de réessayer.
+   *[other] Trop d’essais. Attendez { $minutes } minutes avant de réessayer.
+}
+identity-error-pin-weak = Choisissez 6 chiffres difficiles à deviner : ni une suite, ni des répétitions, ni une partie de votre numéro national.
+identity-error-pins-differ = Les deux codes PIN ne sont pas les mêmes. Tapez-les de nouveau.
+identity-error-step = Cette étape est déjà passée dans une autre fenêtre. Continuez ici.
+identity-secure-title = Protégez votre compte
+identity-secure-lead = Vous êtes connecté. Choisissez comment vous vous connecterez la prochaine fois.
+identity-secure-low = Aucun téléphone n’est lié à votre compte. Avec un code PIN seul, certains services vous demanderont une clé d’accès ou un passage au guichet.
+identity-secure-passkey-title = Créer une clé d’accès (conseillé)
+identity-secure-passkey-text = La prochaine fois, votre empreinte, votre visage ou le code de votre téléphone suffira. Personne ne peut vous la voler par téléphone ou par SMS.
+identity-secure-passkey-button = Créer une clé d’accès
+identity-secure-passkey-failed = La clé d’accès n’a pas été créée. Vous pouvez réessayer ou continuer sans elle.
+identity-secure-has-pin = Votre code PIN fonctionne déjà.
+identity-secure-keep = Continuer avec mon code PIN
+identity-secure-change = Choisir un autre code PIN
+identity-secure-choose = Choisir un code PIN
+identity-secure-pin = Nouveau code PIN
+identity-secure-pin-hint = 6 chiffres, difficiles à deviner.
+identity-secure-again = Le même code PIN, encore une fois
+identity-secure-save = Enregistrer ce code PIN
+identity-stronger-title = Cette demande exige une connexion plus sûre
+identity-stronger-text = Vous êtes connecté avec un code PIN seul. Pour autoriser l’accès à ces données, connectez-vous avec une clé d’accès ou avec un code reçu par SMS.
+identity-stronger-help = Sans téléphone ni clé d’accès, présentez-vous à un guichet avec votre carte.
+identity-stronger-login = Me connecter autrement
+identity-consent-title = Autorisez-vous cet accès ?
+identity-consent-lead = { $client } demande à lire { $service } ({ $years }).
+identity-consent-who = Qui demande ?
+identity-consent-what = Quelles informations ?
+identity-consent-holder = Elles sont détenues par : { $provider }.
+identity-consent-years = Pour quelles années ?
+identity-consent-why = Pourquoi ?
+identity-consent-how-long = Pendant combien de temps ?
+identity-consent-duration = { $days ->
+    [one] Un jour à partir de maintenant.
+   *[other] { $days } jours à partir de maintenant.
+}
+identity-consent-uses = { $uses ->
+    [one] Une seule consultation.
+   *[other] { $uses } consultations au plus.
+}
+identity-consent-law = Selon quelle loi ?
+identity-consent-if-refused = Et si vous refusez ?
+identity-consent-withdraw = Comment changer d’avis ?
+identity-consent-withdraw-text = À tout moment, dans votre espace citoyen ({ $url }). L’accès s’arrête aussitôt.
+identity-consent-allow = J’autorise
+identity-consent-refuse = Je refuse
+identity-consent-as = Vous êtes connecté : { $name }.
+identity-consent-changed = Le texte de la demande a changé. Lisez-le de nouveau avant de répondre.
+identity-over-title = Cette demande n’est plus valable
+identity-over-text = Elle a trop attendu, ou elle a été ouverte dans un autre navigateur. Retournez sur le site d’où vous venez et recommencez.
+identity-answered-title = Cette demande a déjà reçu une réponse
+identity-answered-text = Retournez sur le site d’où vous venez. Rien d’autre n’a été transmis.
+identity-form-title = Ce formulaire n’est plus valable
+identity-form-text = Revenez à la page précédente, rechargez-la et recommencez.
+identity-request-title = La demande du site n’est pas correcte
+identity-request-text = Le site d’où vous venez a envoyé une demande que nous ne pouvons pas accepter. Retournez-y et recommencez ; si cela continue, prévenez-le.
+identity-logout-title = Se déconnecter
+identity-logout-text = Voulez-vous terminer votre session ici ?
+identity-logout-button = Me déconnecter
+identity-logged-out-title = Vous êtes déconnecté
+identity-logged-out-text = Si l’appareil n’est pas le vôtre, fermez aussi le navigateur.
+identity-phone-service = Téléphone simulé
+identity-phone-title = Messages reçus
+identity-phone-lead = Les SMS envoyés aux citoyens de la démonstration, du plus récent au plus ancien. La page se met à jour toute seule.
+identity-phone-empty = Aucun message pour l’instant.
+identity-phone-filter = Numéro de téléphone
+identity-phone-show = Afficher
+identity-phone-demo = Cette page remplace les vrais téléphones ; elle n’existe que dans la démonstration.
