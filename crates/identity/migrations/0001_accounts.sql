@@ -59,11 +59,3 @@ CREATE TABLE identity_handset (
     received_at {int} NOT NULL          -- when
 );
 CREATE INDEX identity_handset_time ON identity_handset (received_at);
-
--- Browsers and who is logged in there.
-CREATE TABLE identity_sessions (
-    token_hash {bytes} PRIMARY KEY,     -- SHA-256 of the cookie
-    browser TEXT NOT NULL,              -- browser secret and login, as JSON
-    expires_at {int} NOT NULL           -- not valid from here on
-);
-CREATE INDEX identity_sessions_expiry ON identity_sessions (expires_at);

@@ -45,7 +45,14 @@ pub struct BridgeService {
 
 impl BridgeService {
     /// A request for one service; check it with [`BridgeService::checked`].
-    pub fn new(service: ServiceId, fields: &[&str], years: &[u16], purpose: Purpose, valid_for_days: u32, uses: u32) -> Self {
+    pub fn new(
+        service: ServiceId,
+        fields: &[&str],
+        years: &[u16],
+        purpose: Purpose,
+        valid_for_days: u32,
+        uses: u32,
+    ) -> Self {
         Self {
             kind: BRIDGE_SERVICE.to_owned(),
             service,
@@ -119,7 +126,8 @@ fn is_sentence(text: &str) -> bool {
     let count = text.chars().count();
     // Bidirectional controls could make the screen say something else than the record.
     let disguise = |character: char| {
-        character.is_control() || matches!(character, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+        character.is_control()
+            || matches!(character, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
     };
     (1..=PURPOSE_CHARS_MAX).contains(&count) && !text.trim().is_empty() && !text.chars().any(disguise)
 }

@@ -59,11 +59,7 @@ impl Identity {
     }
 
     /// The citizen is logged in and nothing is asked: the code.
-    pub(crate) async fn end_with_login(
-        &self,
-        flow: &Flow,
-        login: &Authentication,
-    ) -> Result<Ending, IdentityError> {
+    pub(crate) async fn end_with_login(&self, flow: &Flow, login: &Authentication) -> Result<Ending, IdentityError> {
         if !self.inner.tables.spend_request(flow.uri_hash.clone(), self.inner.clock.now()).await? {
             return Ok(Ending::AlreadyAnswered);
         }

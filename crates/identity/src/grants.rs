@@ -8,6 +8,11 @@ use crate::identity::Identity;
 use crate::request::AuthorizationRequest;
 
 impl Identity {
+    /// Whether grants can be recorded.
+    pub(crate) const fn has_consent_service(&self) -> bool {
+        false
+    }
+
     /// Records what the citizen allowed; answers the grant's id and end.
     pub(crate) async fn record_grant(
         &self,

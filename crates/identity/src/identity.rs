@@ -5,16 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use civic::{PersonId, SharedClock, SharedRandom, random_array, random_hex};
-use consent::Grants;
 use store::Store;
 use trust::digest::sha256;
 use trust::jose::{Jwk, Jwks};
 use trust::keys::SigningKey;
 use trust::pin;
 use web::Messages;
+use web::session::{self, Sessions};
 
 use crate::account::NewCitizen;
 use crate::assurance::Acr;
+use crate::browser::{Browser, session_config};
 use crate::client::IdentityConfig;
 use crate::error::IdentityError;
 use crate::passkeys::Passkeys;
@@ -26,7 +27,6 @@ use crate::words;
 #[derive(Clone)]
 pub struct Identity {
     pub(crate) inner: Arc<Inner>,
-    pub(crate) grants: Option<Grants>,
 }
 
 pub(crate) struct Inner {
@@ -37,6 +37,7 @@ pub(crate) struct Inner {
     pub(crate) jwk: Jwk,
     pub(crate) keys: Jwks,
     pub(crate) passkeys: Passkeys,
+    pub(crate) sessions: Sessions<Browser>,
     pub(crate) messages: Arc<Messages>,
     pub(crate) clock: SharedClock,
     pub(crate) random: SharedRandom,
@@ -64,6 +65,8 @@ impl Identity {
         let jwk = Jwk::of(key.public()).map_err(|error| IdentityError::Sign(error.to_string()))?;
         let keys = Jwks::of([key.public()]).map_err(|error| IdentityError::Sign(error.to_string()))?;
         let passkeys = Passkeys::new(&config)?;
+        store.migrate(&[session::migration()]).await?;
+        let sessions = Sessions::new(store.clone(), session_config(&config), Arc::clone(&clock), Arc::clone(&random));
         let tables = Tables::new(store.clone());
         let dummy = random_hex::<16>(random.as_ref());
         let dummy_pin_hash = pin::hash(&dummy, &tables.mac("pepper", b"pin"), random.as_ref())
@@ -77,20 +80,13 @@ impl Identity {
             jwk,
             keys,
             passkeys,
+            sessions,
             messages,
             clock,
             random,
             dummy_pin_hash,
         };
-        Ok(Self { inner: Arc::new(inner), grants: None })
-    }
-
-    /// Records what citizens allow in this consent service. Without one, requests with `authorization_details` are refused and
-    /// the provider only lets people log in.
-    #[must_use]
-    pub fn with_grants(mut self, grants: Grants) -> Self {
-        self.grants = Some(grants);
-        self
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// Enrols citizens, a thousand a transaction: 10,000 take less than a second. Those who are enrolled already stay as they

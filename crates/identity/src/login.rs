@@ -217,9 +217,10 @@ impl Identity {
         let key = self.inner.tables.mac("throttle-sms", phone.as_bytes());
         let code = draw_digits(self.inner.random.as_ref());
         let text = self.inner.messages.t(locale, "identity-sms-text", &[("code", Arg::from(code.as_str()))]);
-        let payload = serde_json::to_vec(&SmsPayload { phone, text }).map_err(|error| IdentityError::Sms(error.to_string()))?;
+        let payload =
+            serde_json::to_vec(&SmsPayload { phone, text }).map_err(|error| IdentityError::Sms(error.to_string()))?;
         let message_key = random_hex::<16>(self.inner.random.as_ref());
-        let sealed = self.inner.store.sealer().seal("store_queue", "payload", &message_key, &payload);
+        let sealed = self.inner.store.sealer().seal("store_queue", "payload", &message_key, &payload)?;
         let counted = self.inner.tables.attempt(vec![(key, ThrottlePolicy::SMS)], now).await?;
         counted.map_err(LoginFault::Wait)?;
         let message = SmsMessage { key: message_key, sealed };
@@ -245,10 +246,7 @@ impl Identity {
             return Err(LoginFault::NotRecognised);
         }
         let authentication = Authentication::by_codes(person, pin, letter, sms, now);
-        self.inner
-            .tables
-            .forgive(self.account_key(&account.national_number), self.source_key(source))
-            .await?;
+        self.inner.tables.forgive(self.account_key(&account.national_number), self.source_key(source)).await?;
         self.record_login(flow, &authentication, now).await?;
         // The letter reached the citizen through the civil service, so a passkey made right after it is as good as one made
         // after PIN and SMS. A PIN alone may not make one: whoever spied it out would gain a stronger key.

@@ -45,7 +45,11 @@ impl Notice {
         });
         let lead = t(
             "identity-consent-lead",
-            &[("client", name.into()), ("service", service.name.get(locale).into()), ("years", years.join(", ").into())],
+            &[
+                ("client", name.into()),
+                ("service", service.name.get(locale).into()),
+                ("years", years.join(", ").into()),
+            ],
         );
         let holder = t("identity-consent-holder", &[("provider", service.provider.get(locale).into())]);
         let duration = t("identity-consent-duration", &[("days", i64::from(details.valid_for_days).into())]);
@@ -61,7 +65,13 @@ impl Notice {
             line("identity-consent-if-refused", vec![service.refusal.get(locale).to_owned()]),
             line("identity-consent-withdraw", vec![withdraw]),
         ];
-        Some(Self { locale, lead, lines, allow: t("identity-consent-allow", &[]), refuse: t("identity-consent-refuse", &[]) })
+        Some(Self {
+            locale,
+            lead,
+            lines,
+            allow: t("identity-consent-allow", &[]),
+            refuse: t("identity-consent-refuse", &[]),
+        })
     }
 
     /// The text as it is kept: line by line, questions marked.

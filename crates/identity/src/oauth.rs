@@ -98,6 +98,9 @@ impl Identity {
     pub(crate) async fn push(&self, parameters: &Parameters) -> Result<(String, u64), ProtocolError> {
         let client = self.authenticate(parameters).await?;
         let request = AuthorizationRequest::read(parameters, client, &self.inner.config)?;
+        if request.details.is_some() && !self.has_consent_service() {
+            return Err(ProtocolError::Details("this provider has no consent service connected".to_owned()));
+        }
         let (secret, _) = self.secret();
         let uri = format!("{REQUEST_URI_PREFIX}{secret}");
         let expires_at = self.inner.clock.now().plus(REQUEST_URI_LIFETIME);
@@ -157,8 +160,12 @@ impl Identity {
         let verifier = parameters.require("code_verifier")?;
         let token_id = random_hex::<16>(self.inner.random.as_ref());
         let now = self.inner.clock.now();
-        let redeemed =
-            self.inner.tables.redeem(code_hash, &client.id, redirect_uri, verifier, &token_id, now).await.map_err(ours)?;
+        let redeemed = self
+            .inner
+            .tables
+            .redeem(code_hash, &client.id, redirect_uri, verifier, &token_id, now)
+            .await
+            .map_err(ours)?;
         match redeemed {
             Redeemed::Tokens(code) => self.tokens(client, *code, token_id, now).await,
             Redeemed::Unknown => Err(ProtocolError::Grant("it is unknown")),

@@ -44,7 +44,8 @@ impl Passkeys {
 impl Identity {
     /// The options for `navigator.credentials.get`: any passkey of this site.
     pub(crate) async fn passkey_login_options(&self, flow: &Flow) -> Result<Value, LoginFault> {
-        let (mut options, state) = self.inner.passkeys.webauthn.start_discoverable_authentication().map_err(prepared)?;
+        let (mut options, state) =
+            self.inner.passkeys.webauthn.start_discoverable_authentication().map_err(prepared)?;
         // A button asks for it, not the autofill of a field.
         options.mediation = None;
         self.keep_challenge(flow, LOGIN, &state).await?;
@@ -69,8 +70,7 @@ impl Identity {
         let mut used = stored.clone();
         used.passkey.update_credential(&result);
         self.inner.tables.touch_passkey(used, now).await?;
-        let authentication =
-            Authentication::by_passkey(stored.person, result.backup_eligible(), stored.acr_bound, now);
+        let authentication = Authentication::by_passkey(stored.person, result.backup_eligible(), stored.acr_bound, now);
         self.advance(flow, Step::Done).await?;
         self.record_login(flow, &authentication, now).await?;
         let bind = Some(authentication.acr);
@@ -99,7 +99,8 @@ impl Identity {
         self.keep_challenge(flow, REGISTER, &state).await?;
         let mut options = written(&options)?;
         // Discoverable, so that the citizen types no number next time (WebAuthn §5.4.6). webauthn-rs leaves it to the browser.
-        if let Some(selection) = options.pointer_mut("/publicKey/authenticatorSelection").and_then(Value::as_object_mut) {
+        if let Some(selection) = options.pointer_mut("/publicKey/authenticatorSelection").and_then(Value::as_object_mut)
+        {
             selection.insert("residentKey".to_owned(), "required".into());
             selection.insert("requireResidentKey".to_owned(), true.into());
         }

@@ -5,17 +5,17 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use trust::digest::{constant_time_eq, sha256};
 
 /// The challenge of a verifier: base64url of its SHA-256, without padding (RFC 7636 §4.2).
-pub fn challenge(verifier: &str) -> String {
+pub(crate) fn challenge(verifier: &str) -> String {
     URL_SAFE_NO_PAD.encode(sha256(verifier.as_bytes()))
 }
 
 /// Whether a text can be an S256 challenge: 43 characters that decode to 32 bytes.
-pub fn is_challenge(text: &str) -> bool {
+pub(crate) fn is_challenge(text: &str) -> bool {
     text.len() == 43 && URL_SAFE_NO_PAD.decode(text).is_ok_and(|bytes| bytes.len() == 32)
 }
 
 /// Whether the verifier has the shape of RFC 7636 §4.1 and fits the challenge.
-pub fn fits(verifier: &str, expected: &str) -> bool {
+pub(crate) fn fits(verifier: &str, expected: &str) -> bool {
     let shaped = (43..=128).contains(&verifier.len())
         && verifier.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~'));
     shaped && constant_time_eq(challenge(verifier).as_bytes(), expected.as_bytes())

@@ -10,15 +10,15 @@ use crate::error::ProtocolError;
 use crate::pkce;
 
 /// Most parameters that one request may carry.
-pub const PARAMETERS_MAX: usize = 40;
+pub(crate) const PARAMETERS_MAX: usize = 40;
 
 /// Form parameters as they came, each name at most once.
 #[derive(Clone, Debug)]
-pub struct Parameters(Vec<(String, String)>);
+pub(crate) struct Parameters(Vec<(String, String)>);
 
 impl Parameters {
     /// Takes the pairs of a form or query; refuses repeated names (RFC 6749 §3.1) and too many of them.
-    pub fn new(pairs: Vec<(String, String)>) -> Result<Self, ProtocolError> {
+    pub(crate) fn new(pairs: Vec<(String, String)>) -> Result<Self, ProtocolError> {
         if pairs.len() > PARAMETERS_MAX {
             return Err(ProtocolError::Parameter { name: "(all)", reason: "at most 40 parameters are read" });
         }
@@ -31,13 +31,13 @@ impl Parameters {
     }
 
     /// The value of a parameter; an empty value counts as absent (RFC 6749 §3.1).
-    pub fn get(&self, name: &str) -> Option<&str> {
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
         let (_, value) = self.0.iter().find(|(other, _)| other == name)?;
         if value.is_empty() { None } else { Some(value) }
     }
 
     /// The value of a parameter that must be there.
-    pub fn require(&self, name: &'static str) -> Result<&str, ProtocolError> {
+    pub(crate) fn require(&self, name: &'static str) -> Result<&str, ProtocolError> {
         self.get(name).ok_or(ProtocolError::Missing(name))
     }
 }
@@ -45,7 +45,7 @@ impl Parameters {
 /// What the client wants the citizen to be asked (`prompt`, OpenID Connect Core §3.1.2.1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Prompt {
+pub(crate) enum Prompt {
     /// Whatever is needed.
     #[default]
     Ordinary,
@@ -57,36 +57,43 @@ pub enum Prompt {
 
 /// A checked authorization request, as it is stored under its `request_uri`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AuthorizationRequest {
+pub(crate) struct AuthorizationRequest {
     /// The client that pushed it.
-    pub client_id: String,
+    pub(crate) client_id: String,
     /// Where the answer goes: one of the registered ones.
-    pub redirect_uri: String,
+    pub(crate) redirect_uri: String,
     /// The scopes, `openid` among them.
-    pub scopes: Vec<Scope>,
+    pub(crate) scopes: Vec<Scope>,
     /// Given back unchanged.
-    pub state: Option<String>,
+    pub(crate) state: Option<String>,
     /// Given back in the id_token.
-    pub nonce: Option<String>,
+    pub(crate) nonce: Option<String>,
     /// The S256 challenge.
-    pub code_challenge: String,
+    pub(crate) code_challenge: String,
     /// What the client asks to read over the bridge.
-    pub details: Option<BridgeService>,
+    pub(crate) details: Option<BridgeService>,
     /// The lowest level that the client asked for. Voluntary (OpenID Connect Core §5.5.1.1): the client checks `acr`.
-    pub acr: Option<Acr>,
+    pub(crate) acr: Option<Acr>,
     /// The oldest acceptable login, in seconds.
-    pub max_age_seconds: Option<u64>,
+    pub(crate) max_age_seconds: Option<u64>,
     /// What the citizen is to be asked.
-    pub prompt: Prompt,
+    pub(crate) prompt: Prompt,
     /// The language that the client already speaks with the citizen.
-    pub locale: Option<Locale>,
+    pub(crate) locale: Option<Locale>,
 }
 
 impl AuthorizationRequest {
     /// Reads pushed parameters of an authenticated client.
-    pub fn read(parameters: &Parameters, client: &Client, config: &IdentityConfig) -> Result<Self, ProtocolError> {
+    pub(crate) fn read(
+        parameters: &Parameters,
+        client: &Client,
+        config: &IdentityConfig,
+    ) -> Result<Self, ProtocolError> {
         if parameters.get("request_uri").is_some() {
-            return Err(ProtocolError::Parameter { name: "request_uri", reason: "it cannot be pushed (RFC 9126 §2.1)" });
+            return Err(ProtocolError::Parameter {
+                name: "request_uri",
+                reason: "it cannot be pushed (RFC 9126 §2.1)",
+            });
         }
         if parameters.get("request").is_some() {
             return Err(ProtocolError::RequestObject);
@@ -154,7 +161,10 @@ fn code_challenge(parameters: &Parameters) -> Result<String, ProtocolError> {
         return Err(ProtocolError::Parameter { name: "code_challenge_method", reason: "it must be S256" });
     }
     if !pkce::is_challenge(challenge) {
-        return Err(ProtocolError::Parameter { name: "code_challenge", reason: "it must be the base64url of a SHA-256" });
+        return Err(ProtocolError::Parameter {
+            name: "code_challenge",
+            reason: "it must be the base64url of a SHA-256",
+        });
     }
     Ok(challenge.to_owned())
 }

@@ -399,7 +399,9 @@ impl RelyingParty {
             Ok(answer) => {
                 Err(RpError::Provider { error: cut(&answer.error), description: cut(&answer.error_description) })
             }
-            Err(_) => Err(RpError::Http(reply.success().err().unwrap_or_else(|| HttpError::BadUrl(endpoint.to_owned())))),
+            Err(_) => {
+                Err(RpError::Http(reply.success().err().unwrap_or_else(|| HttpError::BadUrl(endpoint.to_owned()))))
+            }
         }
     }
 

@@ -6,20 +6,20 @@ use civic::Timestamp;
 
 /// The rule of one kind of key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ThrottlePolicy {
+pub(crate) struct ThrottlePolicy {
     /// Failures without any delay.
-    pub free_failures: u32,
+    pub(crate) free_failures: u32,
     /// The first delay; each further failure doubles it.
-    pub delay_first: Duration,
+    pub(crate) delay_first: Duration,
     /// The longest delay.
-    pub delay_max: Duration,
+    pub(crate) delay_max: Duration,
     /// Failures older than this are forgotten.
-    pub memory: Duration,
+    pub(crate) memory: Duration,
 }
 
 impl ThrottlePolicy {
     /// For one national number, known or not: five attempts, then 30 s, 1 min … up to one hour. About 30 guesses a day.
-    pub const ACCOUNT: Self = Self {
+    pub(crate) const ACCOUNT: Self = Self {
         free_failures: 5,
         delay_first: Duration::from_secs(30),
         delay_max: Duration::from_secs(3_600),
@@ -27,7 +27,7 @@ impl ThrottlePolicy {
     };
 
     /// For one network address. Generous, because operators put whole towns behind one address.
-    pub const SOURCE: Self = Self {
+    pub(crate) const SOURCE: Self = Self {
         free_failures: 100,
         delay_first: Duration::from_secs(5),
         delay_max: Duration::from_secs(600),
@@ -35,7 +35,7 @@ impl ThrottlePolicy {
     };
 
     /// For the messages sent to one phone: five, then a growing wait. Protects the purse of the State and the sleep of the citizen.
-    pub const SMS: Self = Self {
+    pub(crate) const SMS: Self = Self {
         free_failures: 5,
         delay_first: Duration::from_secs(60),
         delay_max: Duration::from_secs(3_600),
@@ -45,21 +45,21 @@ impl ThrottlePolicy {
 
 /// What is remembered of one key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Throttle {
+pub(crate) struct Throttle {
     /// Attempts counted and not forgiven.
-    pub failures: u32,
+    pub(crate) failures: u32,
     /// The last one.
-    pub last: Timestamp,
+    pub(crate) last: Timestamp,
 }
 
 impl Throttle {
     /// A key never seen.
-    pub const fn fresh() -> Self {
+    pub(crate) const fn fresh() -> Self {
         Self { failures: 0, last: Timestamp::from_micros(0) }
     }
 
     /// How long this key must still wait; zero where it may try.
-    pub fn wait(self, policy: &ThrottlePolicy, now: Timestamp) -> Duration {
+    pub(crate) fn wait(self, policy: &ThrottlePolicy, now: Timestamp) -> Duration {
         let past = now.since(self.last);
         if past >= policy.memory || self.failures < policy.free_failures {
             return Duration::ZERO;
@@ -71,7 +71,7 @@ impl Throttle {
 
     /// The memory after one more attempt, counted before it is checked so that parallel guesses cannot slip through.
     #[must_use]
-    pub fn counted(self, policy: &ThrottlePolicy, now: Timestamp) -> Self {
+    pub(crate) fn counted(self, policy: &ThrottlePolicy, now: Timestamp) -> Self {
         let kept = if now.since(self.last) >= policy.memory { 0 } else { self.failures };
         Self { failures: kept.saturating_add(1), last: now }
     }

@@ -45,7 +45,7 @@ pub(super) async fn page(
     params: Params,
 ) -> Result<Response, Problem> {
     let step = Step::find(&identity, &visit, &headers, params.get("flow").unwrap_or_default()).await?;
-    let login = step.session.browser.login.clone();
+    let login = step.session.data.login.clone();
     let (Need::Consent, Some(login)) = (identity.need(&step.flow, login.as_ref()), login) else {
         return Ok(see_other(&step.path("/continue"), None));
     };
@@ -72,7 +72,7 @@ pub(super) async fn answer(
     Form(form): Form<ConsentForm>,
 ) -> Result<Response, Problem> {
     let step = Step::of_form(&identity, &visit, &headers, &form.flow).await?;
-    let login = step.session.browser.login.clone();
+    let login = step.session.data.login.clone();
     let (Need::Consent, Some(login)) = (identity.need(&step.flow, login.as_ref()), login) else {
         return Ok(see_other(&step.path("/continue"), None));
     };

@@ -265,12 +265,7 @@ async fn sms_again_page(
     Ok(with_fault(page, fault).into_response())
 }
 
-async fn sms_body(
-    identity: &Identity,
-    visit: &Visit,
-    step: &Step,
-    errors: &FormErrors,
-) -> Result<StepBody, Problem> {
+async fn sms_body(identity: &Identity, visit: &Visit, step: &Step, errors: &FormErrors) -> Result<StepBody, Problem> {
     let mut hint = String::new();
     if let LoginStep::Sms { person, .. } = &step.flow.step {
         let account = identity.inner.tables.account(person).await.map_err(ours)?;
@@ -321,9 +316,9 @@ pub(super) async fn passkey_finish(
     let step = Step::of_form(&identity, &visit, &headers, &post.flow).await?;
     let completed = identity.login_by_passkey(&step.flow, post.credential).await.map_err(|fault| json_fault(&fault))?;
     let location = step.path("/continue");
-    let session = identity.log_in(step.session, completed).await.map_err(ours)?;
+    let cookie = identity.log_in(&step.session, completed).await?;
     let mut response = Json(json!({"location": location})).into_response();
-    response.headers_mut().append(SET_COOKIE, identity.set_cookie(&session));
+    response.headers_mut().append(SET_COOKIE, cookie);
     Ok(response)
 }
 

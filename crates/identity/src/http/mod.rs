@@ -56,11 +56,14 @@ impl Identity {
         Room {
             name: "identity",
             router: site.wrap(router(self)),
-            migrations: migrations(),
-            jobs: vec![Job::new("identity.purge", Duration::from_secs(300), move || {
-                let identity = purging.clone();
-                async move { Ok(identity.purge().await?) }
-            })],
+            migrations: migrations().into_iter().chain([web::session::migration()]).collect(),
+            jobs: vec![
+                Job::new("identity.purge", Duration::from_secs(300), move || {
+                    let identity = purging.clone();
+                    async move { Ok(identity.purge().await?) }
+                }),
+                inner.sessions.job(),
+            ],
             cards: Vec::new(),
             health: vec![HealthCheck::new("identity.store", move || {
                 let store = checked.clone();
@@ -118,9 +121,9 @@ impl Step {
     /// Finds the flow and checks that it is this browser's, still valid and not answered.
     async fn find(identity: &Identity, visit: &Visit, headers: &HeaderMap, id: &str) -> Result<Self, Problem> {
         let over = || person_problem(visit, StatusCode::BAD_REQUEST, "flow_over", "identity-over");
-        let session = identity.session(headers).await.map_err(ours)?.ok_or_else(over)?;
+        let session = identity.inner.sessions.load(headers).await?.ok_or_else(over)?;
         let flow = identity.inner.tables.flow(secret_hash(id)).await.map_err(ours)?.ok_or_else(over)?;
-        if flow.browser != session.browser_hash() || flow.expires_at <= identity.inner.clock.now() {
+        if flow.browser != session.data.hash() || flow.expires_at <= identity.inner.clock.now() {
             return Err(over());
         }
         if flow.is_spent {
@@ -137,9 +140,7 @@ impl Step {
         form: &FlowForm,
     ) -> Result<Self, Problem> {
         let step = Self::find(identity, visit, headers, &form.flow).await?;
-        if !step.session.is_own_form(&form.csrf) {
-            return Err(person_problem(visit, StatusCode::FORBIDDEN, "form_over", "identity-form"));
-        }
+        own_form(visit, &step.session, &form.csrf)?;
         Ok(step)
     }
 
@@ -227,8 +228,8 @@ async fn follow(identity: &Identity, step: Step, next: Next) -> Result<Response,
         Next::Sms => Ok(see_other(&step.path("/login/sms"), None)),
         Next::Complete(completed) => {
             let location = step.path("/continue");
-            let session = identity.log_in(step.session, completed).await.map_err(ours)?;
-            Ok(see_other(&location, Some(identity.set_cookie(&session))))
+            let cookie = identity.log_in(&step.session, completed).await?;
+            Ok(see_other(&location, Some(cookie)))
         }
     }
 }
@@ -289,6 +290,12 @@ fn json_fault(fault: &LoginFault) -> Problem {
 fn person_problem(visit: &Visit, status: StatusCode, code: &str, key: &str) -> Problem {
     let (title, text) = (visit.t(&format!("{key}-title")), visit.t(&format!("{key}-text")));
     Problem::new(status, code, "The step cannot be done").for_people(title, text)
+}
+
+/// Refuses a form that was not made for this session.
+fn own_form(visit: &Visit, session: &Session, csrf: &str) -> Result<(), Problem> {
+    let is_own = session.verify_csrf(csrf).is_ok();
+    if is_own { Ok(()) } else { Err(person_problem(visit, StatusCode::FORBIDDEN, "form_over", "identity-form")) }
 }
 
 fn answered(visit: &Visit) -> Problem {

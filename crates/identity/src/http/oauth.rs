@@ -7,6 +7,7 @@ use serde_json::json;
 use web::{Form, Problem, Visit};
 
 use super::{Step, ended, ours, person_problem, see_other};
+use crate::browser::Browser;
 use crate::error::ProtocolError;
 use crate::identity::{FLOW_LIFETIME, Identity};
 use crate::request::{Parameters, Prompt};
@@ -68,22 +69,20 @@ pub(super) async fn authorize(
     headers: HeaderMap,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
-    let (uri_hash, request) = read_authorize(&identity, query.as_deref())
-        .await
-        .map_err(|error| refused_page(&visit, &error))?;
-    let (session, cookie) = match identity.session(&headers).await.map_err(ours)? {
-        Some(session) => (session, None),
-        None => {
-            let session = identity.new_session().await.map_err(ours)?;
-            let cookie = identity.set_cookie(&session);
-            (session, Some(cookie))
-        }
+    let (uri_hash, request) =
+        read_authorize(&identity, query.as_deref()).await.map_err(|error| refused_page(&visit, &error))?;
+    let sessions = &identity.inner.sessions;
+    let (session, cookie) = if let Some(session) = sessions.load(&headers).await? {
+        (session, None)
+    } else {
+        let (session, cookie) = sessions.start(Browser::new(identity.secret().0)).await?;
+        (session, Some(cookie))
     };
     let now = identity.inner.clock.now();
     let (id, hash) = identity.secret();
     let flow = Flow {
         hash,
-        browser: session.browser_hash(),
+        browser: session.data.hash(),
         uri_hash,
         step: LoginStep::Identify,
         created_at: now,
@@ -94,7 +93,7 @@ pub(super) async fn authorize(
     identity.inner.tables.put_flow(flow.clone()).await.map_err(ours)?;
     let step = Step { id, flow, session };
     if step.flow.request.prompt == Prompt::None {
-        let login = step.session.browser.login.clone();
+        let login = step.session.data.login.clone();
         let ending = identity.end_silently(&step.flow, login.as_ref()).await.map_err(ours)?;
         return ended(&visit, &step, ending);
     }

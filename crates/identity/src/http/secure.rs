@@ -42,7 +42,7 @@ pub(super) struct PinForm {
 /// Whether the citizen should see this page before the flow goes on: they must where no way to log in again exists, and are asked
 /// once a session where a passkey would be better.
 pub(super) async fn is_due(identity: &Identity, step: &Step, login: &Authentication) -> Result<bool, Problem> {
-    let browser = &step.session.browser;
+    let browser = &step.session.data;
     if browser.bind.is_none() || login.at < step.flow.created_at {
         return Ok(false);
     }
@@ -129,12 +129,12 @@ pub(super) async fn passkey_finish(
 
 /// The login of this session and the level under which credentials may be changed; `None` where it may not.
 fn fresh_login(step: &Step) -> Option<(Authentication, Acr)> {
-    step.session.browser.login.clone().zip(step.session.browser.bind)
+    step.session.data.login.clone().zip(step.session.data.bind)
 }
 
 async fn skip(identity: &Identity, step: &mut Step) -> Result<(), Problem> {
-    step.session.browser.offer_skipped = true;
-    identity.keep(&step.session).await.map_err(ours)
+    step.session.data.offer_skipped = true;
+    Ok(identity.inner.sessions.save(&step.session).await?)
 }
 
 async fn has_pin(identity: &Identity, login: &Authentication) -> Result<bool, Problem> {

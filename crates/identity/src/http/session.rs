@@ -1,13 +1,13 @@
 use askama::Template;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::header::SET_COOKIE;
+use http::header::{HeaderValue, SET_COOKIE};
 use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use trust::jose::jws_verify;
 use web::{Form, FormAction, Page, Params, Problem, Visit, form_text};
 
-use super::{Step, ended, ours, person_problem, secure, see_other};
+use super::{Step, ended, ours, own_form, person_problem, secure, see_other};
 use crate::browser::Session;
 use crate::client::Client;
 use crate::finish::Need;
@@ -62,7 +62,7 @@ pub(super) async fn go_on(
     params: Params,
 ) -> Result<Response, Problem> {
     let step = Step::find(&identity, &visit, &headers, params.get("flow").unwrap_or_default()).await?;
-    let login = step.session.browser.login.clone();
+    let login = step.session.data.login.clone();
     let need = identity.need(&step.flow, login.as_ref());
     let Some(login) = login.filter(|_| need != Need::Login) else {
         let page = match step.flow.step {
@@ -114,15 +114,15 @@ pub(super) async fn logout_page(
     headers: HeaderMap,
     axum::extract::Query(form): axum::extract::Query<LogoutForm>,
 ) -> Result<Response, Problem> {
-    let session = identity.session(&headers).await.map_err(ours)?;
+    let session = identity.inner.sessions.load(&headers).await?;
     let hint = hinted(&identity, &form);
     let target = target(&identity, &visit, &form, hint.as_ref())?;
-    let Some(session) = session.filter(|session| session.browser.login.is_some()) else {
-        return left(&identity, &visit, target);
+    let Some(session) = session.filter(|session| session.data.login.is_some()) else {
+        return left(&identity, &visit, target, None);
     };
     if is_meant(&identity, &session, hint.as_ref()) {
-        identity.log_out(&session).await.map_err(ours)?;
-        return left(&identity, &visit, target);
+        let cookie = identity.inner.sessions.end(&session).await?;
+        return left(&identity, &visit, target, Some(cookie));
     }
     let title = visit.t("identity-logout-title");
     let body = MessageBody {
@@ -152,14 +152,14 @@ pub(super) async fn logout(
 ) -> Result<Response, Problem> {
     let hint = hinted(&identity, &form);
     let target = target(&identity, &visit, &form, hint.as_ref())?;
-    if let Some(session) = identity.session(&headers).await.map_err(ours)? {
-        let is_sure = session.is_own_form(&form.csrf) || is_meant(&identity, &session, hint.as_ref());
-        if !is_sure {
-            return Err(person_problem(&visit, StatusCode::FORBIDDEN, "form_over", "identity-form"));
+    let mut cookie = None;
+    if let Some(session) = identity.inner.sessions.load(&headers).await? {
+        if !is_meant(&identity, &session, hint.as_ref()) {
+            own_form(&visit, &session, &form.csrf)?;
         }
-        identity.log_out(&session).await.map_err(ours)?;
+        cookie = Some(identity.inner.sessions.end(&session).await?);
     }
-    left(&identity, &visit, target)
+    left(&identity, &visit, target, cookie)
 }
 
 /// The claims of the hint, if we signed it; an old one will do.
@@ -169,7 +169,7 @@ fn hinted(identity: &Identity, form: &LogoutForm) -> Option<IdToken> {
 
 /// Whether the hint speaks of who is logged in here.
 fn is_meant(identity: &Identity, session: &Session, hint: Option<&IdToken>) -> bool {
-    let (Some(hint), Some(login)) = (hint, &session.browser.login) else { return false };
+    let (Some(hint), Some(login)) = (hint, &session.data.login) else { return false };
     let client = identity.inner.config.client(&hint.aud);
     client.is_some_and(|client| identity.subject(login, client) == hint.sub)
 }
@@ -196,9 +196,14 @@ fn target(
     Ok(Some(if form.state.is_empty() { uri.clone() } else { format!("{uri}{joint}{state}") }))
 }
 
-fn left(identity: &Identity, visit: &Visit, target: Option<String>) -> Result<Response, Problem> {
+fn left(
+    identity: &Identity,
+    visit: &Visit,
+    target: Option<String>,
+    cookie: Option<HeaderValue>,
+) -> Result<Response, Problem> {
     if let Some(target) = target {
-        return Ok(see_other(&target, Some(identity.clear_cookie())));
+        return Ok(see_other(&target, cookie));
     }
     let title = visit.t("identity-logged-out-title");
     let body = MessageBody {
@@ -207,5 +212,9 @@ fn left(identity: &Identity, visit: &Visit, target: Option<String>) -> Result<Re
         form: None,
         links: vec![(identity.inner.config.portal_url.clone(), visit.t("identity-home-portal"))],
     };
-    Ok(visit.page(title, &body)?.header(SET_COOKIE, identity.clear_cookie()).into_response())
+    let page = visit.page(title, &body)?;
+    Ok(match cookie {
+        Some(cookie) => page.header(SET_COOKIE, cookie).into_response(),
+        None => page.into_response(),
+    })
 }

@@ -243,9 +243,9 @@ fn insert_account(
     let values = params![
         row,
         sealer.blind_index(ACCOUNTS, "number", number),
-        sealer.seal(ACCOUNTS, "number", row, number),
-        sealer.seal(ACCOUNTS, "name", row, citizen.display_name.as_bytes()),
-        citizen.phone.as_ref().map(|phone| sealer.seal(ACCOUNTS, "phone", row, phone.as_bytes())),
+        sealer.seal(ACCOUNTS, "number", row, number)?,
+        sealer.seal(ACCOUNTS, "name", row, citizen.display_name.as_bytes())?,
+        citizen.phone.as_ref().map(|phone| sealer.seal(ACCOUNTS, "phone", row, phone.as_bytes())).transpose()?,
         pin_hash,
         sealer.blind_index("identity", "activation", format!("{row}:{code}").as_bytes()),
         now
@@ -261,13 +261,21 @@ fn insert_account(
 pub(super) fn insert_event(tx: &mut Tx<'_>, event: &Event, now: Timestamp) -> Result<(), IdentityError> {
     tx.execute(
         "INSERT INTO identity_events (id, person, at, kind, client_id, acr) VALUES ($1, $2, $3, $4, $5, $6)",
-        &params![&event.id, event.person.as_str(), now, event.kind, event.client_id.clone(), event.acr.map(Acr::as_str)],
+        &params![
+            &event.id,
+            event.person.as_str(),
+            now,
+            event.kind,
+            event.client_id.clone(),
+            event.acr.map(Acr::as_str)
+        ],
     )?;
     Ok(())
 }
 
 fn read_throttle(tx: &mut Tx<'_>, key: &[u8]) -> Result<Throttle, StoreError> {
-    let row = tx.query_one("SELECT failures, last_at FROM identity_throttles WHERE throttle_key = $1", &params![key])?;
+    let row =
+        tx.query_one("SELECT failures, last_at FROM identity_throttles WHERE throttle_key = $1", &params![key])?;
     row.map_or(Ok(Throttle::fresh()), |row| Ok(Throttle { failures: row.get("failures")?, last: row.get("last_at")? }))
 }
 

@@ -34,8 +34,8 @@ impl Tables {
                         queue::retry(tx, claim, now, 1, "the payload is no message of this version")?;
                         continue;
                     };
-                    let phone = tx.sealer().seal(HANDSET, "phone", &claim.key, payload.phone.as_bytes());
-                    let text = tx.sealer().seal(HANDSET, "text", &claim.key, payload.text.as_bytes());
+                    let phone = tx.sealer().seal(HANDSET, "phone", &claim.key, payload.phone.as_bytes())?;
+                    let text = tx.sealer().seal(HANDSET, "text", &claim.key, payload.text.as_bytes())?;
                     tx.execute(
                         "INSERT INTO identity_handset (id, phone_sealed, text_sealed, received_at) \
                          VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",

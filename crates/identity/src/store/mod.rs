@@ -6,7 +6,6 @@
 mod accounts;
 mod handset;
 mod protocol;
-mod sessions;
 mod sms;
 
 use store::{Migration, Row, Store, StoreError};
@@ -15,7 +14,7 @@ use crate::error::IdentityError;
 
 pub(crate) use accounts::{Event, StoredPasskey};
 pub(crate) use handset::HandsetMessage;
-pub(crate) use protocol::{Flow, NewCode, Redeemed, Step, StoredRequest};
+pub(crate) use protocol::{Flow, NewCode, Redeemed, RedeemedCode, Step};
 pub(crate) use sms::{SmsCheck, SmsMessage, SmsSent};
 
 /// The queue of outgoing messages.

@@ -309,7 +309,9 @@ impl Tables {
         let (client_id, redirect_uri) = (client_id.to_owned(), redirect_uri.to_owned());
         let (verifier, token_id) = (verifier.to_owned(), token_id.to_owned());
         self.store
-            .tx("identity.redeem", move |tx| redeem(tx, &code_hash, &client_id, &redirect_uri, &verifier, &token_id, now))
+            .tx("identity.redeem", move |tx| {
+                redeem(tx, &code_hash, &client_id, &redirect_uri, &verifier, &token_id, now)
+            })
             .await
     }
 
@@ -331,8 +333,8 @@ impl Tables {
         let token_id = token_id.to_owned();
         self.store
             .read("identity.token_owner", move |tx| {
-                let row = tx
-                    .query_one("SELECT authentication FROM identity_codes WHERE token_id = $1", &params![&token_id])?;
+                let row =
+                    tx.query_one("SELECT authentication FROM identity_codes WHERE token_id = $1", &params![&token_id])?;
                 let owner = row.map(|row| json::<Authentication>(&row, "identity_codes", "authentication"));
                 Ok(owner.transpose()?.map(|authentication| authentication.person))
             })
@@ -347,7 +349,6 @@ impl Tables {
             .tx("identity.purge", move |tx| {
                 let over = params![now];
                 tx.execute("DELETE FROM identity_flows WHERE expires_at < $1", &over)?;
-                tx.execute("DELETE FROM identity_sessions WHERE expires_at < $1", &over)?;
                 tx.execute("DELETE FROM identity_ceremonies WHERE expires_at < $1", &over)?;
                 tx.execute("DELETE FROM identity_assertions WHERE expires_at < $1", &over)?;
                 tx.execute("DELETE FROM identity_tokens_revoked WHERE expires_at < $1", &over)?;

@@ -108,10 +108,8 @@ fn send(
     message: &SmsMessage,
     now: Timestamp,
 ) -> Result<SmsSent, IdentityError> {
-    let row = tx.query_one(
-        "SELECT sent_count, sent_at FROM identity_sms_codes WHERE flow_hash = $1",
-        &params![flow_hash],
-    )?;
+    let row =
+        tx.query_one("SELECT sent_count, sent_at FROM identity_sms_codes WHERE flow_hash = $1", &params![flow_hash])?;
     let (sent_count, sent_at) = match row {
         Some(row) => (row.get::<u32>("sent_count")?, row.get::<Timestamp>("sent_at")?),
         None => (0, Timestamp::from_micros(0)),
