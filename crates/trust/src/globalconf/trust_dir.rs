@@ -3,8 +3,8 @@ use std::collections::{BTreeMap, HashMap};
 use civic::{ClientId, MemberId, ServerId, Timestamp};
 
 use super::read::{ReadError, read_private, read_shared};
-use super::values::{GlobalGroup, Member, OcspInfo, PrivateParams, SecurityServer, SharedParams};
-use crate::digest;
+use super::values::{ApprovedCa, CaInfo, GlobalGroup, Member, PrivateParams, SecurityServer, SharedParams};
+use crate::cert::{self, CertError, Certificate, MemberNameProfile};
 
 const SHARED_FILE: &str = "shared-params.xml";
 const PRIVATE_FILE: &str = "private-params.xml";
@@ -63,6 +63,25 @@ pub enum TrustDirError {
         /// When.
         expired: Timestamp,
     },
+    /// A certificate for another use.
+    #[error("the certificate of `{subject}` may not {usage}: its key usage says otherwise")]
+    Usage {
+        /// Whom it names.
+        subject: String,
+        /// What it was used for.
+        usage: &'static str,
+    },
+    /// The approved authority asks for a certificate profile that is not known here.
+    #[error(
+        "the certificate of `{subject}` cannot be read: its authority uses a certificate profile that is not known here"
+    )]
+    UnknownProfile {
+        /// Whom it names.
+        subject: String,
+    },
+    /// A certificate or its chain is refused.
+    #[error(transparent)]
+    Certificate(#[from] CertError),
     /// Nothing is known of that instance.
     #[error("the instance `{0}` is not in the global configuration")]
     UnknownInstance(String),
@@ -85,6 +104,10 @@ pub struct FederatedInstance {
     expires: Option<Timestamp>,
     cas: Vec<TrustedCa>,
     tsas: Vec<TrustedTsa>,
+    anchors: Vec<Certificate>,
+    sign_anchors: Vec<Certificate>,
+    intermediates: Vec<Certificate>,
+    unusable: Vec<String>,
     members: HashMap<MemberId, usize>,
     servers: HashMap<ServerId, usize>,
     clients: HashMap<ClientId, Vec<usize>>,
@@ -99,12 +122,14 @@ pub struct TrustedCa {
     pub is_anchor: bool,
     /// Whether its certificates are for TLS between nodes only.
     pub authentication_only: bool,
-    /// The certificate profile of its certificates, by X-Road's Java class name.
-    pub certificate_profile: String,
-    /// Its certificate, DER.
-    pub cert: Vec<u8>,
-    /// Its OCSP responders.
-    pub ocsp: Vec<OcspInfo>,
+    /// How the subjects of its certificates name members; `None` where we do not know the profile that is asked for.
+    pub profile: Option<MemberNameProfile>,
+    /// Its certificate.
+    pub cert: Certificate,
+    /// Where the status of its certificates is asked.
+    pub ocsp_urls: Vec<String>,
+    /// The certificates that may sign OCSP answers for it, beside itself and those it delegated.
+    pub ocsp_responders: Vec<Certificate>,
 }
 
 /// An approved time-stamping authority.
@@ -114,8 +139,8 @@ pub struct TrustedTsa {
     pub name: String,
     /// Where it answers.
     pub url: String,
-    /// The certificate that it signs with, DER.
-    pub cert: Vec<u8>,
+    /// The certificate that it signs with.
+    pub cert: Certificate,
 }
 
 impl TrustDir {
@@ -252,9 +277,9 @@ impl TrustDir {
         self.servers_of_client(client).any(|found| found.id == *server)
     }
 
-    /// The node that an authentication certificate (DER) is registered for.
-    pub fn server_of_auth_cert(&self, certificate: &[u8]) -> Option<&ServerId> {
-        self.server_of_auth_cert_hash(&digest::sha256(certificate))
+    /// The node that an authentication certificate is registered for.
+    pub fn server_of_auth_cert(&self, certificate: &Certificate) -> Option<&ServerId> {
+        self.server_of_auth_cert_hash(&certificate.sha256())
     }
 
     /// The node that the authentication certificate with this SHA-256 digest is registered for.
@@ -303,6 +328,81 @@ impl FederatedInstance {
         &self.tsas
     }
 
+    /// The certificates of authorities that were found between anchors and members.
+    pub fn intermediates(&self) -> &[Certificate] {
+        &self.intermediates
+    }
+
+    /// What the configuration names and this node cannot use (an unreadable certificate, an identifier with strange
+    /// characters), in words for the operator.
+    pub fn unusable(&self) -> impl Iterator<Item = &str> {
+        self.shared.ignored.iter().chain(&self.unusable).map(String::as_str)
+    }
+
+    /// The approved authority that issued a certificate: by name and by signature (which is computed: keep the answer for
+    /// a certificate that comes with every message).
+    pub fn issuer_of(&self, certificate: &Certificate) -> Option<&TrustedCa> {
+        self.cas.iter().find(|ca| {
+            ca.cert.subject().der() == certificate.issuer().der() && certificate.verify_signed_by(&ca.cert).is_ok()
+        })
+    }
+
+    /// Checks that a certificate may sign messages at this moment (use, validity, chain to an approved authority that is
+    /// not for TLS only) and answers whose it is. `extra` are certificates that came with the signature. Revocation is
+    /// asked separately.
+    pub fn check_sign_cert(
+        &self,
+        certificate: &Certificate,
+        extra: &[Certificate],
+        at: Timestamp,
+    ) -> Result<MemberId, TrustDirError> {
+        if !certificate.is_sign_certificate() {
+            return Err(TrustDirError::Usage { subject: certificate.subject().to_string(), usage: "sign messages" });
+        }
+        self.check_chain(certificate, extra, &self.sign_anchors, at)?;
+        self.member_of(certificate)
+    }
+
+    /// Checks that a certificate may identify a node in TLS at this moment (use, validity, chain). Which node it is says
+    /// [`TrustDir::server_of_auth_cert`]. Revocation is asked separately.
+    pub fn check_auth_cert(
+        &self,
+        certificate: &Certificate,
+        extra: &[Certificate],
+        at: Timestamp,
+    ) -> Result<(), TrustDirError> {
+        if !certificate.is_auth_certificate() {
+            return Err(TrustDirError::Usage { subject: certificate.subject().to_string(), usage: "identify a node" });
+        }
+        self.check_chain(certificate, extra, &self.anchors, at)
+    }
+
+    fn check_chain(
+        &self,
+        certificate: &Certificate,
+        extra: &[Certificate],
+        anchors: &[Certificate],
+        at: Timestamp,
+    ) -> Result<(), TrustDirError> {
+        if extra.is_empty() {
+            return Ok(cert::verify_chain(certificate, &self.intermediates, anchors, at)?);
+        }
+        let between: Vec<Certificate> = self.intermediates.iter().chain(extra.iter().take(8)).cloned().collect();
+        Ok(cert::verify_chain(certificate, &between, anchors, at)?)
+    }
+
+    /// The member that a certificate names, in the profile of the authority that approved it. The profile is that of
+    /// the issuer, or of the only approved chain where the issuer came with the message.
+    fn member_of(&self, certificate: &Certificate) -> Result<MemberId, TrustDirError> {
+        let issuer = self.issuer_of(certificate).or(match self.shared.approved_cas.as_slice() {
+            [_] => self.cas.first(),
+            _ => None,
+        });
+        let unknown = || TrustDirError::UnknownProfile { subject: certificate.subject().to_string() };
+        let profile = issuer.and_then(|ca| ca.profile.as_ref()).ok_or_else(unknown)?;
+        Ok(profile.member(certificate.subject(), &self.shared.instance)?)
+    }
+
     /// A global group by its code.
     pub fn group(&self, code: &str) -> Option<&GlobalGroup> {
         self.shared.groups.iter().find(|group| group.code == code)
@@ -321,30 +421,73 @@ impl FederatedInstance {
                 }
             }
         }
-        let cas = trusted_cas(&shared);
-        let tsas = shared.approved_tsas.iter();
-        let tsas = tsas
-            .map(|tsa| TrustedTsa { name: tsa.name.clone(), url: tsa.url.clone(), cert: tsa.cert.clone() })
-            .collect();
-        Self { shared, private, expires, cas, tsas, members, servers, clients }
+        let mut instance = Self {
+            cas: Vec::new(),
+            tsas: Vec::new(),
+            anchors: Vec::new(),
+            sign_anchors: Vec::new(),
+            intermediates: Vec::new(),
+            unusable: Vec::new(),
+            private,
+            expires,
+            members,
+            servers,
+            clients,
+            shared,
+        };
+        instance.trust_authorities();
+        instance
+    }
+
+    /// Reads the certificates once, so that no message has to.
+    fn trust_authorities(&mut self) {
+        let mut cas = Vec::new();
+        let mut tsas = Vec::new();
+        let mut unusable = Vec::new();
+        for ca in &self.shared.approved_cas {
+            for (info, is_anchor) in
+                std::iter::once((&ca.top, true)).chain(ca.intermediates.iter().map(|info| (info, false)))
+            {
+                cas.extend(trusted_ca(ca, info, is_anchor, &mut unusable));
+            }
+        }
+        for tsa in &self.shared.approved_tsas {
+            if let Some(cert) = usable(&tsa.cert, &tsa.name, &mut unusable) {
+                tsas.push(TrustedTsa { name: tsa.name.clone(), url: tsa.url.clone(), cert });
+            }
+        }
+        for ca in &cas {
+            if !ca.is_anchor {
+                self.intermediates.push(ca.cert.clone());
+                continue;
+            }
+            self.anchors.push(ca.cert.clone());
+            if !ca.authentication_only {
+                self.sign_anchors.push(ca.cert.clone());
+            }
+        }
+        (self.cas, self.tsas, self.unusable) = (cas, tsas, unusable);
     }
 }
 
-fn trusted_cas(shared: &SharedParams) -> Vec<TrustedCa> {
-    let mut cas = Vec::new();
-    for ca in &shared.approved_cas {
-        for (at, info) in std::iter::once(&ca.top).chain(&ca.intermediates).enumerate() {
-            cas.push(TrustedCa {
-                name: ca.name.clone(),
-                is_anchor: at == 0,
-                authentication_only: ca.authentication_only,
-                certificate_profile: ca.certificate_profile.clone(),
-                cert: info.cert.clone(),
-                ocsp: info.ocsp.clone(),
-            });
-        }
-    }
-    cas
+fn trusted_ca(ca: &ApprovedCa, info: &CaInfo, is_anchor: bool, unusable: &mut Vec<String>) -> Option<TrustedCa> {
+    let cert = usable(&info.cert, &ca.name, unusable)?;
+    let responders = info.ocsp.iter().filter_map(|ocsp| ocsp.cert.as_deref());
+    Some(TrustedCa {
+        name: ca.name.clone(),
+        is_anchor,
+        authentication_only: ca.authentication_only,
+        profile: MemberNameProfile::of_class_name(&ca.certificate_profile),
+        cert,
+        ocsp_urls: info.ocsp.iter().map(|ocsp| ocsp.url.clone()).collect(),
+        ocsp_responders: responders.filter_map(|der| usable(der, &ca.name, unusable)).collect(),
+    })
+}
+
+fn usable(der: &[u8], of: &str, unusable: &mut Vec<String>) -> Option<Certificate> {
+    Certificate::from_der(der)
+        .map_err(|error| unusable.push(format!("a certificate of the authority `{of}`: {error}")))
+        .ok()
 }
 
 /// The expiry in a `.metadata` file; `Ok(None)` where it names none.

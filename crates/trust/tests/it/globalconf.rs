@@ -6,6 +6,9 @@ use base64::engine::general_purpose::STANDARD;
 use civic::Timestamp;
 use civic::testing::SeededRandom;
 use proptest::prelude::*;
+use trust::cert::{
+    Certificate, CertificateProfile, CertificateSpec, DistinguishedName, MemberNameProfile, NameAttribute,
+};
 use trust::digest::DigestAlgorithm;
 use trust::globalconf::{
     AcmeServer, Anchor, AnchorSource, ApprovedCa, ApprovedTsa, CaInfo, ConfigurationSource, Directory, DirectoryError,
@@ -152,9 +155,73 @@ fn a_node_finds_what_it_needs() {
     assert!(dir.client_exists(&fisc));
     assert!(!dir.client_exists(&"BB/GOV/1002/other".parse().unwrap()));
     let own = dir.own().unwrap();
-    assert_eq!(own.cas().iter().map(|ca| ca.is_anchor).collect::<Vec<_>>(), [true, false]);
-    assert_eq!(own.tsas().len(), 1);
+    assert_eq!(own.unusable().count(), 3, "the made-up certificates of two authorities and one stamper");
     assert_eq!(own.group("banks").unwrap().members.len(), 2);
+}
+
+#[test]
+fn only_certificates_of_approved_authorities_speak_for_a_member() {
+    let moment = |seconds: i64| Timestamp::from_seconds(1_795_300_800 + seconds);
+    let name = |text: &str| DistinguishedName::new(&[(NameAttribute::CommonName, text)]).unwrap();
+    let authority = |key: &SigningKey, text: &str| {
+        Certificate::self_signed(
+            key,
+            &CertificateSpec {
+                profile: CertificateProfile::Authority,
+                serial: &[1],
+                subject: name(text),
+                public_key: key.public(),
+                not_before: moment(0),
+                not_after: moment(100_000),
+                ocsp_url: None,
+            },
+        )
+        .unwrap()
+    };
+    let (root_key, tls_key) = (SigningKey::generate_p256().unwrap(), SigningKey::generate_p256().unwrap());
+    let (root, tls) = (authority(&root_key, "root"), authority(&tls_key, "tls"));
+    let member_key = SigningKey::generate_p256().unwrap();
+    let member = "BB/GOV/1002".parse().unwrap();
+    let issue = |ca: &Certificate, key: &SigningKey, profile| {
+        Certificate::issue(
+            ca,
+            key,
+            &CertificateSpec {
+                profile,
+                serial: &[2],
+                subject: MemberNameProfile::subject("BB", &member, "Impôts", "node-1").unwrap(),
+                public_key: member_key.public(),
+                not_before: moment(0),
+                not_after: moment(1_000),
+                ocsp_url: None,
+            },
+        )
+        .unwrap()
+    };
+    let approved = |cert: &Certificate, authentication_only| ApprovedCa {
+        authentication_only,
+        top: CaInfo { cert: cert.der().to_vec(), ocsp: Vec::new() },
+        intermediates: Vec::new(),
+        ..nation().approved_cas.first().unwrap().clone()
+    };
+    let params = SharedParams { approved_cas: vec![approved(&root, false), approved(&tls, true)], ..nation() };
+    let dir = TrustDir::of("BB", vec![(params, None, None)]).unwrap();
+    let own = dir.own().unwrap();
+
+    let sign = issue(&root, &root_key, CertificateProfile::Sign);
+    let auth = issue(&tls, &tls_key, CertificateProfile::Auth);
+    assert_eq!(own.check_sign_cert(&sign, &[], moment(10)).unwrap(), member);
+    own.check_auth_cert(&auth, &[], moment(10)).unwrap();
+    assert!(matches!(own.check_sign_cert(&auth, &[], moment(10)), Err(TrustDirError::Usage { .. })));
+    assert!(matches!(own.check_auth_cert(&sign, &[], moment(10)), Err(TrustDirError::Usage { .. })));
+    assert!(matches!(own.check_sign_cert(&sign, &[], moment(1_001)), Err(TrustDirError::Certificate(_))));
+    let for_tls_only = issue(&tls, &tls_key, CertificateProfile::Sign);
+    assert!(matches!(own.check_sign_cert(&for_tls_only, &[], moment(10)), Err(TrustDirError::Certificate(_))));
+    let foreign_key = SigningKey::generate_p256().unwrap();
+    let foreign = issue(&authority(&foreign_key, "root"), &foreign_key, CertificateProfile::Sign);
+    assert!(matches!(own.check_sign_cert(&foreign, &[], moment(10)), Err(TrustDirError::Certificate(_))));
+    assert_eq!(own.issuer_of(&sign).map(|ca| &ca.cert), Some(&root));
+    assert_eq!(own.issuer_of(&foreign), None);
 }
 
 #[test]
@@ -206,7 +273,11 @@ fn the_sample_configurations_get_the_verdicts_of_x_road() {
     let dev = load("globalconf_good2_v3").unwrap();
     let own = dev.own().unwrap();
     assert_eq!(own.shared().ocsp_freshness_s, 3600);
-    assert!(own.cas().first().unwrap().cert.starts_with(&[0x30, 0x82]), "PEM inside base64 becomes DER");
+    assert_eq!(own.unusable().collect::<Vec<_>>(), Vec::<&str>::new());
+    assert_eq!((own.cas().len(), own.tsas().len()), (1, 1));
+    assert_eq!(own.cas().first().unwrap().ocsp_responders.len(), 1);
+    assert!(own.cas().first().unwrap().profile.is_some());
+    assert!(own.cas().first().unwrap().cert.der().starts_with(&[0x30, 0x82]), "PEM inside base64 becomes DER");
     assert_eq!(dev.servers_of_client(&"DEV/COM/4321/TestClient".parse().unwrap()).count(), 1);
 
     let sixth = load("globalconf_good_v6").unwrap();
