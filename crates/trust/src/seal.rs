@@ -21,6 +21,7 @@
 //! forge nor move one (they can delete it or put an older value of the same place back).
 
 use std::fmt;
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
@@ -214,9 +215,10 @@ impl KeyRing {
         let mut text = String::from(
             "# Sealing keys. Whoever reads this file reads every sealed value; without it they are lost.\n",
         );
-        text.push_str(&format!("index {}\n", hex::encode(self.0.index_bytes)));
+        // Writing to a String cannot fail; the results are dropped for that reason only.
+        let _ = writeln!(text, "index {}", hex::encode(self.0.index_bytes));
         for key in &self.0.keys {
-            text.push_str(&format!("key {} {}\n", key.id, hex::encode(key.master)));
+            let _ = writeln!(text, "key {} {}", key.id, hex::encode(key.master));
         }
         text
     }

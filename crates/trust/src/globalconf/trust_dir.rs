@@ -46,9 +46,9 @@ pub enum TrustDirError {
     #[error("the nodes {first} and {second} have the same authentication certificate registered")]
     SharedAuthCert {
         /// One node.
-        first: ServerId,
+        first: Box<ServerId>,
         /// The other.
-        second: ServerId,
+        second: Box<ServerId>,
     },
     /// More instances than anybody federates with.
     #[error("the trust folder holds more than {INSTANCES_MAX} instances")]
@@ -166,7 +166,7 @@ impl TrustDir {
             let private = private.map_err(|reason| file_error(&private_path, reason))?;
             let metadata_path = format!("{path}.metadata");
             let expires = match files.get(metadata_path.as_str()) {
-                Some(content) => expiry(content).ok_or(TrustDirError::Metadata { path: metadata_path })?,
+                Some(content) => expiry(content).map_err(|()| TrustDirError::Metadata { path: metadata_path })?,
                 None => None,
             };
             instances.push((shared, private, expires));
@@ -294,7 +294,8 @@ impl TrustDir {
                 if let Some(first) = self.auth_certs.insert(hash, server.id.clone())
                     && first != server.id
                 {
-                    return Err(TrustDirError::SharedAuthCert { first, second: server.id.clone() });
+                    let (first, second) = (Box::new(first), Box::new(server.id.clone()));
+                    return Err(TrustDirError::SharedAuthCert { first, second });
                 }
             }
         }
@@ -490,18 +491,15 @@ fn usable(der: &[u8], of: &str, unusable: &mut Vec<String>) -> Option<Certificat
         .ok()
 }
 
-/// The expiry in a `.metadata` file; `Ok(None)` where it names none.
-fn expiry(content: &[u8]) -> Option<Option<Timestamp>> {
+/// The expiry in a `.metadata` file; `None` where it names none.
+fn expiry(content: &[u8]) -> Result<Option<Timestamp>, ()> {
     #[derive(serde::Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Metadata {
         expiration_date: Option<String>,
     }
-    let metadata: Metadata = serde_json::from_slice(content).ok()?;
-    match metadata.expiration_date {
-        Some(text) => Some(Some(Timestamp::parse_rfc3339(&text).ok()?)),
-        None => Some(None),
-    }
+    let metadata: Metadata = serde_json::from_slice(content).map_err(|_| ())?;
+    metadata.expiration_date.map(|text| Timestamp::parse_rfc3339(&text).map_err(|_| ())).transpose()
 }
 
 fn file_error(path: &str, reason: ReadError) -> TrustDirError {

@@ -247,7 +247,9 @@ impl SecurityServer {
 mod tests {
     use super::*;
 
-    fn addresses(address: Option<&str>) -> (Option<(String, u16)>, Option<(String, u16)>) {
+    type Address = Option<(String, u16)>;
+
+    fn addresses(address: Option<&str>) -> (Address, Address) {
         let server = SecurityServer {
             id: "BB/GOV/1000/node-1".parse().unwrap(),
             address: address.map(str::to_owned),

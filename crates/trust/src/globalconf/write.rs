@@ -233,6 +233,8 @@ impl Writer {
     }
 
     fn blobs(&mut self, name: &str, many: &[Vec<u8>]) {
-        many.iter().for_each(|bytes| self.blob(name, bytes));
+        for bytes in many {
+            self.blob(name, bytes);
+        }
     }
 }
