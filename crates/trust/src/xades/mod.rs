@@ -2,7 +2,7 @@
 //!
 //! [`Signer`] makes them. The text is assembled from templates that are already in canonical form, so nothing is parsed
 //! or canonicalised while signing: what is digested is the text with the namespaces of the root written in its first tag.
-//! [`Signature`] reads one and checks that it is whole in itself; `Verifier` judges it with the certificates of the
+//! [`Signature`] reads one and checks that it is whole in itself; [`Verifier`] judges it with the certificates of the
 //! global configuration.
 //!
 //! What a verified signature means, each a rule with its own [`SignatureError`]:
@@ -20,11 +20,17 @@
 
 mod parse;
 mod sign;
+mod verify;
 
 pub use parse::{HashChain, Part, PartContent, Signature, SignedFile};
 pub use sign::{DataRef, Signer, with_time_stamp};
+pub use verify::{GoodCertificate, Usage, VerifiedSigner, Verifier};
 
+use civic::{ClientId, MemberId};
+
+use crate::cert::CertError;
 use crate::hashchain::HashChainError;
+use crate::ocsp::{OcspError, OcspStatus};
 use crate::xml::XmlError;
 
 /// The container element of signatures (ETSI TS 102 918).
@@ -89,6 +95,54 @@ pub enum SignatureError {
     /// The signed properties name another certificate than the one in `KeyInfo`.
     #[error("incorrect certificate: the signed properties name another certificate than the one in the signature")]
     SigningCertificate,
+    /// The instance of the signer is not in the global configuration.
+    #[error("the instance `{0}` is not in the global configuration: no member of it can be verified")]
+    UnknownInstance(String),
+    /// The certificate cannot be read, is not valid at the moment, or leads to no approved authority.
+    #[error("incorrect certificate: {0}")]
+    Certificate(#[from] CertError),
+    /// The certificate is for something else.
+    #[error("incorrect certificate: the certificate of `{subject}` is not for {usage:?} in this federation")]
+    Usage {
+        /// Whom it names.
+        subject: String,
+        /// What it was used for.
+        usage: Usage,
+    },
+    /// No OCSP answer about the certificate came with it.
+    #[error(
+        "no OCSP answer about the certificate of `{subject}` came with it; fetch one from the responder of its authority"
+    )]
+    NoOcsp {
+        /// Whom it names.
+        subject: String,
+    },
+    /// The OCSP answer is refused.
+    #[error("incorrect validation information: {0}")]
+    Ocsp(#[from] OcspError),
+    /// The OCSP answer says that the certificate is revoked or unknown.
+    #[error("the certificate of `{subject}` is not good: its authority says {status:?}")]
+    NotGood {
+        /// Whom it names.
+        subject: String,
+        /// What the authority says.
+        status: OcspStatus,
+    },
+    /// How the authority writes members into certificates is unknown.
+    #[error(
+        "the global configuration asks for an unknown certificate profile for the authority `{0}`, so no member can be read from its certificates"
+    )]
+    Profile(String),
+    /// Another member signed than the one who speaks in the message.
+    #[error(
+        "incorrect certificate: the member in the certificate ({certificate}) is not the one in the message ({message})"
+    )]
+    Signer {
+        /// The member in the certificate.
+        certificate: MemberId,
+        /// Who speaks in the message.
+        message: ClientId,
+    },
     /// The signing key and algorithm do not suit each other, or the primitive failed.
     #[error("the signature could not be made: {0}")]
     Key(#[from] crate::keys::KeyError),
@@ -110,7 +164,13 @@ impl SignatureError {
             | Self::NotSigned(_)
             | Self::Missing(_) => "malformed_signature",
             Self::Digest(_) | Self::SignedProperties | Self::Value => "invalid_signature_value",
-            Self::SigningCertificate => "incorrect_certificate",
+            Self::SigningCertificate | Self::Usage { .. } | Self::Profile(_) | Self::Signer { .. } => {
+                "incorrect_certificate"
+            }
+            Self::Certificate(_) => "invalid_cert_path",
+            Self::UnknownInstance(_) => "unknown_instance",
+            Self::NoOcsp { .. } | Self::NotGood { .. } => "cert_validation",
+            Self::Ocsp(_) => "incorrect_validation_info",
             Self::Key(_) | Self::Count => "cannot_create_signature",
         }
     }
