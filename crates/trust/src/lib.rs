@@ -34,6 +34,7 @@ pub mod ocsp;
 mod pem;
 pub mod pin;
 pub mod seal;
+pub mod tsp;
 pub mod xades;
 pub mod xml;
 mod xmldsig;
