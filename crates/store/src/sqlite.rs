@@ -98,7 +98,7 @@ pub(crate) fn execute(connection: &Connection, sql: &str, params: &[Value]) -> R
 /// Runs a statement; its rows.
 pub(crate) fn query(connection: &Connection, sql: &str, params: &[Value]) -> Result<Vec<Row>, Refusal> {
     let mut statement = prepare(connection, sql, params)?;
-    let columns = names(statement.column_names().into_iter());
+    let columns = names(statement.column_names());
     let mut rows = statement.raw_query();
     let mut answer = Vec::new();
     while let Some(row) = rows.next().map_err(|error| refusal(&error, sql))? {

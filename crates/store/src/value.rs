@@ -31,7 +31,7 @@ impl fmt::Debug for Value {
 /// The parameters of a statement: `params![id, name, &digest[..]]`.
 #[macro_export]
 macro_rules! params {
-    ($($value:expr),* $(,)?) => { vec![$($crate::Value::from($value)),*] };
+    ($($value:expr),* $(,)?) => { ::std::vec::Vec::<$crate::Value>::from([$($crate::Value::from($value)),*]) };
 }
 
 macro_rules! from {
