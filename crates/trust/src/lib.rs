@@ -31,6 +31,8 @@ pub mod hashchain;
 pub mod jose;
 pub mod keys;
 pub mod ocsp;
+pub mod merkle;
+pub mod note;
 mod pem;
 pub mod pin;
 pub mod seal;
