@@ -382,8 +382,17 @@ mod tests {
     #[test]
     fn texts_that_are_no_notes_are_refused() {
         for wrong in [
-            "", "\n", "\n\n", "text\n", "text\n\n", "text\n\n— name\n", "text\n\n— name AAAA\n", "text\n\n— a+b AAAAAAA=\n",
-            "text\n\n— name AAAAAAA=", "text\n\n- name AAAAAAA=\n", "te\txt\n\n— name AAAAAAA=\n",
+            "",
+            "\n",
+            "\n\n",
+            "text\n",
+            "text\n\n",
+            "text\n\n— name\n",
+            "text\n\n— name AAAA\n",
+            "text\n\n— a+b AAAAAAA=\n",
+            "text\n\n— name AAAAAAA=",
+            "text\n\n- name AAAAAAA=\n",
+            "te\txt\n\n— name AAAAAAA=\n",
         ] {
             assert!(Note::parse(wrong).is_err(), "{wrong:?}");
         }
