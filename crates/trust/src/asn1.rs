@@ -18,10 +18,10 @@ struct Envelope {
     signature: BitString,
 }
 
-/// A signed structure taken apart. DER is canonical, so `signed` is byte for byte what the signer signed.
+/// A signed structure taken apart. DER is canonical, so `content` is byte for byte what the signer signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Signed {
-    pub(crate) signed: Vec<u8>,
+    pub(crate) content: Vec<u8>,
     pub(crate) algorithm: AlgorithmIdentifierOwned,
     pub(crate) signature: Vec<u8>,
 }
@@ -30,14 +30,14 @@ impl Signed {
     pub(crate) fn from_der(der: &[u8]) -> der::Result<Self> {
         let envelope = Envelope::from_der(der)?;
         let signature = envelope.signature.as_bytes().unwrap_or_default().to_vec();
-        Ok(Self { signed: envelope.signed.to_der()?, algorithm: envelope.algorithm, signature })
+        Ok(Self { content: envelope.signed.to_der()?, algorithm: envelope.algorithm, signature })
     }
 
-    /// Signs `signed` (DER) and returns the whole envelope as DER.
-    pub(crate) fn seal(key: &SigningKey, algorithm: SignatureAlgorithm, signed: &[u8]) -> Result<Vec<u8>, SealError> {
-        let signature = key.sign(algorithm, signed)?;
+    /// Signs `content` (DER) and returns the whole envelope as DER.
+    pub(crate) fn seal(key: &SigningKey, algorithm: SignatureAlgorithm, content: &[u8]) -> Result<Vec<u8>, SealError> {
+        let signature = key.sign(algorithm, content)?;
         let envelope = Envelope {
-            signed: Any::from_der(signed)?,
+            signed: Any::from_der(content)?,
             algorithm: algorithm.identifier(),
             signature: BitString::from_bytes(&signature)?,
         };
@@ -47,7 +47,7 @@ impl Signed {
     /// Checks the signature; `None` where the algorithm is unknown or too weak.
     pub(crate) fn verify(&self, key: &PublicKey) -> Option<Result<(), KeyError>> {
         let algorithm = SignatureAlgorithm::from_identifier(&self.algorithm)?;
-        Some(key.verify(algorithm, &self.signed, &self.signature))
+        Some(key.verify(algorithm, &self.content, &self.signature))
     }
 }
 

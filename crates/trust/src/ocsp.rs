@@ -30,7 +30,7 @@ const IDS_MAX: usize = 16;
 /// RFC 9654 §2.1 allows 128 bytes, RFC 8954 32; nobody sends more than 32.
 const NONCE_LEN_MAX: usize = 32;
 /// How far the responder's clock may be ahead of ours.
-const CLOCK_SKEW: Duration = Duration::from_secs(60);
+const CLOCK_SKEW: Duration = Duration::from_mins(1);
 
 /// Why a request or an answer is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -319,11 +319,11 @@ impl OcspResponse {
         let bytes = bytes.ok_or_else(|| malformed_response("it holds no basic response"))?;
         let basic = asn1::BasicResponse::from_der(bytes.response.as_bytes()).map_err(malformed_response)?;
         let signed = Signed {
-            signed: basic.signed.to_der().map_err(malformed_response)?,
+            content: basic.signed.to_der().map_err(malformed_response)?,
             algorithm: basic.algorithm,
             signature: basic.signature.as_bytes().unwrap_or_default().to_vec(),
         };
-        let data = asn1::ResponseData::from_der(&signed.signed).map_err(malformed_response)?;
+        let data = asn1::ResponseData::from_der(&signed.content).map_err(malformed_response)?;
         if data.answers.len() > IDS_MAX {
             return Err(malformed_response(format!("it speaks of more than {IDS_MAX} certificates")));
         }

@@ -125,7 +125,7 @@ impl CertificateRequest {
             return Err(CertError::TooLong { len: der.len(), max: REQUEST_LEN_MAX });
         }
         let signed = Signed::from_der(der)?;
-        let info = CertReqInfo::from_der(&signed.signed)?;
+        let info = CertReqInfo::from_der(&signed.content)?;
         let public_key = PublicKey::from_spki_der(&info.public_key.to_der()?)?;
         signed.verify(&public_key).ok_or(CertError::Algorithm)??;
         Ok(Self { der: der.to_vec(), subject: DistinguishedName::from_inner(info.subject)?, public_key })

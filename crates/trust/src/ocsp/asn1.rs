@@ -1,4 +1,5 @@
 //! The structures of RFC 6960 appendix B.1.
+#![expect(clippy::unnested_or_patterns, reason = "der's derive of CHOICE writes them")]
 
 use der::asn1::{Any, BitString, GeneralizedTime, Null, ObjectIdentifier, OctetString};
 use der::{Choice, Enumerated, Sequence};

@@ -13,8 +13,8 @@ fn authority_with(key: SigningKey, profile: CertificateProfile) -> Result<Timest
         serial: &[0x81, 7],
         subject: DistinguishedName::new(&[(NameAttribute::CommonName, "TSA")]).unwrap(),
         public_key: key.public(),
-        not_before: at().minus(Duration::from_secs(60)),
-        not_after: at().plus(Duration::from_secs(3_600)),
+        not_before: at().minus(Duration::from_mins(1)),
+        not_after: at().plus(Duration::from_hours(1)),
         ocsp_url: None,
     };
     let certificate = Certificate::self_signed(&key, &spec).unwrap();
@@ -102,7 +102,7 @@ fn a_certificate_for_other_uses_stamps_nothing() {
 #[test]
 fn an_expired_authority_stamps_nothing() {
     let request = TimestampRequest::for_data(b"data", &[1]).unwrap();
-    let late = at().plus(Duration::from_secs(7_200));
+    let late = at().plus(Duration::from_hours(2));
     assert!(matches!(authority().stamp(&request, &[1], late), Err(TspError::Authority(_))));
 }
 

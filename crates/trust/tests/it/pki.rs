@@ -34,7 +34,7 @@ fn at() -> Timestamp {
 }
 
 fn hour() -> Duration {
-    Duration::from_secs(3_600)
+    Duration::from_hours(1)
 }
 
 /// An authority whose keys are of every kind that nodes use.
@@ -207,7 +207,7 @@ fn openssl_verifies_our_time_stamps() {
             let Some(output) = world.openssl(&format!("ts -query -data @data {option} -out @q.tsq")) else { return };
             accepted(&output, "");
             let request = TimestampRequest::from_der(&world.read("q.tsq")).unwrap();
-            let moment = at().plus(Duration::from_micros(120_000));
+            let moment = at().plus(Duration::from_millis(120));
             let token = authority.stamp(&request, &[0x80, 1], moment).unwrap();
             world.write("r.tsr", token.response().unwrap());
             let verify = "ts -verify -in @r.tsr -CAfile @ca.pem -untrusted @tsa.pem";
