@@ -22,6 +22,7 @@
 //! # }
 //! ```
 
+pub mod asic;
 mod asn1;
 pub mod c14n;
 pub mod cert;

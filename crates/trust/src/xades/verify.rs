@@ -27,6 +27,7 @@ const PATH_MAX: usize = 5;
 #[derive(Debug)]
 pub struct Verifier {
     instances: BTreeMap<String, Instance>,
+    time_stampers: Vec<Certificate>,
 }
 
 /// What a certificate is used for.
@@ -72,7 +73,6 @@ pub struct VerifiedSigner {
 struct Instance {
     name: String,
     cas: Vec<TrustedCa>,
-    time_stampers: Vec<Certificate>,
     ocsp_freshness: Duration,
     /// By the bytes of the certificate.
     certificates: Mutex<HashMap<Vec<u8>, Arc<Known>>>,
@@ -103,7 +103,8 @@ impl Verifier {
     pub fn new(trust: &TrustDir) -> Self {
         let instances =
             trust.instances().map(Instance::new).map(|instance| (instance.name.clone(), instance)).collect();
-        Self { instances }
+        let time_stampers = trust.instances().flat_map(FederatedInstance::tsas).map(|tsa| tsa.cert.clone()).collect();
+        Self { instances, time_stampers }
     }
 
     /// Reads and judges the signature of a message. `signer` is who speaks in the message: the client of a request, the
@@ -170,9 +171,9 @@ impl Verifier {
         instance.cas.get(place).map(|ca| &ca.cert)
     }
 
-    /// The approved time-stamping authorities of an instance.
-    pub fn time_stampers(&self, instance: &str) -> &[Certificate] {
-        self.instances.get(instance).map(|instance| instance.time_stampers.as_slice()).unwrap_or_default()
+    /// The time-stamping authorities that are approved in any instance: a stamp counts wherever its authority is known.
+    pub fn time_stampers(&self) -> &[Certificate] {
+        &self.time_stampers
     }
 
     fn instance(&self, name: &str) -> Result<&Instance, SignatureError> {
@@ -186,7 +187,6 @@ impl Instance {
         Self {
             name: shared.instance.clone(),
             cas: instance.cas().to_vec(),
-            time_stampers: instance.tsas().iter().map(|tsa| tsa.cert.clone()).collect(),
             ocsp_freshness: Duration::from_secs(u64::from(shared.ocsp_freshness_s)),
             certificates: Mutex::default(),
             answers: Mutex::default(),
