@@ -226,7 +226,9 @@ impl AccessRequest {
         match &self.actor {
             Actor::Organisation(client) => {
                 if law.clients.as_ref().is_some_and(|clients| !clients.contains(client)) {
-                    return Err(Refusal::Actor("this organisation is not among those that the law opens the service to"));
+                    return Err(Refusal::Actor(
+                        "this organisation is not among those that the law opens the service to",
+                    ));
                 }
             }
             Actor::Official(_) | Actor::House(_) => {}

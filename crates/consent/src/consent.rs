@@ -158,18 +158,12 @@ impl Consent {
     }
 
     /// Writes the entry; `false` where the proof had served before, which the entry then says.
-    async fn write(
-        &self,
-        entry: NewEntry,
-        spends: Option<(String, String, Timestamp)>,
-    ) -> Result<bool, StoreError> {
+    async fn write(&self, entry: NewEntry, spends: Option<(String, String, Timestamp)>) -> Result<bool, StoreError> {
         self.inner
             .store
             .tx("consent.decide", move |tx| {
                 let fresh = match &spends {
-                    Some((grant, message, expires)) => {
-                        rows::journal::spend(tx, grant, message, *expires, entry.at)?
-                    }
+                    Some((grant, message, expires)) => rows::journal::spend(tx, grant, message, *expires, entry.at)?,
                     None => true,
                 };
                 if fresh {

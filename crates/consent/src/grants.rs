@@ -127,9 +127,7 @@ impl Grants {
         let (id, subject) = (cut(id), subject.clone());
         self.inner
             .store
-            .read("consent.grant", move |tx| {
-                rows::grants::find_of(tx, &id, &subject)?.ok_or(GrantError::NotYours)
-            })
+            .read("consent.grant", move |tx| rows::grants::find_of(tx, &id, &subject)?.ok_or(GrantError::NotYours))
             .await
     }
 
@@ -152,9 +150,7 @@ impl Grants {
         let event = self
             .inner
             .store
-            .read("consent.event", move |tx| {
-                rows::events::find_of(tx, &id, &subject)?.ok_or(GrantError::NotYours)
-            })
+            .read("consent.event", move |tx| rows::events::find_of(tx, &id, &subject)?.ok_or(GrantError::NotYours))
             .await?;
         Ok(EventProof {
             record: String::from_utf8_lossy(&event.record).into_owned(),
@@ -296,13 +292,7 @@ fn judge(
     Ok(if counted { Ok(Counted::Now) } else { Err(GrantRefusal::Exhausted) })
 }
 
-fn revoked(
-    tx: &mut Tx<'_>,
-    grant: Grant,
-    reason: &str,
-    drawn: &Drawn,
-    now: Timestamp,
-) -> Result<Grant, GrantError> {
+fn revoked(tx: &mut Tx<'_>, grant: Grant, reason: &str, drawn: &Drawn, now: Timestamp) -> Result<Grant, GrantError> {
     let status = GrantStatus::Revoked(now);
     if !rows::grants::end(tx, &grant.id, status)? {
         return Err(GrantError::Ended);
@@ -311,13 +301,7 @@ fn revoked(
     Ok(Grant { status, ..grant })
 }
 
-fn note(
-    tx: &mut Tx<'_>,
-    drawn: &Drawn,
-    record: &EventRecord,
-    grant: &Grant,
-    now: Timestamp,
-) -> Result<(), StoreError> {
+fn note(tx: &mut Tx<'_>, drawn: &Drawn, record: &EventRecord, grant: &Grant, now: Timestamp) -> Result<(), StoreError> {
     rows::events::insert(tx, drawn, record, Some(&grant.national_number), now)
 }
 

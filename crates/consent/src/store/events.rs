@@ -80,11 +80,7 @@ pub(crate) fn list(tx: &mut Tx<'_>, grant_id: &str) -> Result<Vec<GrantEvent>, S
 }
 
 /// An event about this person.
-pub(crate) fn find_of(
-    tx: &mut Tx<'_>,
-    id: &str,
-    subject: &NationalNumber,
-) -> Result<Option<OpenedEvent>, StoreError> {
+pub(crate) fn find_of(tx: &mut Tx<'_>, id: &str, subject: &NationalNumber) -> Result<Option<OpenedEvent>, StoreError> {
     let index = grants::subject_index(tx.sealer(), subject);
     let row = tx.query_one(
         "SELECT record, salt, leaf, ledger_index FROM consent_event WHERE id = $1 AND subject_index = $2",

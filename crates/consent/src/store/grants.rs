@@ -56,8 +56,7 @@ pub(crate) fn find(tx: &mut Tx<'_>, id: &str) -> Result<Option<Grant>, StoreErro
 /// The grant of this id, if it is about this person.
 pub(crate) fn find_of(tx: &mut Tx<'_>, id: &str, subject: &NationalNumber) -> Result<Option<Grant>, StoreError> {
     let index = subject_index(tx.sealer(), subject);
-    let row =
-        tx.query_one("SELECT * FROM consent_grant WHERE id = $1 AND subject_index = $2", &params![id, index])?;
+    let row = tx.query_one("SELECT * FROM consent_grant WHERE id = $1 AND subject_index = $2", &params![id, index])?;
     row.map(|row| grant(&row, tx.sealer())).transpose()
 }
 
