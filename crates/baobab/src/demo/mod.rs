@@ -1,1 +1,3 @@
 //! The demo nation.
+
+pub mod bank;
