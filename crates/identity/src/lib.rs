@@ -58,6 +58,8 @@ mod pkce;
 mod request;
 pub mod rp;
 mod store;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod throttle;
 pub mod token;
 mod words;
