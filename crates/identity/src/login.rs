@@ -138,7 +138,7 @@ impl Identity {
         let account = self.inner.tables.account(person).await?.ok_or(LoginFault::NotRecognised)?;
         self.count_attempt(&account.national_number, source).await?;
         let now = self.inner.clock.now();
-        match self.inner.tables.check_sms_code(&flow.hash, &normal_digits(code), now).await? {
+        match self.inner.tables.check_sms_code(&flow.hash, person, &normal_digits(code), now).await? {
             SmsCheck::Right => self.complete(flow, source, account, (*pin, *letter, true)).await,
             SmsCheck::Wrong => Err(LoginFault::NotRecognised),
             SmsCheck::Over => Err(LoginFault::CodeOver),
@@ -206,8 +206,13 @@ impl Identity {
         if account.phone.is_none() {
             return self.complete(flow, source, account, (pin, letter, false)).await;
         }
-        self.send_sms(flow, &account, locale).await?;
-        self.advance(flow, Step::Sms { person: account.person, pin, letter }).await?;
+        let next = Step::Sms { person: account.person.clone(), pin, letter };
+        match self.send_sms(flow, &account, locale).await {
+            // The same step a second time, by the back button or a double click: the message that left is good.
+            Err(LoginFault::Wait(_)) if flow.step == next => {}
+            other => other?,
+        }
+        self.advance(flow, next).await?;
         Ok(Next::Sms)
     }
 
@@ -221,12 +226,10 @@ impl Identity {
             serde_json::to_vec(&SmsPayload { phone, text }).map_err(|error| IdentityError::Sms(error.to_string()))?;
         let message_key = random_hex::<16>(self.inner.random.as_ref());
         let sealed = self.inner.store.sealer().seal("store_queue", "payload", &message_key, &payload)?;
-        let counted = self.inner.tables.attempt(vec![(key, ThrottlePolicy::SMS)], now).await?;
-        counted.map_err(LoginFault::Wait)?;
-        let message = SmsMessage { key: message_key, sealed };
-        match self.inner.tables.send_sms_code(&flow.hash, &code, message, now).await? {
+        let message = SmsMessage { key: message_key, sealed, phone_key: key };
+        match self.inner.tables.send_sms_code(&flow.hash, &account.person, &code, message, now).await? {
             SmsSent::Queued => Ok(()),
-            SmsSent::Wait(pause) => Err(LoginFault::Wait(pause)),
+            SmsSent::Recent(pause) | SmsSent::Wait(pause) => Err(LoginFault::Wait(pause)),
             SmsSent::TooMany => Err(LoginFault::NoMoreMessages),
         }
     }

@@ -82,8 +82,10 @@ impl Browser {
             .uri(path)
             .header(ACCEPT, "text/html,application/xhtml+xml")
             .header(ACCEPT_LANGUAGE, self.language)
-            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
             .header(COOKIE, jar);
+        if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case(CONTENT_TYPE.as_str())) {
+            request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded");
+        }
         for (name, value) in headers {
             request = request.header(*name, *value);
         }

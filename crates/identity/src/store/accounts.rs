@@ -192,27 +192,7 @@ impl Tables {
         keys: Vec<(Vec<u8>, ThrottlePolicy)>,
         now: Timestamp,
     ) -> Result<Result<(), Duration>, IdentityError> {
-        self.store
-            .tx("identity.attempt", move |tx| {
-                let mut counted = Vec::with_capacity(keys.len());
-                for (key, policy) in &keys {
-                    let throttle = read_throttle(tx, key)?;
-                    let wait = throttle.wait(policy, now);
-                    if !wait.is_zero() {
-                        return Ok(Err(wait));
-                    }
-                    counted.push((key, throttle.counted(policy, now)));
-                }
-                for (key, throttle) in counted {
-                    tx.execute(
-                        "INSERT INTO identity_throttles (throttle_key, failures, last_at) VALUES ($1, $2, $3) \
-                         ON CONFLICT (throttle_key) DO UPDATE SET failures = excluded.failures, last_at = excluded.last_at",
-                        &params![key, throttle.failures, throttle.last],
-                    )?;
-                }
-                Ok(Ok(()))
-            })
-            .await
+        self.store.tx("identity.attempt", move |tx| Ok(count(tx, &keys, now)?)).await
     }
 
     /// A success: the account's memory is wiped, the source's attempt is taken back.
@@ -271,6 +251,31 @@ pub(super) fn insert_event(tx: &mut Tx<'_>, event: &Event, now: Timestamp) -> Re
         ],
     )?;
     Ok(())
+}
+
+/// Counts one attempt against each key, or says how long to wait and counts nothing.
+pub(super) fn count(
+    tx: &mut Tx<'_>,
+    keys: &[(Vec<u8>, ThrottlePolicy)],
+    now: Timestamp,
+) -> Result<Result<(), Duration>, StoreError> {
+    let mut counted = Vec::with_capacity(keys.len());
+    for (key, policy) in keys {
+        let throttle = read_throttle(tx, key)?;
+        let wait = throttle.wait(policy, now);
+        if !wait.is_zero() {
+            return Ok(Err(wait));
+        }
+        counted.push((key, throttle.counted(policy, now)));
+    }
+    for (key, throttle) in counted {
+        tx.execute(
+            "INSERT INTO identity_throttles (throttle_key, failures, last_at) VALUES ($1, $2, $3) \
+             ON CONFLICT (throttle_key) DO UPDATE SET failures = excluded.failures, last_at = excluded.last_at",
+            &params![key, throttle.failures, throttle.last],
+        )?;
+    }
+    Ok(Ok(()))
 }
 
 fn read_throttle(tx: &mut Tx<'_>, key: &[u8]) -> Result<Throttle, StoreError> {

@@ -1,11 +1,13 @@
 use std::time::Duration;
 
-use civic::Timestamp;
+use civic::{PersonId, Timestamp};
 use store::{Tx, params};
 use trust::digest::constant_time_eq;
 
 use super::Tables;
+use super::accounts::count;
 use crate::error::IdentityError;
+use crate::throttle::ThrottlePolicy;
 
 /// How long a code holds.
 const CODE_LIFETIME: Duration = Duration::from_secs(300);
@@ -21,7 +23,9 @@ const RESEND_PAUSE: Duration = Duration::from_secs(30);
 pub(crate) enum SmsSent {
     /// It is on its way.
     Queued,
-    /// Wait this long first.
+    /// A message left in this login so recently; wait this long for another.
+    Recent(Duration),
+    /// This phone has had its messages for now; wait this long.
     Wait(Duration),
     /// This login has had its messages.
     TooMany,
@@ -43,11 +47,12 @@ impl Tables {
     pub(crate) async fn send_sms_code(
         &self,
         flow_hash: &[u8],
+        person: &PersonId,
         code: &str,
         message: SmsMessage,
         now: Timestamp,
     ) -> Result<SmsSent, IdentityError> {
-        let mac = self.sms_mac(flow_hash, code);
+        let mac = self.sms_mac(flow_hash, person, code);
         let flow_hash = flow_hash.to_vec();
         self.store.tx("identity.send_sms_code", move |tx| send(tx, &flow_hash, &mac, &message, now)).await
     }
@@ -56,10 +61,11 @@ impl Tables {
     pub(crate) async fn check_sms_code(
         &self,
         flow_hash: &[u8],
+        person: &PersonId,
         code: &str,
         now: Timestamp,
     ) -> Result<SmsCheck, IdentityError> {
-        let mac = self.sms_mac(flow_hash, code);
+        let mac = self.sms_mac(flow_hash, person, code);
         let flow_hash = flow_hash.to_vec();
         self.store
             .tx("identity.check_sms_code", move |tx| {
@@ -87,8 +93,9 @@ impl Tables {
             .await
     }
 
-    fn sms_mac(&self, flow_hash: &[u8], code: &str) -> Vec<u8> {
-        self.mac("sms", &[flow_hash, code.as_bytes()].concat())
+    /// A code holds for one login of one person: a message to one's own phone opens nobody else's account.
+    fn sms_mac(&self, flow_hash: &[u8], person: &PersonId, code: &str) -> Vec<u8> {
+        self.mac("sms", &[flow_hash, person.as_str().as_bytes(), code.as_bytes()].concat())
     }
 }
 
@@ -99,6 +106,8 @@ pub(crate) struct SmsMessage {
     pub(crate) key: String,
     /// The sealed JSON of phone and text.
     pub(crate) sealed: Vec<u8>,
+    /// The key under which messages to this phone are rationed.
+    pub(crate) phone_key: Vec<u8>,
 }
 
 fn send(
@@ -119,6 +128,9 @@ fn send(
     }
     let wait = RESEND_PAUSE.saturating_sub(now.since(sent_at));
     if sent_count > 0 && !wait.is_zero() {
+        return Ok(SmsSent::Recent(wait));
+    }
+    if let Err(wait) = count(tx, &[(message.phone_key.clone(), ThrottlePolicy::SMS)], now)? {
         return Ok(SmsSent::Wait(wait));
     }
     tx.execute(

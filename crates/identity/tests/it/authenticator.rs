@@ -28,8 +28,7 @@ impl Authenticator {
         let key = SigningKey::generate_p256().unwrap();
         let credential = sha256(key.public().raw()).to_vec();
         let handle = decode(&options["user"]["id"]);
-        let mut this =
-            Self { key, credential, handle, origin: origin.to_owned(), counter: 0, verifies: true };
+        let mut this = Self { key, credential, handle, origin: origin.to_owned(), counter: 0, verifies: true };
         let client_data = this.client_data("webauthn.create", &options["challenge"]);
         let mut data = this.data("localhost", ATTESTED);
         data.extend([0; 16]);
@@ -55,7 +54,7 @@ impl Authenticator {
         let client_data = self.client_data("webauthn.get", &options["publicKey"]["challenge"]);
         let data = self.data("localhost", 0);
         let signed = [data.as_slice(), &sha256(client_data.as_bytes())].concat();
-        let signature = self.key.sign(SignatureAlgorithm::EcdsaP256Sha256Der, &signed).unwrap();
+        let signature = self.key.sign(SignatureAlgorithm::EcdsaSha256Der, &signed).unwrap();
         json!({
             "id": encode(&self.credential),
             "rawId": encode(&self.credential),

@@ -47,9 +47,8 @@ async fn userinfo_says_what_the_id_token_said() {
         let login = bed.portal_login(&mut bed.browser()).await;
         let mut program = web::testing::Browser::new(bed.router.clone());
         let bearer = format!("bearer {}", login.access_token);
-        let answer = program
-            .send(http::Method::GET, "/userinfo", String::new(), &[("authorization", bearer.as_str())])
-            .await;
+        let answer =
+            program.send(http::Method::GET, "/userinfo", String::new(), &[("authorization", bearer.as_str())]).await;
         let claims = json_of(&answer);
         assert_eq!(claims["sub"], login.subject);
         assert_eq!(claims["name"], "Awa Ndiaye");

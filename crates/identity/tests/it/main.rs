@@ -1,5 +1,10 @@
 //! The provider over HTTP, on every engine: whole flows, every refusal by name, what must be constant, what must happen once.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may stop at the first surprise")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test may stop at the first surprise"
+)]
 
 mod authenticator;
 mod bed;

@@ -17,7 +17,14 @@ fn check(name: &str, page: &Answer) {
 async fn every_page_of_the_login_is_sound_in_both_languages() {
     let bed = beds().await.remove(0);
     for language in ["fr", "en"] {
-        let begun = bed.portal.begin(&Ask { locale: if language == "fr" { civic::Locale::Fr } else { civic::Locale::En }, ..Ask::default() }).await.unwrap();
+        let begun = bed
+            .portal
+            .begin(&Ask {
+                locale: if language == "fr" { civic::Locale::Fr } else { civic::Locale::En },
+                ..Ask::default()
+            })
+            .await
+            .unwrap();
         let mut walker = bed.browser();
         let login = walker.open(&begun.redirect).await;
         check("login", &login.answer);
