@@ -88,10 +88,18 @@ impl ServicePath {
 }
 
 /// Whether one of the rights covers the request.
-pub fn is_allowed(rights: &[AccessRight], client: &ClientId, service: &ServiceId, verb: Verb, path: &ServicePath) -> bool {
-    rights.iter().filter(|right| &right.client == client && &right.service == service).any(|right| match &right.endpoint {
-        None => true,
-        Some(endpoint) => endpoint.verb.is_none_or(|allowed| allowed == verb) && path.fits(&endpoint.path),
+pub fn is_allowed(
+    rights: &[AccessRight],
+    client: &ClientId,
+    service: &ServiceId,
+    verb: Verb,
+    path: &ServicePath,
+) -> bool {
+    rights.iter().filter(|right| &right.client == client && &right.service == service).any(|right| {
+        match &right.endpoint {
+            None => true,
+            Some(endpoint) => endpoint.verb.is_none_or(|allowed| allowed == verb) && path.fits(&endpoint.path),
+        }
     })
 }
 
@@ -156,7 +164,16 @@ mod tests {
     #[test]
     fn a_step_upwards_never_passes_however_it_is_written() {
         for raw in [
-            "/..", "/a/../b", "/%2e%2e/x", "/.%2E/x", "/a/%252e%252e/x", "/a/..;v=1/b", "/a%2f..%2fb", "/a/..%5cb", "/./a", "/a\\..\\b",
+            "/..",
+            "/a/../b",
+            "/%2e%2e/x",
+            "/.%2E/x",
+            "/a/%252e%252e/x",
+            "/a/..;v=1/b",
+            "/a%2f..%2fb",
+            "/a/..%5cb",
+            "/./a",
+            "/a\\..\\b",
             "/%25252e%25252e",
         ] {
             assert_eq!(ServicePath::parse(raw), Err(PathError::Traversal), "{raw}");

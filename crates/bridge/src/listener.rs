@@ -115,7 +115,7 @@ async fn connection<C, CF, IO, P, H, HF>(
             .header_read_timeout(limits.head_timeout)
             .max_headers(crate::message::HEADERS_MAX)
             .max_buf_size(2 * crate::message::HEADER_PART_BYTES_MAX)
-            .pipeline_flush(true)
+            .half_close(true)
             .serve_connection(TokioIo::new(stream), service)
     );
     let outcome = tokio::select! {

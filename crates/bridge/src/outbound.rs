@@ -120,7 +120,12 @@ impl Outbound {
     }
 
     /// `GET`; an answer other than 200 is an error.
-    pub(crate) async fn get(&self, url: &str, limit: Duration, bytes_max: usize) -> Result<(HeaderMap, Bytes), OutboundError> {
+    pub(crate) async fn get(
+        &self,
+        url: &str,
+        limit: Duration,
+        bytes_max: usize,
+    ) -> Result<(HeaderMap, Bytes), OutboundError> {
         let request = Request::get(url).body(Full::default()).map_err(|_| OutboundError::Address(url.to_owned()))?;
         self.ok(request, limit, bytes_max).await
     }

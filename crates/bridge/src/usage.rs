@@ -314,7 +314,9 @@ mod tests {
     #[test]
     fn the_canonical_form_does_not_depend_on_the_order_of_fields() {
         let text = String::from_utf8(record().canonical()).unwrap();
-        assert!(text.starts_with(r#"{"action":"Demande de prêt","fields":["gross_income"],"grantId":"g1","legalBasis":{"#));
+        assert!(
+            text.starts_with(r#"{"action":"Demande de prêt","fields":["gross_income"],"grantId":"g1","legalBasis":{"#)
+        );
         let read: UsageRecord = serde_json::from_str(&text).unwrap();
         assert_eq!(read.canonical(), record().canonical());
     }

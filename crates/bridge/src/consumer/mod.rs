@@ -62,7 +62,8 @@ async fn exchange(core: &Arc<Core>, head: &Parts, body: Incoming) -> Result<Answ
     let request = read_request(core, head)?;
     let snapshot = core.configuration(Side::ClientProxy)?;
     if !core.config.clients.contains(request.client()) || !snapshot.serves(&core.config.server, request.client()) {
-        let message = format!("{} is no registered subsystem of this node. Check the header X-Road-Client", request.client());
+        let message =
+            format!("{} is no registered subsystem of this node. Check the header X-Road-Client", request.client());
         return Err(Fault::new(Side::ClientProxy, Reason::UnknownMember, message));
     }
     let targets = snapshot.targets(&request)?;
@@ -75,7 +76,9 @@ async fn exchange(core: &Arc<Core>, head: &Parts, body: Incoming) -> Result<Answ
     }
     let received = send(core, &targets, &request, &envelope, head).await;
     let outcome = match received {
-        Ok(Received::Message(answer)) => verify(core, &request, &request_hash, &answer).map(|response| (response, answer)),
+        Ok(Received::Message(answer)) => {
+            verify(core, &request, &request_hash, &answer).map(|response| (response, answer))
+        }
         Ok(Received::Fault(fault)) => Err(fault),
         Err(fault) => Err(fault),
     };
@@ -103,15 +106,22 @@ async fn read_body(core: &Core, body: Incoming) -> Result<Option<Bytes>, Fault> 
     match collected {
         Ok(Ok(body)) => Ok(Some(body).filter(|body| !body.is_empty())),
         Ok(Err(CollectError::TooLarge)) => {
-            let message = format!("the body has more than {} bytes. Send less, or ask for a larger limit", limits.body_bytes_max);
+            let message =
+                format!("the body has more than {} bytes. Send less, or ask for a larger limit", limits.body_bytes_max);
             Err(Fault::new(Side::Client, Reason::BodyTooLarge, message))
         }
-        Ok(Err(CollectError::Broken(reason))) => {
-            Err(Fault::new(Side::Client, Reason::IoError, format!("the body broke off ({reason}). Send it again, whole")))
-        }
+        Ok(Err(CollectError::Broken(reason))) => Err(Fault::new(
+            Side::Client,
+            Reason::IoError,
+            format!("the body broke off ({reason}). Send it again, whole"),
+        )),
         Err(_) => {
             let seconds = limits.request_timeout.as_secs();
-            Err(Fault::new(Side::Client, Reason::Timeout, format!("the body did not arrive within {seconds} s. Send it faster")))
+            Err(Fault::new(
+                Side::Client,
+                Reason::Timeout,
+                format!("the body did not arrive within {seconds} s. Send it faster"),
+            ))
         }
     }
 }
@@ -123,8 +133,11 @@ fn read_request(core: &Core, head: &Parts) -> Result<RestRequest, Fault> {
     };
     let target = head.uri.path_and_query().map_or("", http::uri::PathAndQuery::as_str);
     let headers = head.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
-    RestRequest::from_http(head.method.as_str(), target, headers, ids)
-        .map_err(fault(Side::Client, Reason::BadRequest, "Correct the request"))
+    RestRequest::from_http(head.method.as_str(), target, headers, ids).map_err(fault(
+        Side::Client,
+        Reason::BadRequest,
+        "Correct the request",
+    ))
 }
 
 fn sign(core: &Core, request: &RestRequest, body: Option<Bytes>) -> Result<Envelope, Fault> {
@@ -134,7 +147,13 @@ fn sign(core: &Core, request: &RestRequest, body: Option<Bytes>) -> Result<Envel
         Reason::CannotCreateSignature,
         "The node renews it by itself; look at the OCSP responder of the authority",
     ))?;
-    Ok(Envelope { ocsp: vec![ocsp], head: request.bytes().clone(), body, batch: signed.batch, signature: signed.signature })
+    Ok(Envelope {
+        ocsp: vec![ocsp],
+        head: request.bytes().clone(),
+        body,
+        batch: signed.batch,
+        signature: signed.signature,
+    })
 }
 
 async fn send(
@@ -185,7 +204,12 @@ async fn read_answer(core: &Core, response: pool::PeerResponse) -> Result<Receiv
 }
 
 /// Everything that an answer must prove before anyone sees it.
-fn verify(core: &Core, request: &RestRequest, request_hash: &[u8; 64], answer: &Envelope) -> Result<RestResponse, Fault> {
+fn verify(
+    core: &Core,
+    request: &RestRequest,
+    request_hash: &[u8; 64],
+    answer: &Envelope,
+) -> Result<RestResponse, Fault> {
     let response = RestResponse::parse(answer.head.clone()).map_err(fault(
         Side::ClientProxy,
         Reason::InvalidMessage,
@@ -193,7 +217,9 @@ fn verify(core: &Core, request: &RestRequest, request_hash: &[u8; 64], answer: &
     ))?;
     signing::verify(core, Side::ClientProxy, request.service().client(), answer)?;
     if let Some(what) = response.mismatch(request, request_hash) {
-        let message = format!("the answer has another {what} than the request. It was not accepted; the provider's node is to be looked at");
+        let message = format!(
+            "the answer has another {what} than the request. It was not accepted; the provider's node is to be looked at"
+        );
         return Err(Fault::new(Side::ClientProxy, Reason::InconsistentResponse, message));
     }
     Ok(response)
@@ -222,9 +248,8 @@ async fn log(core: &Core, records: Vec<NewRecord>) -> Result<(), Fault> {
 }
 
 fn to_http(response: RestResponse, body: Option<Bytes>) -> Result<Answer, Fault> {
-    let malformed = fault(Side::ClientProxy, Reason::InvalidMessage, "The provider's node is to be looked at");
     let mut answer = Response::new(Full::new(body.unwrap_or_default()));
-    let status = StatusCode::from_u16(response.status()).map_err(&malformed)?;
+    let status = StatusCode::from_u16(response.status()).map_err(malformed)?;
     *answer.status_mut() = status;
     if status.canonical_reason() != Some(response.reason())
         && let Ok(reason) = ReasonPhrase::try_from(response.reason().as_bytes().to_vec())
@@ -232,9 +257,14 @@ fn to_http(response: RestResponse, body: Option<Bytes>) -> Result<Answer, Fault>
         answer.extensions_mut().insert(reason);
     }
     for header in response.headers() {
-        let name = HeaderName::from_bytes(header.name.as_bytes()).map_err(&malformed)?;
-        let value = HeaderValue::from_bytes(header.value.as_bytes()).map_err(&malformed)?;
+        let name = HeaderName::from_bytes(header.name.as_bytes()).map_err(malformed)?;
+        let value = HeaderValue::from_bytes(header.value.as_bytes()).map_err(malformed)?;
         answer.headers_mut().append(name, value);
     }
     Ok(answer)
+}
+
+/// What a provider's node signed cannot be said in HTTP.
+fn malformed(error: impl std::fmt::Display) -> Fault {
+    Fault::new(Side::ClientProxy, Reason::InvalidMessage, format!("{error}. The provider's node is to be looked at"))
 }

@@ -88,7 +88,8 @@ impl Pool {
             match link.sender.send_request(request).await {
                 Ok(response) => return Ok(PeerResponse { response, link, pool: Arc::clone(self) }),
                 // The peer closed a kept connection while we took it: try the next. The request id makes a second arrival harmless.
-                Err(error) if link.used && (error.is_canceled() || error.is_incomplete_message() || error.is_closed()) => {}
+                Err(error)
+                    if link.used && (error.is_canceled() || error.is_incomplete_message() || error.is_closed()) => {}
                 Err(error) => return Err(broken(&link.target, &chain(&error))),
             }
         }
@@ -154,7 +155,8 @@ impl Pool {
             .map_err(|error| broken(target, &error.to_string()))?;
         let _ = socket.set_nodelay(true);
         let name = ServerName::try_from("node.invalid").map_err(internal)?;
-        let stream = self.connector.connect(name, socket).await.map_err(|error| untrusted(target, &error.to_string()))?;
+        let stream =
+            self.connector.connect(name, socket).await.map_err(|error| untrusted(target, &error.to_string()))?;
         let peer = core.peer_of(stream.get_ref().1).map_err(|reason| untrusted(target, &reason))?;
         if peer.server != target.server {
             return Err(untrusted(target, &format!("it is the node {}", peer.server)));
@@ -193,7 +195,8 @@ impl PeerResponse {
                 Ok(bytes)
             }
             Err(CollectError::TooLarge) => {
-                let message = format!("the answer has more than {bytes_max} bytes. Ask for less, or for a larger limit");
+                let message =
+                    format!("the answer has more than {bytes_max} bytes. Ask for less, or for a larger limit");
                 Err(Fault::new(Side::ClientProxy, Reason::BodyTooLarge, message))
             }
             Err(CollectError::Broken(reason)) => Err(broken(&link.target, &reason)),
@@ -202,7 +205,8 @@ impl PeerResponse {
 }
 
 fn broken(target: &Target, reason: &str) -> Fault {
-    let message = format!("the node {} at {} cannot be reached ({reason}). Try again later", target.server, target.authority());
+    let message =
+        format!("the node {} at {} cannot be reached ({reason}). Try again later", target.server, target.authority());
     Fault::new(Side::ClientProxy, Reason::NetworkError, message)
 }
 

@@ -67,7 +67,8 @@ pub(super) fn collect<'a>(
 
 /// Writes a header part: the two first lines, then the headers, each ended by CRLF.
 pub(super) fn write(first: &str, second: &str, headers: &[Header]) -> Result<Bytes, MessageError> {
-    let length = first.len() + second.len() + 4 + headers.iter().map(|h| h.name.len() + h.value.len() + 3).sum::<usize>();
+    let length =
+        first.len() + second.len() + 4 + headers.iter().map(|h| h.name.len() + h.value.len() + 3).sum::<usize>();
     if length > HEADER_PART_BYTES_MAX || headers.len() > HEADERS_MAX {
         return Err(MessageError::TooLarge);
     }

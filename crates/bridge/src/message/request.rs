@@ -186,7 +186,18 @@ impl RestRequest {
         }
         let message_id = id(&headers, "x-road-id", "X-Road-Id")?;
         let request_id = id(&headers, "x-road-request-id", "x-road-request-id")?;
-        Ok(Self { verb, target: target.to_owned(), service_path_at, headers, client, service, server, message_id, request_id, bytes })
+        Ok(Self {
+            verb,
+            target: target.to_owned(),
+            service_path_at,
+            headers,
+            client,
+            service,
+            server,
+            message_id,
+            request_id,
+            bytes,
+        })
     }
 }
 
@@ -275,7 +286,10 @@ mod tests {
         let request = get(target, &[("x-road-client", "BB/COM/1/a"), CLIENT]).unwrap();
         assert_eq!(request.client().to_string(), "BB/COM/2001/credit");
         assert!(matches!(get(target, &[("x-road-client", "BB/COM")]), Err(MessageError::Header { .. })));
-        assert!(matches!(get(target, &[CLIENT, ("X-Road-Security-Server", "BB/GOV/1")]), Err(MessageError::Header { .. })));
+        assert!(matches!(
+            get(target, &[CLIENT, ("X-Road-Security-Server", "BB/GOV/1")]),
+            Err(MessageError::Header { .. })
+        ));
     }
 
     #[test]

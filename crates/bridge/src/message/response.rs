@@ -125,7 +125,8 @@ mod tests {
     fn the_node_and_not_the_service_speaks_for_the_exchange() {
         let (request, body) = (request(), b"{}".as_slice());
         let hash = request.hash(Some(body));
-        let service_says = [("content-type", &b"text/plain"[..]), ("x-road-id", b"other"), ("Server", b"x"), ("X-Road-Error", b"e")];
+        let service_says =
+            [("content-type", &b"text/plain"[..]), ("x-road-id", b"other"), ("Server", b"x"), ("X-Road-Error", b"e")];
         let response = RestResponse::from_http(&request, &hash, 200, "OK", service_says.into_iter()).unwrap();
         assert!(response.bytes().starts_with(b"200\r\nOK\r\ncontent-type:text/plain\r\nx-road-id:m\r\n"));
         assert_eq!(response.mismatch(&request, &hash), None);

@@ -8,11 +8,12 @@
 //! append before the answer leaves; for all others the request is durable before it is forwarded (docs/decisions/0005).
 
 mod record;
+mod stamping;
 
-pub use record::{Content, NewRecord, RecordKind, Role, StoredRecord};
+pub use record::{Content, NewRecord, RecordKind, Role, Stamp, StoredRecord};
+pub(crate) use stamping::{Stamper, stamp};
 
-use std::collections::{HashSet, VecDeque};
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::sync::{Mutex, PoisonError};
 
 use civic::{SharedClock, SharedRandom, Timestamp, random_array};
@@ -69,8 +70,20 @@ pub struct MessageLog {
     store: Store,
     clock: SharedClock,
     random: SharedRandom,
-    last_id: AtomicI64,
+    ids: Mutex<Ids>,
     recent: Mutex<Recent>,
+}
+
+/// The ids that were given, and those whose rows are on their way to the disk.
+struct Ids {
+    last: i64,
+    writing: BTreeSet<i64>,
+}
+
+/// Ids whose rows are being written; they are free again when it goes.
+struct Writing<'l> {
+    log: &'l MessageLog,
+    ids: Vec<i64>,
 }
 
 #[derive(Default)]
@@ -99,7 +112,13 @@ impl MessageLog {
                 None => Ok(None),
             })
             .await?;
-        Ok(Self { store, clock, random, last_id: AtomicI64::new(last.unwrap_or(0)), recent: Mutex::default() })
+        Ok(Self {
+            store,
+            clock,
+            random,
+            ids: Mutex::new(Ids { last: last.unwrap_or(0), writing: BTreeSet::new() }),
+            recent: Mutex::default(),
+        })
     }
 
     /// The store of the log.
@@ -124,16 +143,17 @@ impl MessageLog {
 
     /// Writes records, and the uses that they were, in one durable step. When it resolves they are on disk.
     pub async fn append(&self, records: Vec<NewRecord>, uses: Vec<NewUsage>) -> Result<(), LogError> {
+        let mut writing = Writing { log: self, ids: Vec::with_capacity(4) };
         let mut rows = Vec::with_capacity(records.len());
         for record in records {
-            rows.push(self.row(record)?);
+            rows.push(self.row(writing.next(), record)?);
         }
         let outcome = if uses.is_empty() {
             self.store.append(&MESSAGES, rows).await
         } else {
             let mut use_rows = Vec::with_capacity(uses.len());
             for usage in uses {
-                use_rows.push(usage.row(self.next_id(), &self.store, &*self.random)?);
+                use_rows.push(usage.row(writing.next(), &self.store, &*self.random)?);
             }
             self.store
                 .tx("bridge.log_with_use", move |tx| {
@@ -196,18 +216,21 @@ impl MessageLog {
         Timestamp::from_micros(id)
     }
 
+    /// Every row up to this id is on disk or will never be.
+    pub(crate) fn settled(&self) -> i64 {
+        let ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
+        ids.writing.first().map_or(ids.last, |first| first - 1)
+    }
+
     /// A new id: the present in microseconds, but always greater than the one before.
     pub(crate) fn next_id(&self) -> i64 {
         let now = self.clock.now().micros();
-        let previous = self
-            .last_id
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| Some(now.max(last.saturating_add(1))))
-            .unwrap_or(now);
-        now.max(previous.saturating_add(1))
+        let mut ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
+        ids.last = now.max(ids.last.saturating_add(1));
+        ids.last
     }
 
-    fn row(&self, record: NewRecord) -> Result<Vec<store::Value>, LogError> {
-        let id = self.next_id();
+    fn row(&self, id: i64, record: NewRecord) -> Result<Vec<store::Value>, LogError> {
         let signature_digest = digest::sha512(&record.content.signature);
         let plain = record.content.encode();
         let digest = digest::sha256(&plain);
@@ -227,6 +250,27 @@ impl MessageLog {
             signature_digest,
             content,
         ])
+    }
+}
+
+impl Writing<'_> {
+    fn next(&mut self) -> i64 {
+        let now = self.log.clock.now().micros();
+        let mut ids = self.log.ids.lock().unwrap_or_else(PoisonError::into_inner);
+        ids.last = now.max(ids.last.saturating_add(1));
+        let id = ids.last;
+        ids.writing.insert(id);
+        self.ids.push(id);
+        id
+    }
+}
+
+impl Drop for Writing<'_> {
+    fn drop(&mut self) {
+        let mut ids = self.log.ids.lock().unwrap_or_else(PoisonError::into_inner);
+        for id in &self.ids {
+            ids.writing.remove(id);
+        }
     }
 }
 

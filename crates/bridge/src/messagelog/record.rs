@@ -182,7 +182,8 @@ impl StoredRecord {
     pub(super) fn read(row: &Row, store: &Store) -> Result<Self, LogError> {
         let id = row.get::<i64>("id")?;
         let damaged = |reason| LogError::Damaged { id, reason };
-        let content = store.sealer().open("bridge_message", "content", &id.to_string(), &row.get::<Vec<u8>>("content")?)?;
+        let content =
+            store.sealer().open("bridge_message", "content", &id.to_string(), &row.get::<Vec<u8>>("content")?)?;
         let stamp = match row.get::<Option<Vec<u8>>>("stamp_token")? {
             None => None,
             Some(token) => Some(Stamp {
@@ -215,7 +216,8 @@ mod tests {
     fn content_reads_back_and_a_cut_is_seen() {
         let batch = Some(BatchParts { result: Bytes::from_static(b"r"), chain: Bytes::new() });
         for (body, batch) in [(None, None), (Some(Bytes::new()), batch)] {
-            let content = Content { head: Bytes::from_static(b"head"), body, signature: Bytes::from_static(b"s"), batch };
+            let content =
+                Content { head: Bytes::from_static(b"head"), body, signature: Bytes::from_static(b"s"), batch };
             let bytes = content.encode();
             assert_eq!(Content::decode(bytes.clone()), Some(content));
             for end in 0..bytes.len() {

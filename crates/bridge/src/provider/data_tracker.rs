@@ -9,10 +9,14 @@ use super::ServiceAnswer;
 use crate::core::Core;
 use crate::fault::{Fault, Reason, Side, fault};
 use crate::message::{RestRequest, RestResponse, Verb};
-use crate::usage::{self, PAGE_MAX, Usage, UsagePage, UsageProof, UsageQuery, hex_text};
+use crate::usage::{self, PAGE_MAX, Usage, UsagePage, UsageQuery};
 
 /// Answers `/v2/findUsage`, `/v2/usagePeriod` and `/v2/heartbeat` (also without `/v2`).
-pub(super) async fn answer(core: &Core, request: &RestRequest, request_hash: &[u8; 64]) -> Result<ServiceAnswer, Fault> {
+pub(super) async fn answer(
+    core: &Core,
+    request: &RestRequest,
+    request_hash: &[u8; 64],
+) -> Result<ServiceAnswer, Fault> {
     let path = request.service_path();
     let path = path.strip_prefix("/v2").unwrap_or(path);
     let (status, body) = if request.verb() != Verb::Get {
@@ -62,7 +66,8 @@ fn query_of(core: &Core, request: &RestRequest) -> Result<UsageQuery, &'static s
         query.offset = text.parse().map_err(|_| "offset must be a number")?;
     }
     if let Some(text) = parameter(request, "limit") {
-        query.limit = text.parse().ok().filter(|limit| (1..=PAGE_MAX).contains(limit)).ok_or("limit must be 1 to 1000")?;
+        query.limit =
+            text.parse().ok().filter(|limit| (1..=PAGE_MAX).contains(limit)).ok_or("limit must be 1 to 1000")?;
     }
     Ok(query)
 }
@@ -81,18 +86,13 @@ async fn find(core: &Core, query: UsageQuery) -> Result<Json, Fault> {
     let (total_usages, kept) = usage::find(core.log.store(), query).await.map_err(&failed)?;
     let mut usages = Vec::with_capacity(kept.len());
     for kept in kept {
-        let proof = match kept.index {
-            None => None,
-            Some(index) => core.leaf_proof(index).await.map(|tlog_proof| UsageProof {
-                salt: hex_text(&kept.salt),
-                leaf: hex_text(&kept.leaf),
-                index,
-                tlog_proof,
-            }),
-        };
-        usages.push(Usage { record: kept.record, proof });
+        usages.push(Usage { record: kept.record, proof: None });
     }
-    serde_json::to_value(UsagePage { total_usages, usages }).map_err(failed)
+    serde_json::to_value(UsagePage { total_usages, usages }).map_err(fault(
+        Side::ServerProxy,
+        Reason::InternalError,
+        "Look into the log of the node",
+    ))
 }
 
 async fn period(core: &Core) -> Result<Json, Fault> {

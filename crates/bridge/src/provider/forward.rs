@@ -31,11 +31,9 @@ pub(super) async fn ask(
     let phrase = head.extensions.get::<ReasonPhrase>().and_then(|phrase| std::str::from_utf8(phrase.as_bytes()).ok());
     let reason = phrase.or_else(|| head.status.canonical_reason()).unwrap_or("Unknown");
     let headers = head.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
-    let response = RestResponse::from_http(request, request_hash, head.status.as_u16(), reason, headers).map_err(fault(
-        Side::ServerProxy,
-        Reason::ServiceFailed,
-        "The information system behind the service is to be looked at",
-    ))?;
+    let response = RestResponse::from_http(request, request_hash, head.status.as_u16(), reason, headers).map_err(
+        fault(Side::ServerProxy, Reason::ServiceFailed, "The information system behind the service is to be looked at"),
+    )?;
     Ok(ServiceAnswer { response, body: Some(body).filter(|body| !body.is_empty()) })
 }
 
@@ -45,31 +43,38 @@ fn to_http(
     body: Option<Bytes>,
     grant_use: Option<&str>,
 ) -> Result<Request<Full<Bytes>>, Fault> {
-    let wrong = fault(Side::ServerProxy, Reason::ServiceMissingUrl, "The address of the service is to be corrected");
     let base = service.base_url.as_str();
     let rest = request.service_path_and_query();
     let base = if rest.starts_with('/') { base.strip_suffix('/').unwrap_or(base) } else { base };
-    let method = Method::from_bytes(request.verb().as_str().as_bytes()).map_err(&wrong)?;
+    let method = Method::from_bytes(request.verb().as_str().as_bytes()).map_err(wrong)?;
     let mut outgoing = Request::builder()
         .method(method)
         .uri(format!("{base}{rest}"))
         .body(Full::new(body.unwrap_or_default()))
-        .map_err(&wrong)?;
-    let malformed = fault(Side::ServerProxy, Reason::InvalidMessage, "The caller's node is to be looked at");
+        .map_err(wrong)?;
     for header in request.headers() {
         // Only the node says what the consent service said.
         if header.is(GRANT_USE) {
             continue;
         }
-        let name = HeaderName::from_bytes(header.name.as_bytes()).map_err(&malformed)?;
-        let value = HeaderValue::from_bytes(header.value.as_bytes()).map_err(&malformed)?;
+        let name = HeaderName::from_bytes(header.name.as_bytes()).map_err(malformed)?;
+        let value = HeaderValue::from_bytes(header.value.as_bytes()).map_err(malformed)?;
         outgoing.headers_mut().append(name, value);
     }
     if let Some(grant_use) = grant_use {
-        let value = HeaderValue::from_str(grant_use).map_err(&malformed)?;
+        let value = HeaderValue::from_str(grant_use).map_err(malformed)?;
         outgoing.headers_mut().insert(HeaderName::from_static(GRANT_USE), value);
     }
     Ok(outgoing)
+}
+
+fn malformed(error: impl std::fmt::Display) -> Fault {
+    Fault::new(Side::ServerProxy, Reason::InvalidMessage, format!("{error}. The caller's node is to be looked at"))
+}
+
+fn wrong(error: impl std::fmt::Display) -> Fault {
+    let message = format!("{error}. The address of the service is to be corrected");
+    Fault::new(Side::ServerProxy, Reason::ServiceMissingUrl, message)
 }
 
 fn service_fault(error: OutboundError) -> Fault {
@@ -85,8 +90,12 @@ fn service_fault(error: OutboundError) -> Fault {
         OutboundError::Address(_) => "the service has no valid address".to_owned(),
         OutboundError::Connect { .. } => "the information system cannot be reached".to_owned(),
         OutboundError::Timeout { seconds, .. } => format!("the information system did not answer within {seconds} s"),
-        OutboundError::TooLarge { bytes_max, .. } => format!("the answer of the service has more than {bytes_max} bytes"),
-        OutboundError::Broken { .. } | OutboundError::Status { .. } => "the information system broke the exchange off".to_owned(),
+        OutboundError::TooLarge { bytes_max, .. } => {
+            format!("the answer of the service has more than {bytes_max} bytes")
+        }
+        OutboundError::Broken { .. } | OutboundError::Status { .. } => {
+            "the information system broke the exchange off".to_owned()
+        }
     };
     tracing::warn!(%error, "an information system failed");
     Fault::new(Side::ServerProxy, reason, format!("{what}. Try again later, or tell the provider"))

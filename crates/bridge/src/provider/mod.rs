@@ -33,7 +33,7 @@ use crate::outbound::{CollectError, collect};
 use crate::signing;
 use crate::tls::Peer;
 use crate::transport::{self, Envelope, EnvelopeReader, Kind, Limits, Received, TransportError};
-use crate::usage::{NewUsage, UseBasis, UsePurpose, UsageRecord};
+use crate::usage::{NewUsage, UsageRecord, UseBasis, UsePurpose};
 
 /// The service code under which the node itself tells citizens who used their data.
 pub const DATA_TRACKER: &str = "data-tracker";
@@ -125,8 +125,11 @@ async fn receive(core: &Core, request: Request<Incoming>) -> Result<Envelope, Fa
     }
     let limits = Limits::with_body(core.config.limits.body_bytes_max);
     let content_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let mut reader = EnvelopeReader::new(Kind::Request, content_type, limits)
-        .map_err(fault(side, Reason::InvalidContentType, "Send the message as PR-MESSTRANSP says"))?;
+    let mut reader = EnvelopeReader::new(Kind::Request, content_type, limits).map_err(fault(
+        side,
+        Reason::InvalidContentType,
+        "Send the message as PR-MESSTRANSP says",
+    ))?;
     let waiting = core.config.limits.request_timeout;
     let collected = tokio::time::timeout(waiting, collect(request.into_body(), limits.wire_bytes_max())).await;
     let bytes = match collected {
@@ -158,12 +161,16 @@ async fn receive(core: &Core, request: Request<Incoming>) -> Result<Envelope, Fa
 /// Who asks: the peer's certificate and its OCSP response, the client at that peer, the signature of the client's organisation.
 fn authenticate(core: &Core, peer: &Peer, envelope: Envelope) -> Result<Verified, Fault> {
     let side = Side::ServerProxy;
-    let request = RestRequest::parse(envelope.head.clone())
-        .map_err(fault(side, Reason::InvalidMessage, "The caller's node is to be looked at"))?;
+    let request = RestRequest::parse(envelope.head.clone()).map_err(fault(
+        side,
+        Reason::InvalidMessage,
+        "The caller's node is to be looked at",
+    ))?;
     let snapshot = core.configuration(side)?;
     let provider = request.service().client();
     if provider.member() != core.config.server.owner() || !snapshot.serves(&core.config.server, provider) {
-        let message = format!("{provider} is not served by this node. Check the service id and the global configuration");
+        let message =
+            format!("{provider} is not served by this node. Check the service id and the global configuration");
         return Err(Fault::new(side, Reason::UnknownMember, message));
     }
     if request.server().is_some_and(|server| server != &core.config.server) {
@@ -171,19 +178,22 @@ fn authenticate(core: &Core, peer: &Peer, envelope: Envelope) -> Result<Verified
         return Err(Fault::new(side, Reason::InvalidSecurityServer, message));
     }
     let tls = |reason: String| {
-        let message = format!("the calling node is not trusted ({reason}). Its certificate and registration are to be looked at");
+        let message =
+            format!("the calling node is not trusted ({reason}). Its certificate and registration are to be looked at");
         Fault::new(side, Reason::SslAuthenticationFailed, message)
     };
     if !core.is_registered(peer) {
         return Err(tls("its certificate is no longer registered or has expired".to_owned()));
     }
-    let ocsp = envelope.ocsp.first().ok_or_else(|| tls("the OCSP response of its certificate is missing".to_owned()))?;
+    let ocsp =
+        envelope.ocsp.first().ok_or_else(|| tls("the OCSP response of its certificate is missing".to_owned()))?;
     core.accept_ocsp(peer, ocsp).map_err(tls)?;
     if !snapshot.serves(&peer.server, request.client()) {
         return Err(tls(format!("{} is not registered at the node {}", request.client(), peer.server)));
     }
     signing::verify(core, side, request.client(), &envelope)?;
-    let path = ServicePath::parse(request.service_path()).map_err(fault(side, Reason::BadRequest, "Correct the path"))?;
+    let path =
+        ServicePath::parse(request.service_path()).map_err(fault(side, Reason::BadRequest, "Correct the path"))?;
     Ok(Verified { request, envelope, snapshot, path })
 }
 
@@ -229,7 +239,13 @@ async fn ask(core: &Core, verified: &Verified, route: &Route<'_>) -> Result<Serv
 fn sign(core: &Core, service: ServiceAnswer) -> Result<Envelope, Fault> {
     let ServiceAnswer { response, body } = service;
     let signed = signing::sign(core, Side::ServerProxy, response.bytes(), body.as_deref())?;
-    Ok(Envelope { ocsp: Vec::new(), head: response.bytes().clone(), body, batch: signed.batch, signature: signed.signature })
+    Ok(Envelope {
+        ocsp: Vec::new(),
+        head: response.bytes().clone(),
+        body,
+        batch: signed.batch,
+        signature: signed.signature,
+    })
 }
 
 fn to_http(core: &Core, envelope: Option<Envelope>) -> Answer {
@@ -260,7 +276,9 @@ fn uses(verified: &Verified, route: &Route<'_>, answered: bool) -> Vec<NewUsage>
     let request = &verified.request;
     let subject = match (service.subject, authorised) {
         (SubjectRule::Permit, Some(authorised)) => Some(authorised.subject.clone()),
-        (SubjectRule::PathSegment(at), _) => verified.path.segment(at).and_then(|text| text.parse::<NationalNumber>().ok()),
+        (SubjectRule::PathSegment(at), _) => {
+            verified.path.segment(at).and_then(|text| text.parse::<NationalNumber>().ok())
+        }
         _ => None,
     };
     let Some(subject) = subject else { return Vec::new() };
@@ -322,7 +340,8 @@ async fn log(core: &Core, records: Vec<NewRecord>, uses: Vec<NewUsage>) -> Resul
     core.log.append(records, uses).await.map_err(|error| match error {
         LogError::Duplicate => duplicate(),
         error => {
-            let message = format!("{error}. Nothing is exchanged that cannot be logged; the provider's node is to be looked at");
+            let message =
+                format!("{error}. Nothing is exchanged that cannot be logged; the provider's node is to be looked at");
             Fault::new(Side::ServerProxy, Reason::LoggingFailed, message)
         }
     })

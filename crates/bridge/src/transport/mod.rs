@@ -9,6 +9,7 @@ mod writer;
 
 pub use reader::{Event, MultipartReader};
 pub use soap_fault::{read_fault, write_fault};
+pub(crate) use writer::write_parts;
 pub use writer::{boundary, content_type, write};
 
 use bytes::{Bytes, BytesMut};

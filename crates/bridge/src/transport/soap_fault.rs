@@ -26,7 +26,10 @@ pub fn read_fault(bytes: &[u8]) -> Result<Fault, TransportError> {
     let fault = body.child(SOAP, "Fault").ok_or_else(|| missing("Fault element"))?;
     let text = |name: &str| fault.named(name).next().map(|element| element.text().into_owned());
     let code = text("faultcode").ok_or_else(|| missing("faultcode"))?;
-    let detail = fault.named("detail").next().map(|detail| detail.descendants().map(|e| e.text().into_owned()).collect::<String>());
+    let detail = fault
+        .named("detail")
+        .next()
+        .map(|detail| detail.descendants().map(|e| e.text().into_owned()).collect::<String>());
     Ok(Fault::remote(&code, &text("faultstring").unwrap_or_default(), &detail.unwrap_or_default()))
 }
 

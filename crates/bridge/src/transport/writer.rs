@@ -1,6 +1,8 @@
 use civic::Random;
 
-use super::{Envelope, HASH_CHAIN, HASH_CHAIN_RESULT, Kind, OCSP_RESPONSE, REST_BODY, REST_REQUEST, REST_RESPONSE, SIGNATURE};
+use super::{
+    Envelope, HASH_CHAIN, HASH_CHAIN_RESULT, Kind, OCSP_RESPONSE, REST_BODY, REST_REQUEST, REST_RESPONSE, SIGNATURE,
+};
 
 /// A boundary for one message: `xtop` and thirty random characters. That it does not occur in the content rests on its 120 random bits.
 pub fn boundary(random: &dyn Random) -> String {

@@ -1,0 +1,112 @@
+//! What all parts of a running node share.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use civic::{ServiceId, SharedClock, SharedRandom};
+use rustls::CommonState;
+use trust::xades::Signer;
+
+use crate::access::ServicePath;
+use crate::authorisation::{Authorised, Authoriser};
+use crate::config::{NodeConfig, ServiceConfig};
+use crate::consumer::Pool;
+use crate::fault::{Fault, Reason, Side};
+use crate::globalconf::{GlobalConf, Snapshot, Target};
+use crate::message::RestRequest;
+use crate::messagelog::{MessageLog, Role, Stamper};
+use crate::metrics::Metrics;
+use crate::ocsp::{self, OwnOcsp, Trusted};
+use crate::outbound::Outbound;
+use crate::tls::{self, Peer};
+
+/// The shared state of one node.
+pub(crate) struct Core {
+    pub(crate) config: NodeConfig,
+    pub(crate) services: HashMap<ServiceId, ServiceConfig>,
+    pub(crate) clock: SharedClock,
+    pub(crate) random: SharedRandom,
+    pub(crate) conf: Arc<GlobalConf>,
+    pub(crate) signer: Signer,
+    pub(crate) own_ocsp: OwnOcsp,
+    pub(crate) trusted: Trusted,
+    pub(crate) log: MessageLog,
+    pub(crate) stamper: Stamper,
+    pub(crate) outbound: Outbound,
+    pub(crate) pool: Arc<Pool>,
+    pub(crate) authoriser: Option<Authoriser>,
+    pub(crate) metrics: Metrics,
+}
+
+impl Core {
+    pub(crate) fn uuid(&self) -> String {
+        civic::random_uuid(&*self.random)
+    }
+
+    /// The valid global configuration.
+    pub(crate) fn configuration(&self, side: Side) -> Result<Arc<Snapshot>, Fault> {
+        self.conf.valid(side)
+    }
+
+    /// Gives a fault its id and writes it to the log of the program, once. No personal data: codes, ids, words of ours.
+    pub(crate) fn logged(&self, role: Role, fault: Fault) -> Fault {
+        let fault = fault.with_detail(self.uuid());
+        tracing::warn!(
+            node = %self.config.server,
+            ?role,
+            code = fault.code(),
+            detail = fault.detail(),
+            "an exchange was refused or failed: {}",
+            fault.message()
+        );
+        fault
+    }
+
+    /// Who is at the other end of a connection.
+    pub(crate) fn peer_of(&self, connection: &CommonState) -> Result<Peer, String> {
+        let snapshot = self.conf.current().ok_or("there is no global configuration")?;
+        tls::peer_of(connection, &snapshot)
+    }
+
+    /// Whether the certificate of a peer is still valid and registered for the same node.
+    pub(crate) fn is_registered(&self, peer: &Peer) -> bool {
+        self.conf.current().is_some_and(|snapshot| {
+            snapshot.server_of(&peer.fingerprint) == Some(&peer.server) && peer.certificate.is_valid_at(snapshot.now())
+        })
+    }
+
+    /// Whether a peer may be sent to without asking again.
+    pub(crate) fn trusts(&self, peer: &Peer) -> bool {
+        self.is_registered(peer) && self.trusted.is_good(&peer.fingerprint, self.clock.now())
+    }
+
+    /// Accepts the OCSP response that a peer showed about itself.
+    pub(crate) fn accept_ocsp(&self, peer: &Peer, response: &[u8]) -> Result<(), String> {
+        let snapshot = self.conf.current().ok_or("there is no global configuration")?;
+        self.trusted.accept_ocsp(&peer.certificate, response, &snapshot)
+    }
+
+    /// Makes sure that a provider's certificate is good before anything is sent to it.
+    pub(crate) async fn ensure_ocsp(&self, peer: &Peer, target: &Target) -> Result<(), String> {
+        if self.trusted.is_good(&peer.fingerprint, self.clock.now()) {
+            return Ok(());
+        }
+        let mut last = "its node gave no OCSP response".to_owned();
+        for response in ocsp::fetch(&self.outbound, target, &peer.certificate).await? {
+            match self.accept_ocsp(peer, &response) {
+                Ok(()) => return Ok(()),
+                Err(reason) => last = reason,
+            }
+        }
+        Err(last)
+    }
+
+    /// Checks token and grant for a service that rests on consent.
+    pub(crate) async fn authorise(&self, request: &RestRequest, path: &ServicePath) -> Result<Authorised, Fault> {
+        let Some(authoriser) = &self.authoriser else {
+            let message = "this node does not know the consent service. Its operator must configure it";
+            return Err(Fault::new(Side::ServerProxy, Reason::ConsentUnavailable, message));
+        };
+        authoriser.authorise(&self.outbound, request, path, self.clock.now()).await
+    }
+}

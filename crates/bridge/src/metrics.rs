@@ -1,0 +1,91 @@
+//! What the node counts, for `/metrics`.
+
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+
+use crate::messagelog::Role;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ExchangeLabels {
+    role: RoleLabel,
+    outcome: Outcome,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RoleLabels {
+    role: RoleLabel,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+enum RoleLabel {
+    Consumer,
+    Provider,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+enum Outcome {
+    Answered,
+    Failed,
+}
+
+/// The metrics of one node.
+pub(crate) struct Metrics {
+    exchanges: Family<ExchangeLabels, Counter>,
+    durations: Family<RoleLabels, Histogram, fn() -> Histogram>,
+    pub(crate) stamps_waiting: Gauge,
+    pub(crate) leaves: Counter,
+    pub(crate) configuration_seconds: Gauge<f64, AtomicU64>,
+}
+
+impl Metrics {
+    pub(crate) fn new() -> Self {
+        Self {
+            exchanges: Family::default(),
+            durations: Family::new_with_constructor(buckets as fn() -> Histogram),
+            stamps_waiting: Gauge::default(),
+            leaves: Counter::default(),
+            configuration_seconds: Gauge::default(),
+        }
+    }
+
+    pub(crate) fn register(&self, registry: &mut Registry) {
+        registry.register("baobab_bridge_exchanges", "Exchanges by side and outcome", self.exchanges.clone());
+        registry.register(
+            "baobab_bridge_exchange_duration_seconds",
+            "From the request to the answer, with everything logged",
+            self.durations.clone(),
+        );
+        registry.register(
+            "baobab_bridge_stamps_waiting_records",
+            "Logged messages that have no time stamp yet",
+            self.stamps_waiting.clone(),
+        );
+        registry.register("baobab_bridge_ledger_leaves", "Commitments in the ledger", self.leaves.clone());
+        registry.register(
+            "baobab_bridge_configuration_valid_seconds",
+            "How long the global configuration still holds; negative once it expired",
+            self.configuration_seconds.clone(),
+        );
+    }
+
+    pub(crate) fn exchange(&self, role: Role, answered: bool, duration: Duration) {
+        let role = match role {
+            Role::Consumer => RoleLabel::Consumer,
+            Role::Provider => RoleLabel::Provider,
+        };
+        let outcome = if answered { Outcome::Answered } else { Outcome::Failed };
+        self.exchanges.get_or_create(&ExchangeLabels { role, outcome }).inc();
+        self.durations.get_or_create(&RoleLabels { role }).observe(duration.as_secs_f64());
+    }
+}
+
+fn buckets() -> Histogram {
+    Histogram::new(exponential_buckets(0.000_5, 2.0, 16))
+}

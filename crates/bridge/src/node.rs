@@ -1,0 +1,335 @@
+//! A node from start to stop: listeners and jobs.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use civic::{SharedClock, SharedRandom};
+use prometheus_client::registry::Registry;
+use store::Store;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use trust::xades::Signer;
+use web::{Failure, HealthCheck};
+
+use crate::authorisation::Authoriser;
+use crate::config::{Addresses, NodeConfig};
+use crate::consumer::{self, Pool};
+use crate::core::Core;
+use crate::globalconf::{ConfigurationError, GlobalConf};
+use crate::keys::NodeKeys;
+use crate::listener::{plain, serve};
+use crate::messagelog::{self, LogError, MessageLog, Stamper};
+use crate::metrics::Metrics;
+use crate::ocsp::{OwnOcsp, Trusted};
+use crate::outbound::Outbound;
+use crate::tls::{self, Peer};
+use crate::{ocsp, provider};
+
+/// Why a node does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address cannot be listened on.
+    #[error("{address} cannot be listened on: {error}. Choose another port, or end the program that has it")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// The anchor or the folder of the configuration cannot be used.
+    #[error(transparent)]
+    Configuration(#[from] ConfigurationError),
+    /// The message log cannot be opened.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The keys do not serve.
+    #[error("the keys of the node cannot be used: {0}")]
+    Keys(String),
+}
+
+/// The sockets of a node, bound before it starts: a federation can name their ports before anyone speaks.
+pub struct Listeners {
+    consumer: TcpListener,
+    transport: TcpListener,
+    ocsp: TcpListener,
+    admin: TcpListener,
+}
+
+/// What a node is given.
+pub struct NodeParts {
+    /// Its keys and certificates.
+    pub keys: NodeKeys,
+    /// Where it keeps its message log.
+    pub store: Store,
+    /// The present.
+    pub clock: SharedClock,
+    /// Randomness.
+    pub random: SharedRandom,
+}
+
+/// A running node. It stops when it is told to; dropping it stops it too, without waiting.
+pub struct Node {
+    core: Arc<Core>,
+    addresses: Addresses,
+    shutdown: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Listeners {
+    /// Binds the four sockets. Port 0 lets the system choose.
+    pub async fn bind(addresses: &Addresses) -> Result<Self, StartError> {
+        Ok(Self {
+            consumer: bind(addresses.consumer).await?,
+            transport: bind(addresses.transport).await?,
+            ocsp: bind(addresses.ocsp).await?,
+            admin: bind(addresses.admin).await?,
+        })
+    }
+
+    /// The addresses that were bound.
+    pub fn addresses(&self) -> io::Result<Addresses> {
+        Ok(Addresses {
+            consumer: self.consumer.local_addr()?,
+            transport: self.transport.local_addr()?,
+            ocsp: self.ocsp.local_addr()?,
+            admin: self.admin.local_addr()?,
+        })
+    }
+}
+
+impl Node {
+    /// Starts a node. It serves at once; until it has a global configuration and fresh OCSP responses it refuses exchanges and
+    /// says so. [`Node::ready`] waits for them.
+    pub async fn start(config: NodeConfig, listeners: Listeners, parts: NodeParts) -> Result<Self, StartError> {
+        let addresses = listeners
+            .addresses()
+            .map_err(|error| StartError::Listen { address: SocketAddr::from(([0, 0, 0, 0], 0)), error })?;
+        let (core, acceptor) = build(config, parts).await?;
+        let shutdown = CancellationToken::new();
+        let tasks = TaskTracker::new();
+        let node = Self { core, addresses, shutdown, tasks };
+        node.serve(listeners, acceptor);
+        node.start_jobs();
+        Ok(node)
+    }
+
+    /// Where the node listens.
+    pub const fn addresses(&self) -> &Addresses {
+        &self.addresses
+    }
+
+    /// The message log, for questions about what was exchanged.
+    pub fn message_log(&self) -> &MessageLog {
+        &self.core.log
+    }
+
+    /// Fetches configuration and OCSP responses now, and tells why that fails.
+    pub async fn ready(&self) -> Result<(), String> {
+        self.core.conf.refresh().await.map_err(|error| error.to_string())?;
+        let snapshot = self.core.conf.current().ok_or("there is no global configuration")?;
+        self.core.own_ocsp.renew(&snapshot, &self.core.outbound).await
+    }
+
+    /// Stamps what waits for a time stamp; answers how many records were stamped.
+    pub async fn stamp_now(&self) -> Result<u64, String> {
+        messagelog::stamp(&self.core).await.map_err(|error| error.to_string())
+    }
+
+    /// Adds the metrics of the node and of its store to a registry; the admin listener serves its own.
+    pub fn register_metrics(&self, registry: &mut Registry) {
+        self.core.metrics.register(registry);
+        self.core.log.store().register_metrics(registry);
+    }
+
+    /// Stops: no new connection, open exchanges end, jobs end.
+    pub async fn stop(&self) {
+        self.shutdown.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    fn serve(&self, listeners: Listeners, acceptor: TlsAcceptor) {
+        let limits = self.core.config.limits;
+        let core = Arc::clone(&self.core);
+        let handle = move |(): (), request| detached(consumer::handle(Arc::clone(&core), request));
+        self.tasks.spawn(serve(listeners.consumer, limits, self.shutdown.clone(), plain, handle));
+
+        let core = Arc::clone(&self.core);
+        let connect = move |socket| accept(Arc::clone(&core), acceptor.clone(), socket);
+        let core = Arc::clone(&self.core);
+        let handle = move |peer: Arc<Peer>, request| detached(provider::handle(Arc::clone(&core), peer, request));
+        self.tasks.spawn(serve(listeners.transport, limits, self.shutdown.clone(), connect, handle));
+
+        let core = Arc::clone(&self.core);
+        let handle = move |(): (), request| ocsp::handle(Arc::clone(&core), request);
+        self.tasks.spawn(serve(listeners.ocsp, limits, self.shutdown.clone(), plain, handle));
+
+        let mut registry = Registry::default();
+        self.register_metrics(&mut registry);
+        let router = web::health::router(self.health(), Arc::new(Mutex::new(registry)));
+        let shutdown = self.shutdown.clone();
+        self.tasks.spawn(async move {
+            if let Err(error) = web::serve(listeners.admin, router, shutdown).await {
+                tracing::error!(%error, "the admin listener ended");
+            }
+        });
+    }
+
+    fn health(&self) -> Vec<HealthCheck> {
+        let conf = Arc::clone(&self.core);
+        let keys = Arc::clone(&self.core);
+        let log = Arc::clone(&self.core);
+        vec![
+            HealthCheck::new("global configuration", move || {
+                let core = Arc::clone(&conf);
+                async move {
+                    let valid = core.configuration(crate::fault::Side::ClientProxy);
+                    valid.map(|_| ()).map_err(|fault| Failure(fault.message().to_owned()))
+                }
+            }),
+            HealthCheck::new("OCSP responses", move || {
+                let core = Arc::clone(&keys);
+                async move {
+                    let fresh = core.own_ocsp.signing().and_then(|_| core.own_ocsp.authentication());
+                    fresh.map(|_| ()).map_err(|error| Failure(error.to_string()))
+                }
+            }),
+            HealthCheck::new("message log", move || {
+                let core = Arc::clone(&log);
+                async move { core.log.store().health().await.map_err(|error| Failure(error.to_string())) }
+            }),
+        ]
+    }
+
+    fn start_jobs(&self) {
+        let rhythm = self.core.config.rhythm;
+        self.job("global configuration", rhythm.configuration, |core| async move {
+            let outcome = core.conf.refresh().await.map_err(|error| error.to_string());
+            if let Some(snapshot) = core.conf.current() {
+                let (now, end) = (core.clock.now().micros(), snapshot.expires().micros());
+                core.metrics.configuration_seconds.set((end - now) as f64 / 1e6);
+            }
+            outcome
+        });
+        self.job("OCSP responses", rhythm.ocsp, |core| async move {
+            let snapshot = core.conf.current().ok_or("there is no global configuration")?;
+            core.own_ocsp.renew(&snapshot, &core.outbound).await
+        });
+        self.job("time stamps", rhythm.stamping, |core| async move {
+            messagelog::stamp(&core).await.map(|_| ()).map_err(|error| error.to_string())
+        });
+    }
+
+    /// Runs a job in its rhythm, after a failure sooner. The first failure in a row is told, and the recovery.
+    fn job<F, R>(&self, name: &'static str, every: Duration, run: F)
+    where
+        F: Fn(Arc<Core>) -> R + Send + 'static,
+        R: Future<Output = Result<(), String>> + Send,
+    {
+        let (core, shutdown) = (Arc::clone(&self.core), self.shutdown.clone());
+        self.tasks.spawn(async move {
+            let mut failing = false;
+            loop {
+                let outcome = tokio::select! {
+                    () = shutdown.cancelled() => return,
+                    outcome = run(Arc::clone(&core)) => outcome,
+                };
+                let pause = match outcome {
+                    Ok(()) => {
+                        if failing {
+                            tracing::info!(node = %core.config.server, job = name, "it works again");
+                        }
+                        failing = false;
+                        every
+                    }
+                    Err(reason) => {
+                        if !failing {
+                            tracing::warn!(node = %core.config.server, job = name, reason, "it failed; it is tried again");
+                        }
+                        failing = true;
+                        every.min(Duration::from_secs(5))
+                    }
+                };
+                tokio::select! {
+                    () = shutdown.cancelled() => return,
+                    () = tokio::time::sleep(pause) => {}
+                }
+            }
+        });
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.shutdown.cancel();
+    }
+}
+
+async fn build(config: NodeConfig, parts: NodeParts) -> Result<(Arc<Core>, TlsAcceptor), StartError> {
+    let NodeParts { keys, store, clock, random } = parts;
+    let outbound = Outbound::new(config.limits.connect_timeout);
+    let folder = config.state_dir.join("globalconf");
+    let conf = GlobalConf::open(&config.anchor, folder, Arc::clone(&clock), outbound.clone())?;
+    let conf = Arc::new(conf);
+    let unusable = |error: String| StartError::Keys(error);
+    let (acceptor, connector) = tls::configure(&keys, &conf, &clock).map_err(|error| unusable(error.to_string()))?;
+    let signer =
+        Signer::new(keys.sign.clone(), &keys.sign_certificate, &[]).map_err(|error| unusable(error.to_string()))?;
+    let log = MessageLog::open(store, Arc::clone(&clock), Arc::clone(&random)).await?;
+    let authoriser = config.consent.clone().map(|trust| Authoriser::new(trust, keys.sign.clone()));
+    let core = Core {
+        services: config.services.iter().map(|service| (service.id.clone(), service.clone())).collect(),
+        own_ocsp: OwnOcsp::new(&keys, Arc::clone(&clock)),
+        trusted: Trusted::default(),
+        stamper: Stamper::default(),
+        pool: Pool::new(connector, config.limits.connect_timeout, config.limits.idle_connections_max),
+        metrics: Metrics::new(),
+        config,
+        clock,
+        random,
+        conf,
+        signer,
+        log,
+        outbound,
+        authoriser,
+    };
+    Ok((Arc::new(core), acceptor))
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).await.map_err(|error| StartError::Listen { address, error })
+}
+
+/// The handshake of a calling node.
+async fn accept(
+    core: Arc<Core>,
+    acceptor: TlsAcceptor,
+    socket: TcpStream,
+) -> io::Result<(TlsStream<TcpStream>, Arc<Peer>)> {
+    let stream = acceptor.accept(socket).await?;
+    let peer = core.peer_of(stream.get_ref().1).map_err(io::Error::other)?;
+    Ok((stream, Arc::new(peer)))
+}
+
+/// Runs an exchange to its end also when the caller goes away: what was begun is logged.
+fn detached<F>(exchange: F) -> Pin<Box<dyn Future<Output = crate::listener::Answer> + Send>>
+where
+    F: Future<Output = crate::listener::Answer> + Send + 'static,
+{
+    let task = tokio::spawn(exchange);
+    Box::pin(async move {
+        task.await.unwrap_or_else(|error| {
+            tracing::error!(%error, "an exchange ended in a defect of the program");
+            let mut answer = http::Response::new(http_body_util::Full::default());
+            *answer.status_mut() = http::StatusCode::INTERNAL_SERVER_ERROR;
+            answer
+        })
+    })
+}

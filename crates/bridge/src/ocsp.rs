@@ -1,0 +1,292 @@
+//! OCSP on both sides: responses about the own certificates, renewed before they age and shown to peers (port 5577), and what
+//! is known of the certificates of others, verified once and then compared by its bytes.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use civic::{SharedClock, Timestamp};
+use http::header::{CONTENT_TYPE, HeaderValue};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use trust::cert::Certificate;
+use trust::digest;
+use trust::ocsp::{CertId, OcspRequest, OcspResponse, OcspStatus};
+use trust::xades::Signature;
+
+use crate::core::Core;
+use crate::globalconf::{Snapshot, Target};
+use crate::keys::NodeKeys;
+use crate::listener::Answer;
+use crate::outbound::Outbound;
+use crate::signing::{SigningCertificate, check_certificate};
+use crate::transport::{self, Event, MultipartReader, OCSP_RESPONSE};
+use crate::usage::hex_text;
+
+const FETCH_LIMIT: Duration = Duration::from_secs(10);
+const RESPONSE_BYTES_MAX: usize = 64 * 1024;
+/// Certificates that are remembered; more than any federation has nodes.
+const REMEMBERED_MAX: usize = 20_000;
+
+/// There is no good response about an own certificate now.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the node has no fresh OCSP response for its {0} certificate")]
+pub(crate) struct NoOcsp(&'static str);
+
+/// The responses about the own certificates.
+pub(crate) struct OwnOcsp {
+    sign: Held,
+    auth: Held,
+    clock: SharedClock,
+}
+
+struct Held {
+    name: &'static str,
+    certificate: Certificate,
+    response: RwLock<Option<(Bytes, Timestamp)>>,
+}
+
+impl OwnOcsp {
+    pub(crate) fn new(keys: &NodeKeys, clock: SharedClock) -> Self {
+        let held = |name, certificate: &Certificate| Held {
+            name,
+            certificate: certificate.clone(),
+            response: RwLock::new(None),
+        };
+        Self {
+            sign: held("signing", &keys.sign_certificate),
+            auth: held("authentication", &keys.auth_certificate),
+            clock,
+        }
+    }
+
+    /// The response about the signing certificate.
+    pub(crate) fn signing(&self) -> Result<Bytes, NoOcsp> {
+        self.sign.fresh(self.clock.now())
+    }
+
+    /// The response about the authentication certificate.
+    pub(crate) fn authentication(&self) -> Result<Bytes, NoOcsp> {
+        self.auth.fresh(self.clock.now())
+    }
+
+    /// Asks the responders of the authorities for new responses.
+    pub(crate) async fn renew(&self, snapshot: &Snapshot, outbound: &Outbound) -> Result<(), String> {
+        for held in [&self.sign, &self.auth] {
+            held.renew(snapshot, outbound).await.map_err(|reason| format!("{}: {reason}", held.name))?;
+        }
+        Ok(())
+    }
+
+    fn by_digest(&self, sha1: Option<&str>, sha256: Option<&str>) -> Option<Result<Bytes, NoOcsp>> {
+        let wanted = |held: &&Held| {
+            sha256.is_some_and(|hex| hex.eq_ignore_ascii_case(&hex_text(&held.certificate.sha256())))
+                || sha1.is_some_and(|hex| hex.eq_ignore_ascii_case(&hex_text(&held.certificate.sha1())))
+        };
+        [&self.sign, &self.auth].into_iter().find(wanted).map(|held| held.fresh(self.clock.now()))
+    }
+}
+
+impl Held {
+    fn fresh(&self, now: Timestamp) -> Result<Bytes, NoOcsp> {
+        let response = self.response.read().unwrap_or_else(PoisonError::into_inner);
+        match response.as_ref() {
+            Some((bytes, until)) if now < *until => Ok(bytes.clone()),
+            _ => Err(NoOcsp(self.name)),
+        }
+    }
+
+    async fn renew(&self, snapshot: &Snapshot, outbound: &Outbound) -> Result<(), String> {
+        let issuer = snapshot.issuer_of(&self.certificate).ok_or("the issuer of the certificate is not approved")?;
+        let ids = vec![CertId::of(&self.certificate, &issuer.cert)];
+        let question = OcspRequest { ids, nonce: None }.to_der().map_err(|error| error.to_string())?;
+        let mut last = "the authority has no OCSP responder".to_owned();
+        let urls = self.certificate.ocsp_url().into_iter().chain(issuer.ocsp_urls.iter().map(String::as_str));
+        for url in urls {
+            let body = Bytes::from(question.clone());
+            let answer = outbound.post(url, "application/ocsp-request", body, FETCH_LIMIT, RESPONSE_BYTES_MAX).await;
+            let checked = match answer {
+                Ok((_, bytes)) => good_until(&self.certificate, &bytes, snapshot).map(|until| (bytes, until)),
+                Err(error) => Err(error.to_string()),
+            };
+            match checked {
+                Ok(fresh) => {
+                    *self.response.write().unwrap_or_else(PoisonError::into_inner) = Some(fresh);
+                    return Ok(());
+                }
+                Err(reason) => last = reason,
+            }
+        }
+        Err(last)
+    }
+}
+
+/// What is known of the certificates of others.
+#[derive(Default)]
+pub(crate) struct Trusted {
+    ocsp: Mutex<HashMap<[u8; 32], ([u8; 32], Timestamp)>>,
+    signing: Mutex<HashMap<[u8; 32], ([u8; 32], SigningCertificate)>>,
+}
+
+impl Trusted {
+    /// The verified signing certificate of a signature. The way to the authority is checked once for each configuration.
+    pub(crate) fn signing_certificate(
+        &self,
+        signature: &Signature,
+        snapshot: &Snapshot,
+    ) -> Result<SigningCertificate, String> {
+        let fingerprint = digest::sha256(signature.certificate());
+        let known = {
+            let known = self.signing.lock().unwrap_or_else(PoisonError::into_inner);
+            known
+                .get(&fingerprint)
+                .filter(|(conf, _)| conf == snapshot.id())
+                .map(|(_, certificate)| certificate.clone())
+        };
+        if let Some(known) = known.filter(|known| known.certificate.is_valid_at(snapshot.now())) {
+            return Ok(known);
+        }
+        let checked = check_certificate(signature, snapshot)?;
+        let mut known = self.signing.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= REMEMBERED_MAX {
+            known.clear();
+        }
+        known.insert(fingerprint, (*snapshot.id(), checked.clone()));
+        Ok(checked)
+    }
+
+    /// Whether a response shows now that a certificate is good. A response that was verified before is only compared.
+    pub(crate) fn accept_ocsp(
+        &self,
+        certificate: &Certificate,
+        response: &[u8],
+        snapshot: &Snapshot,
+    ) -> Result<(), String> {
+        let (fingerprint, shown) = (certificate.sha256(), digest::sha256(response));
+        {
+            let known = self.ocsp.lock().unwrap_or_else(PoisonError::into_inner);
+            if known.get(&fingerprint).is_some_and(|(seen, until)| *seen == shown && snapshot.now() < *until) {
+                return Ok(());
+            }
+        }
+        let until = good_until(certificate, response, snapshot)?;
+        let mut known = self.ocsp.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= REMEMBERED_MAX {
+            known.clear();
+        }
+        known.insert(fingerprint, (shown, until));
+        Ok(())
+    }
+
+    /// Whether a certificate is known to be good now.
+    pub(crate) fn is_good(&self, fingerprint: &[u8; 32], now: Timestamp) -> bool {
+        let known = self.ocsp.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(fingerprint).is_some_and(|(_, until)| now < *until)
+    }
+}
+
+/// Until when a response shows that a certificate is good; an error where it does not.
+fn good_until(certificate: &Certificate, response: &[u8], snapshot: &Snapshot) -> Result<Timestamp, String> {
+    let response = OcspResponse::from_der(response).map_err(|error| error.to_string())?;
+    let issuer = snapshot.issuer_of(certificate).ok_or("the issuer of the certificate is not approved")?;
+    let (now, freshness) = (snapshot.now(), snapshot.ocsp_freshness());
+    let status = response
+        .verify(certificate, &issuer.cert, now, freshness, &issuer.ocsp_responders)
+        .map_err(|error| error.to_string())?;
+    match status {
+        OcspStatus::Good => {}
+        OcspStatus::Revoked { at } => return Err(format!("the certificate was revoked at {at}")),
+        OcspStatus::Unknown => return Err("the authority does not know the certificate".to_owned()),
+    }
+    let answer = response.answers().iter().find(|answer| answer.id.matches(&issuer.cert, certificate.serial()));
+    let answer = answer.ok_or("the response is about another certificate")?;
+    let fresh = answer.this_update.plus(freshness);
+    Ok(answer.next_update.map_or(fresh, |next| next.min(fresh)))
+}
+
+/// Fetches from a provider's node what it knows about its own certificate (facts §1.4, TCP 5577).
+pub(crate) async fn fetch(
+    outbound: &Outbound,
+    target: &Target,
+    certificate: &Certificate,
+) -> Result<Vec<Bytes>, String> {
+    let url = format!(
+        "http://{}/?cert={}&cert_hash={}",
+        target.ocsp_authority(),
+        hex_text(&certificate.sha1()),
+        hex_text(&certificate.sha256())
+    );
+    let (headers, body) =
+        outbound.get(&url, FETCH_LIMIT, 4 * RESPONSE_BYTES_MAX).await.map_err(|error| error.to_string())?;
+    let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let boundary = transport::boundary_of(kind).map_err(|error| error.to_string())?;
+    let mut responses: Vec<Vec<u8>> = Vec::new();
+    let mut reader = MultipartReader::new(boundary);
+    reader
+        .push(body, &mut |event| {
+            match event {
+                Event::Start { .. } => responses.push(Vec::new()),
+                Event::Data(data) => {
+                    if let Some(last) = responses.last_mut() {
+                        last.extend_from_slice(&data);
+                    }
+                }
+                Event::End => {}
+            }
+            Ok(())
+        })
+        .and_then(|()| reader.finish())
+        .map_err(|error| error.to_string())?;
+    Ok(responses.into_iter().map(Bytes::from).collect())
+}
+
+/// Answers `GET /?cert=<sha1>&cert_hash=<sha256>` and `HEAD` on the OCSP listener.
+pub(crate) async fn handle(core: Arc<Core>, request: Request<Incoming>) -> Answer {
+    let mut answer = Response::new(Full::default());
+    match *request.method() {
+        Method::HEAD => {}
+        Method::GET => match own_responses(&core, request.uri().query().unwrap_or_default()) {
+            Ok(responses) => {
+                let boundary = transport::boundary(&*core.random);
+                let parts: Vec<(&str, &[u8])> =
+                    responses.iter().map(|response| (OCSP_RESPONSE, response.as_ref())).collect();
+                let kind = format!("multipart/related; type=\"{OCSP_RESPONSE}\"; charset=UTF-8; boundary={boundary}");
+                *answer.body_mut() = Full::new(Bytes::from(transport::write_parts(&boundary, &parts)));
+                if let Ok(value) = HeaderValue::from_str(&kind) {
+                    answer.headers_mut().insert(CONTENT_TYPE, value);
+                }
+            }
+            Err(reason) => {
+                *answer.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+                *answer.body_mut() = Full::new(Bytes::from(reason));
+            }
+        },
+        _ => *answer.status_mut() = StatusCode::METHOD_NOT_ALLOWED,
+    }
+    answer
+}
+
+fn own_responses(core: &Core, query: &str) -> Result<Vec<Bytes>, String> {
+    let values = |name: &str| -> Vec<&str> {
+        query
+            .split('&')
+            .filter_map(|pair| pair.split_once('='))
+            .filter(|(found, _)| *found == name)
+            .map(|(_, value)| value)
+            .collect()
+    };
+    let (sha1, sha256) = (values("cert"), values("cert_hash"));
+    let asked = sha1.len().max(sha256.len());
+    if asked == 0 || asked > 8 {
+        return Err("name 1 to 8 certificates: ?cert=<sha1>&cert_hash=<sha256>".to_owned());
+    }
+    (0..asked)
+        .map(|at| match core.own_ocsp.by_digest(sha1.get(at).copied(), sha256.get(at).copied()) {
+            Some(Ok(response)) => Ok(response),
+            Some(Err(error)) => Err(error.to_string()),
+            None => Err("this node does not have that certificate".to_owned()),
+        })
+        .collect()
+}
