@@ -51,7 +51,9 @@ pub fn router<S: Clone + Send + Sync + 'static>(more: &[Asset]) -> Router<S> {
         let path = format!("/assets/{}", asset.name);
         router = router.route(
             &path,
-            get(move |RawQuery(query): RawQuery, headers: HeaderMap| async move { serve(asset, query.as_deref(), &headers) }),
+            get(move |RawQuery(query): RawQuery, headers: HeaderMap| async move {
+                serve(asset, query.as_deref(), &headers)
+            }),
         );
     }
     router

@@ -288,7 +288,8 @@ impl Service<Uri> for Connector {
             if !secure {
                 return Ok(Wire::Plain(stream));
             }
-            let config = tls.ok_or_else(|| io::Error::other("this client was given no certificates to trust for https"))?;
+            let config =
+                tls.ok_or_else(|| io::Error::other("this client was given no certificates to trust for https"))?;
             let name = ServerName::try_from(host).map_err(io::Error::other)?;
             let stream = TlsConnector::from(config).connect(name, stream.into_inner()).await?;
             Ok(Wire::Secure(Box::new(TokioIo::new(stream))))

@@ -20,16 +20,18 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Form<T> {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         let kind = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        if !kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+        if !kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/x-www-form-urlencoded")
+        {
             return Err(Problem::bad_request("Send the form as application/x-www-form-urlencoded."));
         }
         let (parts, body) = request.into_parts();
-        let bytes = axum::body::to_bytes(body, FORM_BYTES_MAX)
-            .await
-            .map_err(|_| Problem::too_large(format!("A form may have {FORM_BYTES_MAX} bytes and must arrive whole.")))?;
+        let bytes = axum::body::to_bytes(body, FORM_BYTES_MAX).await.map_err(|_| {
+            Problem::too_large(format!("A form may have {FORM_BYTES_MAX} bytes and must arrive whole."))
+        })?;
         let read = axum::Form::from_request(Request::from_parts(parts, Body::from(bytes)), state).await;
-        read.map(|axum::Form(fields)| Self(fields))
-            .map_err(|error| Problem::bad_request(format!("The form lacks a field or has a wrong one: {}", error.body_text())))
+        read.map(|axum::Form(fields)| Self(fields)).map_err(|error| {
+            Problem::bad_request(format!("The form lacks a field or has a wrong one: {}", error.body_text()))
+        })
     }
 }
 

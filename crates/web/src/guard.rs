@@ -75,7 +75,8 @@ pub(crate) async fn guard(State(site): State<Arc<Site>>, mut request: Request, n
         let problem = response.extensions_mut().remove::<Problem>();
         log_failure(&request_id, &method, &route, status, problem.as_ref());
         if let Some(problem) = problem {
-            response = if wants_page { problem_page(&visit, &problem) } else { problem.json_response(Some(&request_id)) };
+            response =
+                if wants_page { problem_page(&visit, &problem) } else { problem.json_response(Some(&request_id)) };
         }
     }
     put_headers(&site, &mut response, &request_id, asked);
@@ -234,7 +235,8 @@ fn put_headers(site: &Site, response: &mut Response, request_id: &str, asked: Op
     }
     if let Some(locale) = asked {
         let secure = if site.secure() { "; Secure" } else { "" };
-        let cookie = format!("{LANGUAGE_COOKIE}={}; Path=/; Max-Age=31536000; SameSite=Lax; HttpOnly{secure}", locale.tag());
+        let cookie =
+            format!("{LANGUAGE_COOKIE}={}; Path=/; Max-Age=31536000; SameSite=Lax; HttpOnly{secure}", locale.tag());
         if let Ok(value) = HeaderValue::from_str(&cookie) {
             response.headers_mut().append(SET_COOKIE, value);
         }

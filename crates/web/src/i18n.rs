@@ -164,8 +164,7 @@ impl Messages {
     /// The message of a key. A key that is nowhere is logged and shown as itself.
     pub fn t(&self, locale: Locale, key: &str, args: &[(&str, Arg)]) -> String {
         let bundle = self.languages.iter().find(|(known, _)| *known == locale).map(|(_, bundle)| bundle);
-        let Some((bundle, pattern)) =
-            bundle.and_then(|bundle| Some((bundle, bundle.get_message(key)?.value()?)))
+        let Some((bundle, pattern)) = bundle.and_then(|bundle| Some((bundle, bundle.get_message(key)?.value()?)))
         else {
             tracing::error!(key, %locale, "a page asked for a translation that does not exist");
             return key.to_owned();
@@ -218,7 +217,10 @@ mod tests {
     fn values_and_plurals_are_put_in() {
         let files = [
             (Locale::Fr, "n = { $n ->\n    [one] { $n } accès par { $who }\n   *[other] { $n } accès de { $who }\n}\n"),
-            (Locale::En, "n = { $n ->\n    [one] { $n } access by { $who }\n   *[other] { $n } accesses by { $who }\n}\n"),
+            (
+                Locale::En,
+                "n = { $n ->\n    [one] { $n } access by { $who }\n   *[other] { $n } accesses by { $who }\n}\n",
+            ),
         ];
         let messages = Messages::load(&files).unwrap();
         assert_eq!(messages.t(Locale::Fr, "n", &[("n", 0_i64.into()), ("who", "X".into())]), "0 accès par X");
@@ -233,7 +235,10 @@ mod tests {
 
     #[test]
     fn a_broken_file_or_a_key_given_twice_is_refused() {
-        assert!(matches!(Messages::load(&[(Locale::Fr, "a = {\n"), (Locale::En, "a = A\n")]), Err(I18nError::Syntax { .. })));
+        assert!(matches!(
+            Messages::load(&[(Locale::Fr, "a = {\n"), (Locale::En, "a = A\n")]),
+            Err(I18nError::Syntax { .. })
+        ));
         assert!(matches!(
             Messages::load(&[(Locale::Fr, "web-skip = A\n"), (Locale::En, "web-skip = A\n")]),
             Err(I18nError::Twice { .. })

@@ -3,8 +3,8 @@
 use askama::Template;
 use axum::response::{Html, IntoResponse, Response};
 use civic::Locale;
-use http::header::{CONTENT_LANGUAGE, HeaderName, HeaderValue};
 use http::StatusCode;
+use http::header::{CONTENT_LANGUAGE, HeaderName, HeaderValue};
 
 use crate::assets::{MARK, STYLE};
 use crate::{FormAction, Visit};

@@ -3,8 +3,8 @@
 use std::fmt;
 
 use axum::response::{IntoResponse, Response};
-use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::StatusCode;
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use serde_json::{Map, Value};
 
 /// An error at the door of the house (RFC 9457).
@@ -76,7 +76,9 @@ impl Problem {
     /// 500: our fault. The cause is for the log only.
     pub fn internal(cause: impl fmt::Display) -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Something went wrong on our side")
-            .detail("Nothing was changed that the answer does not say. Try again; give the request id if you ask for help.")
+            .detail(
+                "Nothing was changed that the answer does not say. Try again; give the request id if you ask for help.",
+            )
             .cause(cause)
     }
 

@@ -135,12 +135,7 @@ impl Site {
 
     /// A visit made by hand, for snapshot tests of pages.
     pub fn visit(self: &Arc<Self>, locale: Locale, path: &str) -> Visit {
-        Visit {
-            site: Arc::clone(self),
-            locale,
-            path: Arc::from(path),
-            request_id: Arc::from("0000000000000000"),
-        }
+        Visit { site: Arc::clone(self), locale, path: Arc::from(path), request_id: Arc::from("0000000000000000") }
     }
 }
 

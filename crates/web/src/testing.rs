@@ -134,7 +134,8 @@ pub fn faults(html: &str) -> Vec<String> {
     for id in tags.iter().filter_map(|tag| tag.get("id")) {
         fault(!ids.insert(id), format!("the id {id} stands twice"));
     }
-    let labels: BTreeSet<&str> = tags.iter().filter(|tag| tag.name == "label").filter_map(|tag| tag.get("for")).collect();
+    let labels: BTreeSet<&str> =
+        tags.iter().filter(|tag| tag.name == "label").filter_map(|tag| tag.get("for")).collect();
     for tag in &tags {
         for wrong in tag.faults(&ids, &labels) {
             fault(true, wrong);
@@ -193,7 +194,11 @@ impl Tag<'_> {
 
 /// The opening tags of a page that askama wrote: attribute values stand in double quotes and hold no `<`.
 fn tags(html: &str) -> Vec<Tag<'_>> {
-    html.split('<').skip(1).filter(|part| part.starts_with(|first: char| first.is_ascii_alphabetic())).map(tag).collect()
+    html.split('<')
+        .skip(1)
+        .filter(|part| part.starts_with(|first: char| first.is_ascii_alphabetic()))
+        .map(tag)
+        .collect()
 }
 
 fn tag(part: &str) -> Tag<'_> {

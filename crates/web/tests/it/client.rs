@@ -27,7 +27,8 @@ async fn echo(Form(fields): Form<Vec<(String, String)>>) -> axum::Json<Value> {
 
 #[tokio::test]
 async fn a_form_and_json_go_there_and_back() {
-    let (url, _stop, _) = started(Router::new().route("/echo", post(echo)).route("/j", get(|| async { "{\"a\":1}" }))).await;
+    let (url, _stop, _) =
+        started(Router::new().route("/echo", post(echo)).route("/j", get(|| async { "{\"a\":1}" }))).await;
     let reply = small().post_form(&format!("{url}/echo"), &[], &[("a b", "é&=+%"), ("c", "")]).await.unwrap();
     assert_eq!(reply.json::<Value>().unwrap(), json!([["a b", "é&=+%"], ["c", ""]]));
     assert_eq!(small().get_json::<Value>(&format!("{url}/j?x=1"), &[]).await.unwrap()["a"], 1);
@@ -42,12 +43,19 @@ async fn what_can_go_wrong_outside_has_a_name() {
     let (url, stop, server) = started(router).await;
     let client = small();
     assert!(matches!(client.get(&format!("{url}/large"), &[]).await, Err(HttpError::TooLarge { limit: 100, .. })));
-    assert!(matches!(client.get(&format!("{url}/slow?secret=1"), &[]).await, Err(error @ HttpError::Slow { .. }) if !error.to_string().contains("secret")));
-    assert!(matches!(client.get_json::<Value>(&format!("{url}/no"), &[]).await, Err(HttpError::Status { status, .. }) if status == 404));
+    assert!(
+        matches!(client.get(&format!("{url}/slow?secret=1"), &[]).await, Err(error @ HttpError::Slow { .. }) if !error.to_string().contains("secret"))
+    );
+    assert!(
+        matches!(client.get_json::<Value>(&format!("{url}/no"), &[]).await, Err(HttpError::Status { status, .. }) if status == 404)
+    );
     assert!(matches!(client.get("ftp://x/", &[]).await, Err(HttpError::BadUrl(_))));
     assert!(matches!(client.get("/path", &[]).await, Err(HttpError::BadUrl(_))));
     let secure = url.replace("http:", "https:");
-    assert!(matches!(client.get(&secure, &[]).await, Err(HttpError::Unreachable { .. })), "https needs somebody to trust");
+    assert!(
+        matches!(client.get(&secure, &[]).await, Err(HttpError::Unreachable { .. })),
+        "https needs somebody to trust"
+    );
     stop.cancel();
     server.await.unwrap().unwrap();
     assert!(matches!(client.get(&url, &[]).await, Err(HttpError::Unreachable { .. })));

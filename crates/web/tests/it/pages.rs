@@ -30,7 +30,11 @@ fn page(locale: Locale) -> Page {
         v: &visit,
         name: "<Awa & co>",
         summary: errors.summary(&visit),
-        amount: Field::new("amount", "Montant").hint("En francs").kind(FieldKind::Number).value("x\"y").error(errors.of("amount")),
+        amount: Field::new("amount", "Montant")
+            .hint("En francs")
+            .kind(FieldKind::Number)
+            .value("x\"y")
+            .error(errors.of("amount")),
         pin: Field::new("pin", "Code secret").kind(FieldKind::Secret).value("123456").autocomplete("off").longest(6),
         choices: Choices::new("why", "Pourquoi ?").choice("home", "Maison", true).choice("car", "Voiture", false),
         pages: Paging::new(20, 20).links(&visit, "/loan", 20, 61),

@@ -101,6 +101,9 @@ async fn over_https_the_cookie_is_bound_to_its_host() {
     let sessions = Names::new(store, SessionConfig::new("portal", true), clock, random());
     let (_, cookie) = sessions.start(Vec::new()).await.unwrap();
     let text = cookie.to_str().unwrap();
-    assert!(text.starts_with("__Host-baobab_portal=") && text.ends_with("; Secure") && text.contains("Path=/;"), "{text}");
+    assert!(
+        text.starts_with("__Host-baobab_portal=") && text.ends_with("; Secure") && text.contains("Path=/;"),
+        "{text}"
+    );
     assert!(sessions.load(&headers(&cookie)).await.unwrap().is_some());
 }
