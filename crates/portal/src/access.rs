@@ -4,6 +4,7 @@ use civic::{ClientId, Timestamp};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use trust::digest;
+use trust::note::{TlogProof, VerifierKey};
 use web::Text;
 
 /// A use of data as the node of a provider tells it (Estonian data tracker 2.1, with the members that Baobab adds).
@@ -119,6 +120,14 @@ impl Access {
             }
             _ => false,
         }
+    }
+
+    /// Whether the leaf stands in the ledger whose key this is: the size of the signed state that says so.
+    pub fn proven_by(&self, log: &VerifierKey) -> Option<u64> {
+        let proof = self.usage.proof.as_ref()?;
+        let told = TlogProof::parse(&proof.tlog_proof).ok()?;
+        let checkpoint = told.verify(&unhex(&proof.leaf)?, log).ok()?;
+        (told.index == proof.index && self.fits_its_proof()).then_some(checkpoint.size)
     }
 
     /// Whether the subsystem itself asked (the citizen, through this portal).

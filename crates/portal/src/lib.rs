@@ -24,6 +24,8 @@ pub mod access;
 mod http;
 pub mod person;
 pub mod sources;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 use std::sync::Arc;
 
@@ -31,6 +33,7 @@ use civic::{ClientId, Locale, ServiceId, SharedClock, SharedRandom};
 use consent::{Consent, Grants};
 use identity::rp::RelyingParty;
 use store::Store;
+use trust::note::VerifierKey;
 use web::{Card, I18nError, Messages, Room, Text, WebMetrics};
 
 pub use self::http::{ROUTES, Reach, Route};
@@ -64,12 +67,12 @@ pub struct PortalConfig {
 }
 
 /// Where the proofs of accesses can be checked.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct LedgerNotice {
     /// Its public address.
     pub url: String,
     /// Its verifier key (C2SP signed note).
-    pub vkey: String,
+    pub vkey: VerifierKey,
 }
 
 /// What the portal works with.

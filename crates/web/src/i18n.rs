@@ -58,6 +58,11 @@ macro_rules! arg_from_number {
                 Self::from(*number)
             }
         }
+        impl From<&&$number> for Arg {
+            fn from(number: &&$number) -> Self {
+                Self::from(**number)
+            }
+        }
     )*};
 }
 arg_from_number!(i64, i32, u32, u64, usize);

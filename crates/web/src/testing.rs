@@ -59,6 +59,15 @@ impl Browser {
         self
     }
 
+    /// Puts a cookie into the jar: `name=value`.
+    #[must_use]
+    pub fn with_cookie(mut self, pair: &str) -> Self {
+        if let Some((name, value)) = pair.split_once('=') {
+            self.cookies.insert(name.to_owned(), value.to_owned());
+        }
+        self
+    }
+
     /// Opens a page.
     pub async fn get(&mut self, path: &str) -> Answer {
         self.send(Method::GET, path, String::new(), &[]).await

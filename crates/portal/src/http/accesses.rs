@@ -7,6 +7,7 @@ use civic::Timestamp;
 use serde_json::{Value, json};
 use web::{Page, PageLinks, Paging, Params, Problem, Visit, form_text};
 
+use crate::LedgerNotice;
 use crate::access::{Access, Filter, Period, csv};
 use crate::http::{At, Citizen, Portal, Section, download, field_words};
 use crate::sources::{Gathered, USES_MAX};
@@ -62,10 +63,18 @@ struct Row {
 enum ProofView {
     /// The ledger does not have it yet.
     Pending,
-    /// The leaf is the commitment of the record.
+    /// The leaf is the commitment of the record; this portal knows no key of the ledger to judge more.
     Fits { index: u64 },
-    /// The leaf is of another record: an alarm.
+    /// And the leaf stands in the ledger that its key signed, at this size.
+    Proven { index: u64, size: u64 },
+    /// The leaf is of another record, or the ledger does not hold it: an alarm.
     Wrong,
+}
+
+impl ProofView {
+    const fn pending(&self) -> bool {
+        matches!(self, Self::Pending)
+    }
 }
 
 /// `/consultations`
@@ -149,11 +158,7 @@ pub(crate) async fn json_file(State(portal): At, citizen: Citizen, params: Param
 pub(crate) async fn one(State(portal): At, citizen: Citizen, params: Params) -> Result<Page, Problem> {
     let access = find(&portal, &citizen, &params).await?;
     let v = &citizen.visit;
-    let proof = match &access.usage.proof {
-        None => ProofView::Pending,
-        Some(proof) if access.fits_its_proof() => ProofView::Fits { index: proof.index },
-        Some(_) => ProofView::Wrong,
-    };
+    let proof = judge(&access, portal.config.ledger.as_ref());
     let service = &access.usage.service;
     let body = One {
         v,
@@ -184,8 +189,20 @@ pub(crate) async fn one_proof(State(portal): At, citizen: Citizen, params: Param
     Ok(download(&name, "text/plain; charset=utf-8", proof.tlog_proof.clone()))
 }
 
+fn judge(access: &Access, ledger: Option<&LedgerNotice>) -> ProofView {
+    let Some(proof) = &access.usage.proof else { return ProofView::Pending };
+    if !access.fits_its_proof() {
+        return ProofView::Wrong;
+    }
+    let Some(ledger) = ledger else { return ProofView::Fits { index: proof.index } };
+    match access.proven_by(&ledger.vkey) {
+        Some(size) => ProofView::Proven { index: proof.index, size },
+        None => ProofView::Wrong,
+    }
+}
+
 async fn gather(portal: &Portal, citizen: &Citizen, period: Period) -> Result<Gathered, Problem> {
-    let permit = portal.permit(&citizen.known, portal.own_service("who-looked")?, &["usages"]).await?;
+    let permit = portal.permit(&citizen.known, "who-looked", &["usages"]).await?;
     Ok(portal.sources.usages(&permit, period.begins(portal.clock.now()), None).await)
 }
 
@@ -193,7 +210,7 @@ async fn find(portal: &Portal, citizen: &Citizen, params: &Params) -> Result<Acc
     let named = params.get("register").zip(params.get("message")).zip(params.get("at"));
     let Some(((register, message), at)) = named else { return Err(Problem::not_found()) };
     let Ok(at) = Timestamp::parse_rfc3339(at) else { return Err(Problem::not_found()) };
-    let permit = portal.permit(&citizen.known, portal.own_service("who-looked")?, &["usages"]).await?;
+    let permit = portal.permit(&citizen.known, "who-looked", &["usages"]).await?;
     let found = portal.sources.usage(&permit, register, message, at).await.map_err(|error| {
         let v = &citizen.visit;
         Problem::unavailable(error).for_people(v.t("portal-register-silent-title"), v.t("portal-register-silent"))

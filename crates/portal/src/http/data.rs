@@ -22,9 +22,8 @@ struct Data<'a> {
 
 /// `/mes-donnees`
 pub(crate) async fn data(State(portal): At, citizen: Citizen) -> Result<Page, Problem> {
-    let service = portal.sources.person_service().clone();
     let fields = ["names", "sex", "birth", "nationality", "status", "national_number"];
-    let permit = portal.permit(&citizen.known, service.clone(), &fields).await?;
+    let permit = portal.permit(&citizen.known, "my-data", &fields).await?;
     let found = portal.sources.person(&permit).await;
     let v = &citizen.visit;
     let body = Data {
@@ -35,7 +34,7 @@ pub(crate) async fn data(State(portal): At, citizen: Citizen) -> Result<Page, Pr
         },
         nobody: found == Found::Nobody,
         silent: found == Found::Silent,
-        source: portal.name_of(&service.client().to_string(), v.locale),
+        source: portal.name_of(&portal.sources.person_service().client().to_string(), v.locale),
         read_at: portal.clock.now(),
     };
     citizen.page(Section::Data, &v.t("portal-data-title"), &body)

@@ -13,8 +13,8 @@ use axum::Router;
 use axum::extract::{FromRequestParts, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use civic::{Actor, Locale, NationalNumber, PersonId, Purpose, ServiceId};
-use consent::{AccessRequest, Basis, Consent, Grants, Permit};
+use civic::{Actor, Locale, NationalNumber, PersonId, Purpose};
+use consent::{AccessRequest, Basis, Consent, Grants, Permit, Refusal};
 use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE, HeaderValue};
 use http::request::Parts as RequestParts;
 use identity::rp::{Pending, RelyingParty};
@@ -226,8 +226,9 @@ impl Section {
 }
 
 impl Portal {
-    /// Asks whether the citizen may read their own data from a service; writes the journal.
-    pub(crate) async fn permit(&self, citizen: &Known, service: ServiceId, fields: &[&str]) -> Result<Permit, Problem> {
+    /// Asks whether the citizen may read their own data through a service of the portal; writes the journal.
+    pub(crate) async fn permit(&self, citizen: &Known, service: &str, fields: &[&str]) -> Result<Permit, Problem> {
+        let service = self.config.client.service(service).map_err(Problem::internal)?;
         let request = AccessRequest {
             actor: Actor::Citizen(citizen.person.clone()),
             subject: citizen.number.clone(),
@@ -237,12 +238,7 @@ impl Portal {
             basis: Basis::SelfAccess,
             message_id: None,
         };
-        Ok(self.consent.decide(request).await?)
-    }
-
-    /// The portal's own service of this code, for the journal.
-    pub(crate) fn own_service(&self, code: &str) -> Result<ServiceId, Problem> {
-        self.config.client.service(code).map_err(Problem::internal)
+        self.consent.decide(request).await.map_err(refused)
     }
 
     /// What people call this subsystem or service; its id where nobody named it.
@@ -250,6 +246,10 @@ impl Portal {
         let found = self.config.names.iter().find(|(known, _)| known == id);
         found.map_or_else(|| id.to_owned(), |(_, text)| text.get(locale).to_owned())
     }
+}
+
+fn refused(refusal: Refusal) -> Problem {
+    Problem::forbidden("The access was refused; the refusal is in the journal.").cause(refusal)
 }
 
 /// The words of a field code: `portal-field-…`, or the code with spaces.
