@@ -4,7 +4,7 @@ use askama::Template;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Redirect, Response};
 use civic::Timestamp;
-use consent::Grant;
+use consent::{Grant, GrantError, GrantEvent, GrantState, Permit};
 use serde::Deserialize;
 use serde_json::json;
 use web::{Form, Page, PageLinks, Paging, Params, Problem, Visit};
@@ -13,12 +13,12 @@ use crate::http::{At, Citizen, Portal, Section, download, field_words};
 
 const ROWS: usize = 15;
 const EVENTS: usize = 30;
+const RECEIPT_EVENTS: usize = 200;
 
 #[derive(Template)]
 #[template(path = "grants.html")]
 struct List<'a> {
     v: &'a Visit,
-    notice: Option<String>,
     grants: Vec<GrantView>,
     pages: PageLinks,
 }
@@ -53,7 +53,7 @@ struct GrantView {
     until: Timestamp,
     uses: u32,
     uses_max: u32,
-    state: Standing,
+    state: GrantState,
 }
 
 struct EventView {
@@ -62,39 +62,33 @@ struct EventView {
     index: Option<u64>,
 }
 
-/// How a grant stands now.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Standing {
-    Active,
-    Revoked,
-    Expired,
-    Exhausted,
-}
-
-impl Standing {
-    const fn class(self) -> &'static str {
-        match self {
-            Self::Active => "",
-            Self::Revoked => "bad",
-            Self::Expired | Self::Exhausted => "off",
+impl GrantView {
+    /// The class of its tag.
+    const fn class(&self) -> &'static str {
+        match self.state {
+            GrantState::Active => "",
+            GrantState::Revoked => "bad",
+            GrantState::Expired | GrantState::Exhausted => "off",
         }
     }
 
-    const fn key(self) -> &'static str {
-        match self {
-            Self::Active => "portal-state-active",
-            Self::Revoked => "portal-state-revoked",
-            Self::Expired => "portal-state-expired",
-            Self::Exhausted => "portal-state-exhausted",
+    /// The word for its state.
+    const fn state_key(&self) -> &'static str {
+        match self.state {
+            GrantState::Active => "portal-state-active",
+            GrantState::Revoked => "portal-state-revoked",
+            GrantState::Expired => "portal-state-expired",
+            GrantState::Exhausted => "portal-state-exhausted",
         }
     }
 
     /// Whether taking it back still changes something.
-    const fn alive(self) -> bool {
-        matches!(self, Self::Active | Self::Exhausted)
+    const fn alive(&self) -> bool {
+        matches!(self.state, GrantState::Active | GrantState::Exhausted)
     }
 }
 
+/// The form that confirms.
 #[derive(Deserialize)]
 pub(crate) struct Confirm {
     csrf: String,
@@ -102,14 +96,14 @@ pub(crate) struct Confirm {
 
 /// `/autorisations`
 pub(crate) async fn list(State(portal): At, citizen: Citizen, params: Params) -> Result<Page, Problem> {
-    let mut grants = all(&portal, &citizen).await?;
-    grants.sort_by_key(|grant| std::cmp::Reverse(grant.valid_from));
+    let permit = portal.permit(&citizen.known, "grants", &["grants"]).await?;
+    let grants = portal.grants.of(permit.subject()).await.map_err(problem)?;
     let v = &citizen.visit;
     let paging = Paging::new(params.number("offset").unwrap_or(0), ROWS);
     let shown: Vec<GrantView> =
         grants.iter().skip(paging.offset).take(ROWS).map(|grant| view(&portal, v, grant)).collect();
     let pages = paging.links(v, "/autorisations", shown.len(), grants.len());
-    citizen.page(Section::Grants, &v.t("portal-grants-title"), &List { v, notice: None, grants: shown, pages })
+    citizen.page(Section::Grants, &v.t("portal-grants-title"), &List { v, grants: shown, pages })
 }
 
 /// `/autorisations/{id}`
@@ -119,16 +113,11 @@ pub(crate) async fn one(
     params: Params,
     Path(id): Path<String>,
 ) -> Result<Page, Problem> {
-    let grant = find(&portal, &citizen, &id).await?;
+    let (grant, permit) = find(&portal, &citizen, &id).await?;
+    let history = portal.grants.events(&grant.id, permit.subject()).await.map_err(problem)?;
     let v = &citizen.visit;
-    let mut events: Vec<EventView> = grant
-        .events
-        .iter()
-        .map(|event| EventView { at: event.at, words: v.t_or(&format!("portal-event-{}", event.kind), &event.kind), index: event.index })
-        .collect();
-    events.sort_by_key(|event| std::cmp::Reverse(event.at));
-    let more_events = events.len().saturating_sub(EVENTS);
-    events.truncate(EVENTS);
+    let events: Vec<EventView> = history.iter().take(EVENTS).map(|event| event_view(v, event)).collect();
+    let more_events = history.len().saturating_sub(events.len());
     let notice = (params.get("done") == Some("1")).then(|| v.t("portal-notice-revoked"));
     let body = One { v, notice, grant: view(&portal, v, &grant), events, more_events };
     let title = v.t1("portal-grant-title", "client", &body.grant.client);
@@ -137,10 +126,10 @@ pub(crate) async fn one(
 
 /// `/autorisations/{id}/retirer`: what taking it back means.
 pub(crate) async fn ask_revoke(State(portal): At, citizen: Citizen, Path(id): Path<String>) -> Result<Response, Problem> {
-    let grant = find(&portal, &citizen, &id).await?;
+    let (grant, _) = find(&portal, &citizen, &id).await?;
     let v = &citizen.visit;
     let body = Revoke { v, grant: view(&portal, v, &grant), csrf: citizen.session.csrf() };
-    if !body.grant.state.alive() {
+    if !body.grant.alive() {
         return Ok(Redirect::to(&address(&id)).into_response());
     }
     Ok(citizen.page(Section::Grants, &v.t("portal-revoke-title"), &body)?.back(address(&id)).into_response())
@@ -154,30 +143,78 @@ pub(crate) async fn revoke(
     Form(form): Form<Confirm>,
 ) -> Result<Redirect, Problem> {
     citizen.session.verify_csrf(&form.csrf)?;
-    let grant = find(&portal, &citizen, &id).await?;
-    portal.grants.revoke(&grant.id, &citizen.known.number).await.map_err(Problem::unavailable)?;
-    Ok(Redirect::to(&format!("{}?done=1", address(&id))))
+    match portal.grants.revoke(&id, &citizen.known.number).await {
+        Ok(_) => Ok(Redirect::to(&format!("{}?done=1", address(&id)))),
+        // Taken back or at its end before: the page of the grant says so.
+        Err(GrantError::Ended) => Ok(Redirect::to(&address(&id))),
+        Err(error) => Err(problem(error)),
+    }
 }
 
 /// `/autorisations/{id}/recu.json`: the record of the consent, for the citizen to keep (after ISO/IEC TS 27560).
 pub(crate) async fn receipt(State(portal): At, citizen: Citizen, Path(id): Path<String>) -> Result<Response, Problem> {
-    let grant = find(&portal, &citizen, &id).await?;
-    let withdrawal = format!("{}{}/retirer", portal.config.public_url, address(&id));
+    let (grant, permit) = find(&portal, &citizen, &id).await?;
+    let history = portal.grants.events(&grant.id, permit.subject()).await.map_err(problem)?;
+    let mut events = Vec::new();
+    for event in history.iter().take(RECEIPT_EVENTS) {
+        let proof = portal.grants.opened(&event.id, permit.subject()).await.map_err(problem)?;
+        events.push(json!({ "event": event.record, "commitment": proof }));
+    }
     let file = json!({
         "receipt": "urn:baobab:consent-receipt:1",
         "made_at": portal.clock.now().rfc3339(),
-        "grant": grant,
-        "withdrawal": withdrawal,
+        "grant_id": grant.id,
+        "subject": grant.national_number,
+        "controller": { "id": grant.client, "name": portal.name_of(&grant.client.to_string(), grant.locale) },
+        "provider": grant.service.client(),
+        "service": grant.service,
+        "fields": grant.fields,
+        "years": grant.years,
+        "purpose": grant.purpose,
+        "legal_basis": "consent",
+        "valid_from": grant.valid_from.rfc3339(),
+        "valid_until": grant.valid_until.rfc3339(),
+        "uses": { "most": grant.uses_max, "made": grant.uses },
+        "notice": { "language": grant.locale, "sha256": grant.notice_hash },
+        "login": { "acr": grant.acr, "amr": grant.amr, "at": grant.auth_time.rfc3339() },
+        "state": state_code(grant.state(portal.clock.now())),
+        "withdrawal": format!("{}{}/retirer", portal.config.public_url, address(&id)),
+        "events": events,
+        "events_left_out": history.len().saturating_sub(RECEIPT_EVENTS),
     });
     Ok(download(&format!("autorisation-{id}.json"), "application/json", format!("{file:#}\n")))
 }
 
-async fn all(portal: &Portal, citizen: &Citizen) -> Result<Vec<Grant>, Problem> {
-    portal.grants.of(&citizen.known.number).await.map_err(Problem::unavailable)
+async fn find(portal: &Portal, citizen: &Citizen, id: &str) -> Result<(Grant, Permit), Problem> {
+    let permit = portal.permit(&citizen.known, "grants", &["grants"]).await?;
+    let grant = portal.grants.get(id, permit.subject()).await.map_err(problem)?;
+    Ok((grant, permit))
 }
 
-async fn find(portal: &Portal, citizen: &Citizen, id: &str) -> Result<Grant, Problem> {
-    all(portal, citizen).await?.into_iter().find(|grant| grant.id == id).ok_or_else(Problem::not_found)
+fn problem(error: GrantError) -> Problem {
+    match error {
+        // Another citizen's grant and no grant at all look alike.
+        GrantError::NotYours => Problem::not_found(),
+        other => Problem::unavailable(other),
+    }
+}
+
+fn event_view(v: &Visit, event: &GrantEvent) -> EventView {
+    let general = v.t(&format!("portal-event-{}", event.record.event.as_str()));
+    let words = match &event.record.reason {
+        Some(reason) => v.t_or(&format!("portal-event-{}-{reason}", event.record.event.as_str()), &general),
+        None => general,
+    };
+    EventView { at: event.at, words, index: event.ledger_index }
+}
+
+const fn state_code(state: GrantState) -> &'static str {
+    match state {
+        GrantState::Active => "active",
+        GrantState::Revoked => "revoked",
+        GrantState::Expired => "expired",
+        GrantState::Exhausted => "exhausted",
+    }
 }
 
 fn view(portal: &Portal, v: &Visit, grant: &Grant) -> GrantView {
@@ -192,7 +229,7 @@ fn view(portal: &Portal, v: &Visit, grant: &Grant) -> GrantView {
         until: grant.valid_until,
         uses: grant.uses,
         uses_max: grant.uses_max,
-        state: Standing::Active,
+        state: grant.state(portal.clock.now()),
     }
 }
 
