@@ -101,8 +101,12 @@ impl Access {
 
     /// The record without its proof, in the canonical form that the leaf commits to: names sorted, no space.
     pub fn canonical(&self) -> String {
-        let record: Map<String, Value> =
-            self.raw.iter().filter(|(name, _)| *name != "proof").map(|(name, value)| (name.clone(), value.clone())).collect();
+        let record: Map<String, Value> = self
+            .raw
+            .iter()
+            .filter(|(name, _)| *name != "proof")
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
         sorted(&Value::Object(record)).to_string()
     }
 
@@ -233,10 +237,7 @@ fn sorted(value: &Value) -> Value {
             let mut names: Vec<&String> = map.keys().collect();
             names.sort_unstable();
             Value::Object(
-                names
-                    .into_iter()
-                    .filter_map(|name| map.get(name).map(|inner| (name.clone(), sorted(inner))))
-                    .collect(),
+                names.into_iter().filter_map(|name| map.get(name).map(|inner| (name.clone(), sorted(inner)))).collect(),
             )
         }
         Value::Array(items) => Value::Array(items.iter().map(sorted).collect()),
@@ -248,7 +249,8 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
     if text.len() % 2 != 0 || text.len() > 256 {
         return None;
     }
-    let digits: Vec<u8> = text.chars().map(|letter| letter.to_digit(16).map(|digit| digit as u8)).collect::<Option<_>>()?;
+    let digits: Vec<u8> =
+        text.chars().map(|letter| letter.to_digit(16).map(|digit| digit as u8)).collect::<Option<_>>()?;
     Some(digits.chunks_exact(2).map(|pair| pair.iter().fold(0_u8, |byte, digit| (byte << 4) | digit)).collect())
 }
 
@@ -294,7 +296,8 @@ mod tests {
 
     #[test]
     fn a_register_that_speaks_only_the_estonian_contract_is_understood() {
-        let plain = json!({"logtime": "2026-01-01T00:00:00+01:00", "action": "x", "receiverCode": "1", "receiverSystem": "s"});
+        let plain =
+            json!({"logtime": "2026-01-01T00:00:00+01:00", "action": "x", "receiverCode": "1", "receiverSystem": "s"});
         let access = access(plain).unwrap();
         assert_eq!(access.at.rfc3339(), "2025-12-31T23:00:00Z");
         assert!(access.usage.proof.is_none() && access.usage.service.is_empty());

@@ -134,7 +134,13 @@ impl Sources {
     }
 
     /// One look, found again by its register, time and message.
-    pub async fn usage(&self, permit: &Permit, provider: &str, message: &str, at: Timestamp) -> Result<Option<Access>, HttpError> {
+    pub async fn usage(
+        &self,
+        permit: &Permit,
+        provider: &str,
+        message: &str,
+        at: Timestamp,
+    ) -> Result<Option<Access>, HttpError> {
         let Some(source) = self.sources.iter().find(|source| source.provider.to_string() == provider) else {
             return Ok(None);
         };
@@ -157,9 +163,11 @@ impl Sources {
         fields.extend(from.as_deref().map(|from| ("periodStart", from)));
         fields.extend(until.as_deref().map(|until| ("periodEnd", until)));
         let url = self.url(&source.provider, &["data-tracker", "v2", "findUsage"]);
-        let page: UsagePage = self.http.get_json(&format!("{url}?{}", form_text(&fields)), &self.headers(number)).await?;
+        let page: UsagePage =
+            self.http.get_json(&format!("{url}?{}", form_text(&fields)), &self.headers(number)).await?;
         let told = page.usages.len();
-        let accesses = page.usages.into_iter().filter_map(|value| Access::read(&source.provider, &source.name, value)).collect();
+        let accesses =
+            page.usages.into_iter().filter_map(|value| Access::read(&source.provider, &source.name, value)).collect();
         Ok((accesses, page.total_usages <= told as u64))
     }
 

@@ -82,7 +82,8 @@ pub(crate) async fn list(State(portal): At, citizen: Citizen, params: Params) ->
     let filter = filter_of(&params);
     let gathered = gather(&portal, &citizen, filter.period).await?;
     let v = &citizen.visit;
-    let shown: Vec<&Access> = gathered.accesses.iter().filter(|access| filter.shows(access, &portal.config.client)).collect();
+    let shown: Vec<&Access> =
+        gathered.accesses.iter().filter(|access| filter.shows(access, &portal.config.client)).collect();
     let paging = Paging::new(params.number("offset").unwrap_or(0), ROWS);
     let slice: Vec<Row> = shown.iter().skip(paging.offset).take(ROWS).map(|access| row(&portal, v, access)).collect();
     let own = gathered.accesses.iter().filter(|access| access.asked_by(&portal.config.client)).count();
@@ -113,10 +114,11 @@ pub(crate) async fn csv_file(State(portal): At, citizen: Citizen, params: Params
     let filter = filter_of(&params);
     let gathered = gather(&portal, &citizen, filter.period).await?;
     let v = &citizen.visit;
-    let header: Vec<String> = ["when", "who", "register", "why", "fields", "basis", "outcome", "message", "ledger-index"]
-        .into_iter()
-        .map(|column| v.t(&format!("portal-column-{column}")))
-        .collect();
+    let header: Vec<String> =
+        ["when", "who", "register", "why", "fields", "basis", "outcome", "message", "ledger-index"]
+            .into_iter()
+            .map(|column| v.t(&format!("portal-column-{column}")))
+            .collect();
     let rows: Vec<Vec<String>> = gathered
         .accesses
         .iter()
@@ -231,7 +233,10 @@ fn organisations(portal: &Portal, v: &Visit, gathered: &Gathered, filter: &Filte
     let chosen = filter.who.as_deref().unwrap_or_default();
     for access in &gathered.accesses {
         let id = &access.usage.receiver_system;
-        if known.len() < 30 && !known.iter().any(|(known, _, _)| known == id) && (filter.own || !access.asked_by(&portal.config.client)) {
+        if known.len() < 30
+            && !known.iter().any(|(known, _, _)| known == id)
+            && (filter.own || !access.asked_by(&portal.config.client))
+        {
             known.push((id.clone(), organisation(portal, v, access), id == chosen));
         }
     }

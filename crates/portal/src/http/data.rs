@@ -55,7 +55,10 @@ fn pairs(v: &Visit, person: &Person) -> Vec<(String, Vec<String>)> {
     pairs.push((v.t("portal-data-birth-place"), vec![person.birth.place.words()]));
     let countries = person.nationality.iter().map(|code| v.t_or(&format!("portal-country-{code}"), code)).collect();
     pairs.push((v.t("portal-field-nationality"), countries));
-    pairs.push((v.t("portal-field-status"), vec![v.t_or(&format!("portal-data-status-{}", person.status), &person.status)]));
+    pairs.push((
+        v.t("portal-field-status"),
+        vec![v.t_or(&format!("portal-data-status-{}", person.status), &person.status)],
+    ));
     pairs.retain(|(_, values)| values.iter().any(|value| !value.is_empty()));
     pairs
 }
@@ -74,7 +77,9 @@ fn birth_words(v: &Visit, birth: &Birth) -> String {
     match birth.precision.as_str() {
         "year" => v.t1("portal-data-birth-year", "year", year),
         "estimated" => v.t1("portal-data-birth-estimated", "year", year),
-        "month" => v.t1("portal-data-birth-month", "month", day.split_once(' ').map_or(day.as_str(), |(_, month)| month)),
+        "month" => {
+            v.t1("portal-data-birth-month", "month", day.split_once(' ').map_or(day.as_str(), |(_, month)| month))
+        }
         _ => day,
     }
 }

@@ -125,7 +125,11 @@ pub(crate) async fn one(
 }
 
 /// `/autorisations/{id}/retirer`: what taking it back means.
-pub(crate) async fn ask_revoke(State(portal): At, citizen: Citizen, Path(id): Path<String>) -> Result<Response, Problem> {
+pub(crate) async fn ask_revoke(
+    State(portal): At,
+    citizen: Citizen,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
     let (grant, _) = find(&portal, &citizen, &id).await?;
     let v = &citizen.visit;
     let body = Revoke { v, grant: view(&portal, v, &grant), csrf: citizen.session.csrf() };

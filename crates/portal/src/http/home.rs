@@ -71,8 +71,7 @@ pub(crate) async fn home(State(portal): At, visit: Visit, headers: HeaderMap) ->
 
 /// The page that a stranger gets instead of a personal one; after the login they come back to it.
 pub(crate) fn sign_in(visit: &Visit, come_back: bool) -> Response {
-    let href =
-        if come_back { format!("/login?{}", form_text(&[("next", visit.path())])) } else { "/login".to_owned() };
+    let href = if come_back { format!("/login?{}", form_text(&[("next", visit.path())])) } else { "/login".to_owned() };
     match visit.page(visit.t("portal-sign-in-title"), &SignIn { v: visit, href }) {
         Ok(page) => page.status(StatusCode::UNAUTHORIZED).into_response(),
         Err(problem) => problem.into_response(),

@@ -44,10 +44,14 @@ pub(crate) async fn callback(
     };
     let outcome = portal.party.finish(&pending, &callback).await.map_err(|error| failed(&visit, &error))?;
     let (memory, next) = match outcome {
-        Outcome::Refused => (Memory { notice: Some("portal-notice-refused".to_owned()), ..Memory::default() }, "/".to_owned()),
+        Outcome::Refused => {
+            (Memory { notice: Some("portal-notice-refused".to_owned()), ..Memory::default() }, "/".to_owned())
+        }
         Outcome::LoggedIn(login) => {
             let (Some(person), Some(number)) = (login.person, login.national_number) else {
-                return Err(Problem::internal("the identity provider gave no person: is the scope `person` registered?"));
+                return Err(Problem::internal(
+                    "the identity provider gave no person: is the scope `person` registered?",
+                ));
             };
             let name = login.name.unwrap_or_else(|| number.grouped());
             let known = Known { person, number, name, id_token: login.id_token };
@@ -91,7 +95,9 @@ pub(crate) fn own_path(next: &str) -> String {
 
 fn failed(visit: &Visit, error: &RpError) -> Problem {
     let problem = match error {
-        RpError::Foreign(_) => Problem::bad_request("The login was begun in another browser or too long ago. Start again."),
+        RpError::Foreign(_) => {
+            Problem::bad_request("The login was begun in another browser or too long ago. Start again.")
+        }
         RpError::Http(_) | RpError::Discovery { .. } => Problem::unavailable(error),
         RpError::Provider { .. } | RpError::IdToken(_) | RpError::Jose(_) => Problem::internal(error),
     };

@@ -20,8 +20,8 @@ use http::request::Parts as RequestParts;
 use identity::rp::{Pending, RelyingParty};
 use serde::{Deserialize, Serialize};
 use web::{
-    FormAction, HealthCheck, Link, Messages, Page, Problem, Room, Session, SessionConfig, Sessions, SignedIn, Site, Visit,
-    session,
+    FormAction, HealthCheck, Link, Messages, Page, Problem, Room, Session, SessionConfig, Sessions, SignedIn, Site,
+    Visit, session,
 };
 
 use crate::sources::Sources;
@@ -82,8 +82,12 @@ pub(crate) fn room(config: PortalConfig, parts: Parts, messages: Arc<Messages>) 
     site.metrics = parts.metrics;
     let settings = SessionConfig::new("portal", site.secure());
     let sessions = Sessions::new(parts.store.clone(), settings, Arc::clone(&parts.clock), Arc::clone(&parts.random));
-    let sources =
-        Sources::new(&config.consumer_url, config.client.clone(), config.sources.clone(), config.person_service.clone());
+    let sources = Sources::new(
+        &config.consumer_url,
+        config.client.clone(),
+        config.sources.clone(),
+        config.person_service.clone(),
+    );
     let portal = Portal {
         sources,
         sessions: sessions.clone(),
@@ -172,7 +176,8 @@ impl FromRequestParts<Portal> for Citizen {
 
     async fn from_request_parts(parts: &mut RequestParts, portal: &Portal) -> Result<Self, Response> {
         let visit = Visit::from_request_parts(parts, portal).await.map_err(IntoResponse::into_response)?;
-        let session = portal.sessions.load(&parts.headers).await.map_err(|error| Problem::from(error).into_response())?;
+        let session =
+            portal.sessions.load(&parts.headers).await.map_err(|error| Problem::from(error).into_response())?;
         match session.and_then(|session| session.data.citizen.clone().map(|known| (session, known))) {
             Some((session, known)) => Ok(Self { known, session, visit }),
             None => Err(home::sign_in(&visit, parts.method == http::Method::GET)),
@@ -234,7 +239,10 @@ impl Portal {
             subject: citizen.number.clone(),
             service,
             fields: fields.iter().map(|field| (*field).to_owned()).collect(),
-            purpose: Purpose { code: "self-access".to_owned(), text: "Consultation par la personne elle-même".to_owned() },
+            purpose: Purpose {
+                code: "self-access".to_owned(),
+                text: "Consultation par la personne elle-même".to_owned(),
+            },
             basis: Basis::SelfAccess,
             message_id: None,
         };
@@ -259,14 +267,14 @@ pub(crate) fn field_words(visit: &Visit, code: &str) -> String {
 
 /// A file that the browser saves.
 pub(crate) fn download(name: &str, media_type: &'static str, body: String) -> Response {
-    let clean: String = name.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_')).take(100).collect();
+    let clean: String =
+        name.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_')).take(100).collect();
     let mut response = ([(CONTENT_TYPE, media_type)], body).into_response();
     if let Ok(value) = HeaderValue::from_str(&format!("attachment; filename=\"{clean}\"")) {
         response.headers_mut().insert(CONTENT_DISPOSITION, value);
     }
     response
 }
-
 
 /// The state extractor in its short form.
 pub(crate) type At = State<Portal>;
