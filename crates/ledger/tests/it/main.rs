@@ -1,0 +1,7 @@
+//! The log as its users see it: over real sockets, on both engines, with every proof verified.
+
+#![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+
+mod damage;
+mod log;
+mod wire;
