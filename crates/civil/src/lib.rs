@@ -29,14 +29,43 @@ pub mod person;
 pub mod population;
 mod store;
 
+use civic::{Purpose, ServiceId};
+use consent::{Consent, LawfulService};
+
 pub use commune::{Commune, Country};
 pub use error::CivilError;
+pub use http::communes;
 pub use store::{count, seed};
 
-/// The information system of the civil-status office, its tables brought up to date.
-pub async fn room(store: ::store::Store) -> Result<web::Room, CivilError> {
+/// Under which law the service `person` answers.
+#[derive(Clone, Debug)]
+pub struct PersonAccess {
+    /// The service on the bridge.
+    pub service: ServiceId,
+    /// The text and article, as citizens read it.
+    pub law: String,
+    /// What organisations look people up for.
+    pub purpose: Purpose,
+}
+
+impl PersonAccess {
+    /// The same law as `consent` wants it declared: every field of the service, for whoever may call it on the bridge.
+    pub fn declared(&self) -> LawfulService {
+        LawfulService {
+            service: self.service.clone(),
+            reference: self.law.clone(),
+            fields: person::FIELDS.map(str::to_owned).to_vec(),
+            clients: None,
+        }
+    }
+}
+
+/// The information system of the civil-status office, its tables brought up to date. `consent` must have been opened
+/// with the law of [`PersonAccess::declared`].
+pub async fn room(store: ::store::Store, consent: Consent, access: PersonAccess) -> Result<web::Room, CivilError> {
     store.migrate(&store::MIGRATIONS).await?;
-    let mut room = web::Room::new("civil", http::communes());
+    let desk = http::Desk { store: store.clone(), consent, access };
+    let mut room = web::Room::new("civil", http::communes().merge(http::person(desk)));
     room.health = vec![web::HealthCheck::new("civil-store", move || {
         let store = store.clone();
         async move { Ok(store.health().await?) }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use civic::{NationalNumber, PersonId};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::commune::Commune;
 
@@ -143,6 +144,19 @@ impl Person {
     /// The name to greet the person with: given and family name of the act.
     pub fn display_name(&self) -> String {
         self.names.first().map_or_else(String::new, ToString::to_string)
+    }
+
+    /// The part of the record that these fields name, in the order of [`FIELDS`]. Unknown names are left out.
+    pub fn disclose(&self, fields: &[String]) -> Map<String, Value> {
+        let mut answer = Map::new();
+        let Ok(Value::Object(mut whole)) = serde_json::to_value(self) else { return answer };
+        for name in FIELDS {
+            let asked = fields.iter().any(|field| field == name);
+            if let (true, Some(value)) = (asked, whole.remove(name)) {
+                answer.insert(name.to_owned(), value);
+            }
+        }
+        answer
     }
 
     /// The age that the person reaches in this year, by the year of birth alone.

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use civic::Timestamp;
-use store::{Migration, Sealer, Store, Tx, Value};
+use civic::{PersonId, Timestamp};
+use consent::Permit;
+use store::{Migration, Row, Sealer, Store, Tx, Value, params};
 
 use crate::error::CivilError;
 use crate::person::Person;
@@ -15,6 +16,18 @@ pub(crate) const MIGRATIONS: [Migration; 1] =
 const TABLE: &str = "civil_person";
 /// Rows of one INSERT: four parameters each, far below the limit of both engines.
 const ROWS_PER_INSERT: usize = 200;
+
+/// Finds the person whom the permit is about.
+pub(crate) async fn person(store: &Store, permit: &Permit) -> Result<Option<Person>, CivilError> {
+    let index = national_index(store.sealer(), permit.subject().as_str());
+    store
+        .read("civil.person", move |tx| {
+            tx.query_one("SELECT id, record FROM civil_person WHERE national_index = $1", &params![&index])?
+                .map(|row| person_of(&row, tx.sealer()))
+                .transpose()
+        })
+        .await
+}
 
 /// How many records the register holds.
 pub async fn count(store: &Store) -> Result<u64, CivilError> {
@@ -63,6 +76,19 @@ fn row_of(person: &Person, sealer: &Sealer, now: Timestamp) -> Result<[Value; 4]
         Value::from(sealer.seal(TABLE, "record", id, &record)?),
         Value::from(now),
     ])
+}
+
+fn person_of(row: &Row, sealer: &Sealer) -> Result<Person, CivilError> {
+    let id: String = row.get("id")?;
+    let sealed: Vec<u8> = row.get("record")?;
+    let record = sealer.open(TABLE, "record", &id, &sealed)?;
+    let person: Person = serde_json::from_slice(&record).map_err(|error| unreadable(&id, &error.to_string()))?;
+    // A record moved to another row does not open; one whose id differs was written wrongly.
+    if person.id.as_str() == id && id.parse::<PersonId>().is_ok() {
+        Ok(person)
+    } else {
+        Err(unreadable(&id, "it holds another person"))
+    }
 }
 
 fn national_index(sealer: &Sealer, number: &str) -> Vec<u8> {

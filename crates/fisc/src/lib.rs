@@ -19,10 +19,26 @@
 
 mod accounts;
 mod error;
+mod http;
 mod statement;
 mod store;
+
+use civic::ServiceId;
+use consent::Consent;
 
 pub use accounts::{Account, Taxpayer, accounts};
 pub use error::FiscError;
 pub use statement::{FIELDS, Statement, YEARS};
 pub use store::{count, seed};
+
+/// The information system of the tax office, its tables brought up to date: `income-statement` answers as `service`.
+pub async fn room(store: ::store::Store, consent: Consent, service: ServiceId) -> Result<web::Room, FiscError> {
+    store.migrate(&store::MIGRATIONS).await?;
+    let desk = http::Desk { store: store.clone(), consent, service };
+    let mut room = web::Room::new("fisc", http::router(desk));
+    room.health = vec![web::HealthCheck::new("fisc-store", move || {
+        let store = store.clone();
+        async move { Ok(store.health().await?) }
+    })];
+    Ok(room)
+}

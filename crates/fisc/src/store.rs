@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use civic::Timestamp;
+use consent::Permit;
 use store::{Migration, Sealer, Store, Tx, Value, params};
 
 use crate::accounts::Account;
@@ -15,6 +16,28 @@ pub(crate) const MIGRATIONS: [Migration; 1] =
 
 /// Rows of one INSERT: at most four parameters each, far below the limit of both engines.
 const ROWS_PER_INSERT: usize = 200;
+
+/// The statement of the citizen whom the permit is about.
+pub(crate) async fn statement(store: &Store, permit: &Permit, year: u16) -> Result<Option<Statement>, FiscError> {
+    let index = taxpayer_index(store.sealer(), permit.subject().as_str());
+    store
+        .read("fisc.statement", move |tx| {
+            let row = tx.query_one(
+                "SELECT s.account, s.record FROM fisc_statement s JOIN fisc_account a ON a.id = s.account \
+                 WHERE a.taxpayer_index = $1 AND s.year = $2",
+                &params![&index, year],
+            )?;
+            let Some(row) = row else { return Ok(None) };
+            let (account, sealed): (String, Vec<u8>) = (row.get("account")?, row.get("record")?);
+            let record = tx.sealer().open("fisc_statement", "record", place(&account, year), &sealed)?;
+            serde_json::from_slice(&record).map(Some).map_err(|error| FiscError::Record {
+                account,
+                year,
+                reason: error.to_string(),
+            })
+        })
+        .await
+}
 
 /// How many accounts the office holds.
 pub async fn count(store: &Store) -> Result<u64, FiscError> {

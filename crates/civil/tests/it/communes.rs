@@ -3,7 +3,7 @@ use serde_json::Value;
 use crate::Service;
 
 async fn service() -> Service {
-    Service::start(civil::room(store::testing::sqlite().await).await.unwrap().router).await
+    Service::start(civil::communes()).await
 }
 
 #[tokio::test]

@@ -2,11 +2,16 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop at the first surprise")]
 
 mod communes;
+mod person;
 mod register;
 
 use axum::Router;
+use civic::Timestamp;
 use tokio::net::TcpListener;
 use web::{HttpClient, Reply};
+
+/// 21 November 2026.
+const NOW: Timestamp = Timestamp::from_seconds(1_795_300_800);
 
 /// The service on a socket of its own; it goes away with the test.
 struct Service {

@@ -1,11 +1,10 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use civic::Timestamp;
 use civil::population;
 use store::Value;
 
-const NOW: Timestamp = Timestamp::from_seconds(1_795_300_800);
+use crate::NOW;
 
 #[tokio::test]
 async fn a_population_is_written_once_on_every_engine() {

@@ -1,9 +1,8 @@
 use std::sync::Arc;
 
-use civic::Timestamp;
 use fisc::{Account, Taxpayer, accounts};
 
-const NOW: Timestamp = Timestamp::from_seconds(1_795_300_800);
+use crate::NOW;
 
 fn opened() -> Arc<[Account]> {
     let taxpayers: Vec<Taxpayer> = (0..900_u32)

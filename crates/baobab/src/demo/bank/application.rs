@@ -159,9 +159,12 @@ impl Outcome {
             "consent_expired" => Self::ConsentExpired,
             "consent_exhausted" => Self::ConsentExhausted,
             "consent_out_of_scope" | "consent_unknown" => Self::ConsentOutOfScope,
-            "access_denied" | "access_refused" | "invalid_token" | "token_expired" => Self::AccessDenied,
+            "access_denied" | "grant_use_missing" => Self::AccessDenied,
+            other if other.starts_with("token_") || other.starts_with("consent_proof") => Self::AccessDenied,
             "no_statement" => Self::NoStatement,
-            "network_error" | "service_failed" | "unavailable" | "io_error" => Self::Unreachable,
+            "network_error" | "service_failed" | "unavailable" | "io_error" | "consent_unavailable" => {
+                Self::Unreachable
+            }
             _ => Self::Other,
         }
     }
