@@ -129,7 +129,7 @@ fn entries_recorded(bytes: &[u8]) -> Option<usize> {
     let from = bytes.len().checked_sub(22)?;
     let start = (from.saturating_sub(usize::from(u16::MAX))..=from).rev().find(|start| {
         let record = bytes.get(*start..).unwrap_or_default();
-        let comment = record.get(20..22).map(|length| u16::from_le_bytes([length[0], length[1]]));
+        let comment = record.get(20..22).and_then(|length| length.try_into().ok()).map(u16::from_le_bytes);
         record.starts_with(b"PK\x05\x06") && comment.map(usize::from) == Some(record.len() - 22)
     })?;
     let count = bytes.get(start + 10..start + 12)?;

@@ -1,5 +1,7 @@
 //! Making the tree and its chains.
 
+use std::fmt::Write as _;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
@@ -122,10 +124,11 @@ fn chain(algorithm: DigestAlgorithm, files: Files, message: &[Vec<u8>], path: &[
             _ => format!("<StepRef URI=\"#STEP{}\"/>", number + 1),
         };
         let (first, second) = if *left { (sibling, below) } else { (below, sibling) };
-        xml.push_str(&format!("<HashStep id=\"STEP{number}\">{first}{second}</HashStep>"));
+        // Writing to a String cannot fail.
+        let _ = write!(xml, "<HashStep id=\"STEP{number}\">{first}{second}</HashStep>");
     }
     if message.len() > 1 {
-        xml.push_str(&format!("<HashStep id=\"STEP{}\">", path.len()));
+        let _ = write!(xml, "<HashStep id=\"STEP{}\">", path.len());
         for (number, digest) in message.iter().enumerate() {
             let name = if number == 0 { files.data.to_owned() } else { format!("/attachment{number}") };
             xml.push_str(&data_ref(&name, digest));

@@ -139,9 +139,9 @@ pub enum SignatureError {
     )]
     Signer {
         /// The member in the certificate.
-        certificate: MemberId,
+        certificate: Box<MemberId>,
         /// Who speaks in the message.
-        message: ClientId,
+        message: Box<ClientId>,
     },
     /// The signing key and algorithm do not suit each other, or the primitive failed.
     #[error("the signature could not be made: {0}")]

@@ -347,11 +347,7 @@ impl<'d, 'a> QualifyingProperties<'d, 'a> {
     fn values(&self, path: &[&str]) -> Result<Vec<Vec<u8>>, SignatureError> {
         let mut level: Vec<Element<'d, 'a>> = self.unsigned_signature.into_iter().collect();
         for name in path {
-            level = level
-                .iter()
-                .flat_map(|above| above.elements())
-                .filter(|found| found.is(XADES_NAMESPACE, name))
-                .collect();
+            level = level.iter().flat_map(Element::elements).filter(|found| found.is(XADES_NAMESPACE, name)).collect();
         }
         if level.len() > VALUES_MAX {
             return Err(SignatureError::Malformed(format!("there are more than {VALUES_MAX} {}", path.join("/"))));

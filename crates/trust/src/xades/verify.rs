@@ -15,7 +15,7 @@ use crate::ocsp::{OcspError, OcspResponse, OcspStatus};
 /// Certificates and OCSP answers that are remembered as good, each, for one instance.
 const REMEMBERED_MAX: usize = 1_024;
 /// For how long the signature of an OCSP answer is not checked again. Its age and status are looked at every time.
-const REMEMBERED_FOR: Duration = Duration::from_secs(60);
+const REMEMBERED_FOR: Duration = Duration::from_mins(1);
 /// Certificates between a leaf and its anchor, both included.
 const PATH_MAX: usize = 5;
 
@@ -137,7 +137,7 @@ impl Verifier {
         let good = instance.judge(&known, &ocsp, Usage::Sign, at)?;
         let member = good.member.ok_or_else(|| SignatureError::Profile(String::new()))?;
         if member != *signer.member() {
-            return Err(SignatureError::Signer { certificate: member, message: signer.clone() });
+            return Err(SignatureError::Signer { certificate: Box::new(member), message: Box::new(signer.clone()) });
         }
         Ok(VerifiedSigner {
             member,

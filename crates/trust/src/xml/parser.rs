@@ -366,21 +366,18 @@ impl<'a> Parser<'a> {
         let node = index(self.document.nodes.len());
         let parent = self.open.last().map_or(NONE, |open| open.node);
         self.document.nodes.push(Node { parent, next: NONE, content });
-        let previous = match self.open.last_mut() {
-            Some(open) => {
-                if open.last_child == NONE
-                    && let Some(element) = self.document.elements.get_mut(open.element as usize)
-                {
-                    element.first_child = node;
-                }
-                std::mem::replace(&mut open.last_child, node)
+        let previous = if let Some(open) = self.open.last_mut() {
+            if open.last_child == NONE
+                && let Some(element) = self.document.elements.get_mut(open.element as usize)
+            {
+                element.first_child = node;
             }
-            None => {
-                if self.top_last == NONE {
-                    self.document.first = node;
-                }
-                std::mem::replace(&mut self.top_last, node)
+            std::mem::replace(&mut open.last_child, node)
+        } else {
+            if self.top_last == NONE {
+                self.document.first = node;
             }
+            std::mem::replace(&mut self.top_last, node)
         };
         if let Some(previous) = self.document.nodes.get_mut(previous as usize) {
             previous.next = node;

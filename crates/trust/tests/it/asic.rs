@@ -1,12 +1,17 @@
-//! Containers: those of X-Road with their verdicts, and our own, judged by their schemas, by `xmlsec1` and by ourselves.
+//! Containers: those of X-Road with their verdicts, and our own.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use trust::asic::{AsicError, Container, Rules, Verdict, verify};
+use proptest::prelude::*;
+use trust::asic::{AsicError, ChainFiles, Container, Direction, Rules, StampFiles, Verdict, verify, verify_with};
+use trust::digest::{DigestAlgorithm, sha512};
 use trust::globalconf::TrustDir;
-use trust::hashchain::{self, Data, HashChainError};
-use trust::xades::{Signature, SignatureError};
+use trust::hashchain::{self, Data, Files, HashChainError};
+use trust::tsp::TspError;
+use trust::xades::{HASH_CHAIN_RESULT, MESSAGE, Signature, SignatureError, Verifier, with_time_stamp};
 
+use crate::nation::{Nation, at, minutes};
 use crate::samples;
 
 fn trust_of_samples(root: &Path) -> TrustDir {
@@ -90,4 +95,120 @@ fn the_sample_signatures_that_are_broken_are_refused() {
     let missing = read("sign-0-no-signing-cert.xml").unwrap_err();
     assert_eq!(missing.code(), "malformed_signature", "{missing}");
     assert!(matches!(read("sign-0-malformed-xml.xml"), Err(SignatureError::Xml(_))));
+}
+
+const ANSWER: &[u8] = b"200\r\nOK\r\nx-road-id:BB-1\r\nx-road-client:BB/COM/2001/credit\r\nx-road-service:BB/GOV/1002/fisc/income-statement\r\n";
+
+/// An answer with a body: signed directly or through a hash chain, stamped through a hash chain.
+fn our_container(nation: &Nation, batch: bool) -> Container {
+    let tax = nation.organisation("BB/GOV/1002", &[0x31]);
+    let body = b"{\"gross_income\":1}".to_vec();
+    let digests = vec![sha512(ANSWER).to_vec(), sha512(&body).to_vec()];
+    let (signature, signature_chain) = if batch {
+        let others = vec![sha512(b"another message").to_vec()];
+        let batch = hashchain::build(DigestAlgorithm::Sha512, Files::SIGNATURE, &[digests, others]).unwrap();
+        let signature = tax.sign(nation, &[(HASH_CHAIN_RESULT, batch.result.as_bytes())]);
+        (signature, Some(ChainFiles { result: batch.result.into(), chain: batch.chains[0].clone().into() }))
+    } else {
+        (tax.sign(nation, &[(MESSAGE, ANSWER), ("/attachment1", &body)]), None)
+    };
+    let stamped = vec![vec![sha512(b"another signature").to_vec()], vec![sha512(&signature).to_vec()]];
+    let stamps = hashchain::build(DigestAlgorithm::Sha512, Files::TIME_STAMP, &stamped).unwrap();
+    Container {
+        message: ANSWER.to_vec(),
+        attachments: BTreeMap::from([(1, body)]),
+        signature,
+        signature_chain,
+        time_stamp: Some(StampFiles {
+            token: nation.stamp(stamps.result.as_bytes()),
+            chain: ChainFiles { result: stamps.result.into(), chain: stamps.chains[1].clone().into() },
+        }),
+    }
+}
+
+#[test]
+fn our_containers_are_valid_and_say_who_when_and_what() {
+    let nation = Nation::new();
+    for batch in [false, true] {
+        let bytes = our_container(&nation, batch).write(at()).unwrap();
+        let verdict = verify(&Container::read(&bytes).unwrap(), &nation.trust, &Rules::default()).unwrap();
+        assert_eq!(verdict.member.to_string(), "BB/GOV/1002");
+        assert_eq!(verdict.message.service, "income-statement");
+        assert_eq!(verdict.message.direction, Direction::Response);
+        assert_eq!(verdict.time_stamp, Some(at().plus(minutes(1))));
+        assert_eq!(verdict.signing_time, Some(at()));
+        assert_eq!(verdict.files.len(), 2);
+    }
+}
+
+#[test]
+fn a_stamp_inside_the_signature_counts_too() {
+    let nation = Nation::new();
+    let mut container = our_container(&nation, false);
+    let value = Signature::parse(&container.signature).unwrap().value().to_vec();
+    container.signature = with_time_stamp(&container.signature, &nation.stamp(&value)).unwrap();
+    container.time_stamp = None;
+    assert!(verify(&container, &nation.trust, &Rules::default()).unwrap().time_stamp.is_some());
+    let other = with_time_stamp(&our_container(&nation, false).signature, &nation.stamp(b"other")).unwrap();
+    let refused = verify(&Container { signature: other, ..container }, &nation.trust, &Rules::default()).unwrap_err();
+    assert!(matches!(refused, AsicError::TimeStamp(TspError::OtherData)), "{refused}");
+}
+
+#[test]
+fn an_unstamped_container_needs_a_moment_from_outside() {
+    let nation = Nation::new();
+    let container = Container { time_stamp: None, ..our_container(&nation, true) };
+    assert_eq!(verify(&container, &nation.trust, &Rules::default()).unwrap_err(), AsicError::NotStamped);
+    let rules = Rules { unstamped_at: Some(at()), ..Rules::default() };
+    assert_eq!(verify(&container, &nation.trust, &rules).unwrap().time_stamp, None);
+}
+
+#[test]
+fn leftovers_are_refused_on_either_side() {
+    let nation = Nation::new();
+    let judge = |change: &dyn Fn(&mut Container)| {
+        let mut container = our_container(&nation, false);
+        change(&mut container);
+        verify(&container, &nation.trust, &Rules::default()).unwrap_err()
+    };
+    let more = judge(&|container| drop(container.attachments.insert(2, b"x".to_vec())));
+    assert_eq!(more, AsicError::Signature(SignatureError::NotSigned("/attachment2".to_owned())));
+    let less = judge(&|container| container.attachments.clear());
+    assert_eq!(less, AsicError::Signature(SignatureError::Missing("/attachment1".to_owned())));
+    // X-Road accepts a hash chain to which nothing refers.
+    let chain = our_container(&nation, true).signature_chain;
+    let unsigned = judge(&|container| container.signature_chain.clone_from(&chain));
+    assert!(matches!(unsigned, AsicError::Signature(SignatureError::HashChainMisplaced(_))), "{unsigned}");
+    let foreign = our_container(&Nation::new(), false);
+    assert!(verify(&foreign, &nation.trust, &Rules::default()).is_err());
+}
+
+#[test]
+fn no_altered_byte_of_a_container_is_valid_with_other_content() {
+    let nation = Nation::new();
+    let container = our_container(&nation, true);
+    let bytes = container.write(at()).unwrap();
+    let verifier = Verifier::new(&nation.trust);
+    let mut valid = 0;
+    for place in 0..bytes.len() {
+        let mut altered = bytes.clone();
+        altered[place] ^= 1 << (place % 8);
+        let Ok(read) = Container::read(&altered) else { continue };
+        if verify_with(&read, &verifier, &Rules::default()).is_ok() {
+            valid += 1;
+            assert_eq!((read.message, read.attachments), (container.message.clone(), container.attachments.clone()));
+        }
+    }
+    // Dates, attributes and the manifest in the zip file are not signed.
+    assert!(valid < bytes.len() / 4, "{valid} of {}", bytes.len());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn arbitrary_files_are_refused_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+        prop_assert!(Container::read(&bytes).is_err());
+        prop_assert!(Signature::parse(&bytes).is_err());
+    }
 }

@@ -1,7 +1,10 @@
 //! Trust, judged from outside: X-Road's sample data, the schemas, and unmodified tools.
-#![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop at the first surprise")]
 
 mod asic;
 mod globalconf;
+mod measure;
+mod nation;
 mod pki;
 mod samples;
+mod xades;
