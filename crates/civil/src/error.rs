@@ -22,7 +22,7 @@ pub enum CivilError {
     UnknownPerson,
     /// `consent::decide` refused: no law or grant covers this access.
     #[error("access refused: {0}")]
-    Refused(#[from] Refusal),
+    Refused(Box<Refusal>),
     /// The storage failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -34,4 +34,10 @@ pub enum CivilError {
         /// What the reader said.
         reason: String,
     },
+}
+
+impl From<Refusal> for CivilError {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(Box::new(refusal))
+    }
 }

@@ -128,8 +128,11 @@ impl From<CivilError> for Problem {
             }
             CivilError::UnknownCommune => problem(StatusCode::NOT_FOUND, "unknown_commune", "Unknown commune"),
             CivilError::UnknownPerson => problem(StatusCode::NOT_FOUND, "unknown_person", "Unknown person"),
-            CivilError::Refused(Refusal::Journal(error)) | CivilError::Store(error) => logged(Self::unavailable(error)),
-            CivilError::Refused(refusal) => problem(StatusCode::FORBIDDEN, refusal.code(), "Access refused"),
+            CivilError::Store(error) => logged(Self::unavailable(error)),
+            CivilError::Refused(refusal) => match *refusal {
+                Refusal::Journal(error) => logged(Self::unavailable(error)),
+                refusal => problem(StatusCode::FORBIDDEN, refusal.code(), "Access refused"),
+            },
             CivilError::Record { .. } => logged(Self::internal(detail)),
         }
     }

@@ -21,7 +21,7 @@ pub enum FiscError {
     },
     /// `consent::decide` refused: the proof does not hold, or not for this call.
     #[error("access refused: {0}")]
-    Refused(#[from] Refusal),
+    Refused(Box<Refusal>),
     /// The office issued no statements for this year.
     #[error("statements exist for the years 2022 to 2025")]
     UnknownYear,
@@ -44,4 +44,10 @@ pub enum FiscError {
         /// What the reader said.
         reason: String,
     },
+}
+
+impl From<Refusal> for FiscError {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(Box::new(refusal))
+    }
 }

@@ -76,7 +76,7 @@ async fn described() -> Response {
 
 /// What the proof says, not yet believed: `decide` verifies the signature and that the request fits these very claims.
 fn claimed(proof: &str) -> Result<GrantUseClaims, FiscError> {
-    let (_, claims) = jws_unverified(proof).map_err(|error| FiscError::Refused(Refusal::Proof(error.to_string())))?;
+    let (_, claims) = jws_unverified(proof).map_err(|error| Refusal::Proof(error.to_string()))?;
     Ok(claims)
 }
 
@@ -102,8 +102,11 @@ impl From<FiscError> for Problem {
             }
             FiscError::UnknownYear => problem(StatusCode::NOT_FOUND, "unknown_year", "No statements for this year"),
             FiscError::NoStatement { .. } => problem(StatusCode::NOT_FOUND, "no_statement", "No income statement"),
-            FiscError::Refused(Refusal::Journal(error)) | FiscError::Store(error) => logged(Self::unavailable(error)),
-            FiscError::Refused(refusal) => problem(StatusCode::FORBIDDEN, refusal.code(), "Access refused"),
+            FiscError::Store(error) => logged(Self::unavailable(error)),
+            FiscError::Refused(refusal) => match *refusal {
+                Refusal::Journal(error) => logged(Self::unavailable(error)),
+                refusal => problem(StatusCode::FORBIDDEN, refusal.code(), "Access refused"),
+            },
             FiscError::Record { .. } => logged(Self::internal(detail)),
         }
     }

@@ -1,5 +1,5 @@
 //! The civil-status office as its node and its neighbours see it: over HTTP, on every storage engine.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop at the first surprise")]
+#![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
 mod communes;
 mod person;

@@ -137,7 +137,7 @@ async fn a_proof_for_another_request_is_refused() {
     assert_eq!(kind(&office.get("2025", &other_client).await), "consent_proof_mismatch");
     let other_year = office.as_bank("2024", "BB-1", &good).await;
     assert_eq!((other_year.status.as_u16(), kind(&other_year).as_str()), (403, "consent_out_of_scope"));
-    office.clock.advance(Duration::from_secs(600));
+    office.clock.advance(Duration::from_mins(10));
     assert_eq!(kind(&office.as_bank("2025", "BB-1", &good).await), "consent_proof_invalid");
 }
 
