@@ -74,6 +74,21 @@ pub enum Amr {
     Mfa,
 }
 
+impl Amr {
+    /// The value in the claim.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pin => "pin",
+            Self::Sms => "sms",
+            Self::Otp => "otp",
+            Self::Hwk => "hwk",
+            Self::Swk => "swk",
+            Self::User => "user",
+            Self::Mfa => "mfa",
+        }
+    }
+}
+
 /// A completed login: who, how sure, by what, when.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Authentication {

@@ -44,8 +44,8 @@ pub(crate) fn session_config(config: &IdentityConfig) -> SessionConfig {
     SessionConfig {
         site: "identity",
         secure: config.is_secure(),
-        idle: Duration::from_secs(900),
-        absolute: Duration::from_secs(3_600),
+        idle: Duration::from_mins(15),
+        absolute: Duration::from_hours(1),
     }
 }
 

@@ -111,8 +111,13 @@ impl BridgeService {
 
     /// Whether these details cover a call of `service` whose path after the service code is `path` (`2025`, `/2025?x`).
     pub fn covers(&self, service: &ServiceId, path: &str) -> bool {
-        let path = path.split(['?', '#']).next().unwrap_or_default();
-        let first = path.trim_start_matches('/').split('/').next().unwrap_or_default();
+        let path = path.split_once('?').map_or(path, |(path, _)| path);
+        let path = path.strip_prefix('/').unwrap_or(path);
+        // A path that another system could read otherwise covers nothing.
+        if path.contains(['%', ';', '\\', '#']) || path.split('/').skip(1).any(|part| matches!(part, "" | "." | "..")) {
+            return false;
+        }
+        let first = path.split('/').next().unwrap_or_default();
         self.service == *service && self.years.iter().any(|year| year.to_string() == first)
     }
 }
@@ -150,7 +155,9 @@ mod tests {
         assert!(details.covers(&details.service, "/2025"));
         assert!(details.covers(&details.service, "2025?format=json"));
         assert!(!details.covers(&details.service, "2024"));
-        assert!(!details.covers(&details.service, "20255"));
+        for path in ["20255", "//2025", "2025/../2024", "2025%2f2024", "2025/", "", "/"] {
+            assert!(!details.covers(&details.service, path), "{path}");
+        }
         assert!(!details.covers(&"BB/GOV/1002/fisc/other".parse().unwrap(), "2025"));
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use civic::{PersonId, SharedClock, SharedRandom, random_array, random_hex};
+use consent::Grants;
 use store::Store;
 use trust::digest::sha256;
 use trust::jose::{Jwk, Jwks};
@@ -27,6 +28,7 @@ use crate::words;
 #[derive(Clone)]
 pub struct Identity {
     pub(crate) inner: Arc<Inner>,
+    pub(crate) grants: Option<Grants>,
 }
 
 pub(crate) struct Inner {
@@ -86,7 +88,16 @@ impl Identity {
             random,
             dummy_pin_hash,
         };
-        Ok(Self { inner: Arc::new(inner) })
+        Ok(Self { inner: Arc::new(inner), grants: None })
+    }
+
+    /// Records what citizens allow in this consent service, and serves its door for nodes beside the provider's own. Without one,
+    /// requests with `authorization_details` are refused and the provider only lets people log in. Give it the same issuer and
+    /// signing key as the provider, so that nodes trust one key set.
+    #[must_use]
+    pub fn with_grants(mut self, grants: Grants) -> Self {
+        self.grants = Some(grants);
+        self
     }
 
     /// Enrols citizens, a thousand a transaction: 10,000 take less than a second. Those who are enrolled already stay as they
@@ -169,7 +180,7 @@ impl Identity {
 }
 
 /// How long a person has to go from the request to the answer.
-pub(crate) const FLOW_LIFETIME: Duration = Duration::from_secs(1_800);
+pub(crate) const FLOW_LIFETIME: Duration = Duration::from_mins(30);
 
 /// The digest by which a random secret is found again; the table alone does not reveal it.
 pub(crate) fn secret_hash(secret: &str) -> Vec<u8> {

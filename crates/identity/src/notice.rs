@@ -1,6 +1,8 @@
 //! The consent screen as a value: every sentence that the citizen reads before saying yes, and the digest that proves it.
 
-use civic::{Locale, Timestamp};
+use std::fmt::Write;
+
+use civic::Locale;
 use trust::digest::sha256;
 use web::{Arg, Messages};
 
@@ -85,18 +87,18 @@ impl Notice {
                 text.push_str(answer);
             }
         }
-        text.push_str(&format!("\n\n[{}] [{}]\n", self.allow, self.refuse));
+        // Writing to a String cannot fail.
+        let _ = write!(text, "\n\n[{}] [{}]\n", self.allow, self.refuse);
         text
     }
 
     /// SHA-256 of language and text, hexadecimal: stored with the grant.
     pub(crate) fn hash(&self) -> String {
         let digest = sha256(format!("{}\n{}", self.locale.tag(), self.text()).as_bytes());
-        digest.iter().map(|byte| format!("{byte:02x}")).collect()
+        digest.iter().fold(String::with_capacity(64), |mut text, byte| {
+            // Writing to a String cannot fail.
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
     }
-}
-
-/// When a grant given now ends.
-pub(crate) fn grant_end(details: &BridgeService, now: Timestamp) -> Timestamp {
-    now.plus(std::time::Duration::from_secs(u64::from(details.valid_for_days) * 86_400))
 }

@@ -19,11 +19,11 @@ use crate::store::{NewCode, Redeemed, RedeemedCode};
 use crate::token::{ACCESS_TOKEN_TYPE, AccessToken, ID_TOKEN_TYPE, IdToken, check_assertion};
 
 /// How long a `request_uri` may wait for its browser (below the 600 s of FAPI 2.0 SP §5.3.2.2).
-pub(crate) const REQUEST_URI_LIFETIME: Duration = Duration::from_secs(300);
+pub(crate) const REQUEST_URI_LIFETIME: Duration = Duration::from_mins(5);
 /// How long a code holds (FAPI 2.0 SP §5.3.2.1: at most 60 s).
-const CODE_LIFETIME: Duration = Duration::from_secs(60);
-const ACCESS_TOKEN_LIFETIME: Duration = Duration::from_secs(3_600);
-const ID_TOKEN_LIFETIME: Duration = Duration::from_secs(300);
+const CODE_LIFETIME: Duration = Duration::from_mins(1);
+const ACCESS_TOKEN_LIFETIME: Duration = Duration::from_hours(1);
+const ID_TOKEN_LIFETIME: Duration = Duration::from_mins(5);
 const REQUEST_URI_PREFIX: &str = "urn:ietf:params:oauth:request_uri:";
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
@@ -98,7 +98,7 @@ impl Identity {
     pub(crate) async fn push(&self, parameters: &Parameters) -> Result<(String, u64), ProtocolError> {
         let client = self.authenticate(parameters).await?;
         let request = AuthorizationRequest::read(parameters, client, &self.inner.config)?;
-        if request.details.is_some() && !self.has_consent_service() {
+        if request.details.is_some() && self.grants.is_none() {
             return Err(ProtocolError::Details("this provider has no consent service connected".to_owned()));
         }
         let (secret, _) = self.secret();
@@ -177,7 +177,7 @@ impl Identity {
                 let event = self.event(&person, "code_reused", Some(&client.id), None);
                 self.inner.tables.record(event, now).await.map_err(ours)?;
                 if let Some(grant_id) = grant_id {
-                    self.revoke_after_reuse(&grant_id, &person).await.map_err(ours)?;
+                    self.revoke_after_reuse(&grant_id).await.map_err(ours)?;
                 }
                 Err(ProtocolError::Grant("it was used before: what was made from it is revoked"))
             }

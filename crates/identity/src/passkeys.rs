@@ -125,7 +125,7 @@ impl Identity {
             .finish_passkey_registration(&answer, &state)
             .map_err(|error| refused(&error))?;
         let stored = StoredPasskey {
-            credential_id: passkey.cred_id().to_vec(),
+            credential_id: Vec::<u8>::from(passkey.cred_id().clone()),
             person: person.clone(),
             passkey,
             acr_bound: bind,

@@ -112,7 +112,7 @@ impl AuthorizationRequest {
             nonce: opaque(parameters, "nonce", 256)?,
             code_challenge: code_challenge(parameters)?,
             details: details(parameters, client, config)?,
-            acr: acr(parameters)?,
+            acr: acr(parameters),
             max_age_seconds: max_age(parameters)?,
             prompt: prompt(parameters)?,
             locale: parameters.get("ui_locales").and_then(|tags| tags.split(' ').find_map(Locale::from_tag)),
@@ -191,8 +191,8 @@ fn details(
     Ok(Some(details))
 }
 
-fn acr(parameters: &Parameters) -> Result<Option<Acr>, ProtocolError> {
-    let Some(values) = parameters.get("acr_values") else { return Ok(None) };
+fn acr(parameters: &Parameters) -> Option<Acr> {
+    let values = parameters.get("acr_values")?;
     let mut lowest = None;
     for value in values.split(' ').filter(|value| !value.is_empty()).take(8) {
         // Unknown levels are passed over: the parameter is voluntary.
@@ -200,7 +200,7 @@ fn acr(parameters: &Parameters) -> Result<Option<Acr>, ProtocolError> {
             lowest = Some(lowest.map_or(acr, |other: Acr| other.min(acr)));
         }
     }
-    Ok(lowest)
+    lowest
 }
 
 fn max_age(parameters: &Parameters) -> Result<Option<u64>, ProtocolError> {

@@ -31,8 +31,8 @@ use crate::pkce;
 use crate::token::{CLOCK_SKEW, ID_TOKEN_TYPE, IdToken, NewAssertion};
 
 /// How long a login may take from [`RelyingParty::begin`] to [`RelyingParty::finish`].
-pub const PENDING_LIFETIME: Duration = Duration::from_secs(3_600);
-const ASSERTION_LIFETIME: Duration = Duration::from_secs(60);
+pub const PENDING_LIFETIME: Duration = Duration::from_hours(1);
+const ASSERTION_LIFETIME: Duration = Duration::from_mins(1);
 
 /// Who the relying party is and whom it trusts.
 #[derive(Clone)]

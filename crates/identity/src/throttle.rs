@@ -22,24 +22,24 @@ impl ThrottlePolicy {
     pub(crate) const ACCOUNT: Self = Self {
         free_failures: 5,
         delay_first: Duration::from_secs(30),
-        delay_max: Duration::from_secs(3_600),
-        memory: Duration::from_secs(86_400),
+        delay_max: Duration::from_hours(1),
+        memory: Duration::from_hours(24),
     };
 
     /// For one network address. Generous, because operators put whole towns behind one address.
     pub(crate) const SOURCE: Self = Self {
         free_failures: 100,
         delay_first: Duration::from_secs(5),
-        delay_max: Duration::from_secs(600),
-        memory: Duration::from_secs(3_600),
+        delay_max: Duration::from_mins(10),
+        memory: Duration::from_hours(1),
     };
 
     /// For the messages sent to one phone: five, then a growing wait. Protects the purse of the State and the sleep of the citizen.
     pub(crate) const SMS: Self = Self {
         free_failures: 5,
-        delay_first: Duration::from_secs(60),
-        delay_max: Duration::from_secs(3_600),
-        memory: Duration::from_secs(3_600),
+        delay_first: Duration::from_mins(1),
+        delay_max: Duration::from_hours(1),
+        memory: Duration::from_hours(1),
     };
 }
 
@@ -94,12 +94,12 @@ mod tests {
         now = now.plus(Duration::from_secs(30));
         assert_eq!(throttle.wait(&policy, now), Duration::ZERO);
         throttle = throttle.counted(&policy, now);
-        assert_eq!(throttle.wait(&policy, now), Duration::from_secs(60));
+        assert_eq!(throttle.wait(&policy, now), Duration::from_mins(1));
         for _ in 0..40 {
             throttle = throttle.counted(&policy, now);
         }
-        assert_eq!(throttle.wait(&policy, now), Duration::from_secs(3_600));
-        now = now.plus(Duration::from_secs(86_400));
+        assert_eq!(throttle.wait(&policy, now), Duration::from_hours(1));
+        now = now.plus(Duration::from_hours(24));
         assert_eq!(throttle.wait(&policy, now), Duration::ZERO);
         assert_eq!(throttle.counted(&policy, now).failures, 1);
     }

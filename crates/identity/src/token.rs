@@ -18,7 +18,7 @@ pub const ID_TOKEN_TYPE: &str = "JWT";
 /// How far the clocks of two systems may differ.
 pub const CLOCK_SKEW: Duration = Duration::from_secs(10);
 /// How long a client assertion may hold.
-const ASSERTION_LIFETIME_MAX: Duration = Duration::from_secs(600);
+const ASSERTION_LIFETIME_MAX: Duration = Duration::from_mins(10);
 
 /// The claims of an access token (RFC 9068 §2.2, RFC 9396 §9.1).
 ///

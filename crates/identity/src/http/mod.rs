@@ -11,6 +11,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::consent::http as consent_doors;
 use askama::Template;
 use askama::filters::HtmlSafe;
 use axum::Router;
@@ -58,7 +59,7 @@ impl Identity {
             router: site.wrap(router(self)),
             migrations: migrations().into_iter().chain([web::session::migration()]).collect(),
             jobs: vec![
-                Job::new("identity.purge", Duration::from_secs(300), move || {
+                Job::new("identity.purge", Duration::from_mins(5), move || {
                     let identity = purging.clone();
                     async move { Ok(identity.purge().await?) }
                 }),
@@ -80,6 +81,7 @@ pub(crate) fn service_name(identity: &Identity, key: &str) -> Text {
 }
 
 fn router(identity: &Identity) -> Router {
+    let doors = identity.grants.clone().map(consent_doors::router).unwrap_or_default();
     Router::new()
         .route("/.well-known/openid-configuration", get(oauth::discovery))
         .route("/.well-known/oauth-authorization-server", get(oauth::discovery))
@@ -107,6 +109,7 @@ fn router(identity: &Identity) -> Router {
         .route("/consent", get(consent::page).post(consent::answer))
         .route("/logout", get(session::logout_page).post(session::logout))
         .with_state(identity.clone())
+        .merge(doors)
 }
 
 /// The browser and the flow that a page belongs to.
@@ -189,7 +192,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Source {
             None => "unknown".to_owned(),
             Some(std::net::IpAddr::V4(address)) => address.to_string(),
             Some(std::net::IpAddr::V6(address)) => {
-                address.segments().iter().take(4).map(|part| format!("{part:x}:")).collect()
+                let network = address.to_bits() >> 64;
+                format!("{network:016x}::/64")
             }
         }))
     }

@@ -26,7 +26,7 @@ impl Tables {
     pub(crate) async fn deliver_sms(&self, now: Timestamp) -> Result<usize, IdentityError> {
         self.store
             .tx("identity.deliver_sms", move |tx| {
-                let claims = queue::claim(tx, SMS_QUEUE, now, Duration::from_secs(60), BATCH_MAX)?;
+                let claims = queue::claim(tx, SMS_QUEUE, now, Duration::from_mins(1), BATCH_MAX)?;
                 let mut delivered = 0;
                 for claim in &claims {
                     let plain = tx.sealer().open("store_queue", "payload", &claim.key, &claim.payload)?;

@@ -343,8 +343,8 @@ impl Tables {
 
     /// Forgets what is over. Run it every few minutes.
     pub(crate) async fn purge(&self, now: Timestamp) -> Result<(), IdentityError> {
-        const HOUR: std::time::Duration = std::time::Duration::from_secs(3_600);
-        const DAY: std::time::Duration = std::time::Duration::from_secs(86_400);
+        const HOUR: std::time::Duration = std::time::Duration::from_hours(1);
+        const DAY: std::time::Duration = std::time::Duration::from_hours(24);
         self.store
             .tx("identity.purge", move |tx| {
                 let over = params![now];

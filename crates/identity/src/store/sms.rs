@@ -10,7 +10,7 @@ use crate::error::IdentityError;
 use crate::throttle::ThrottlePolicy;
 
 /// How long a code holds.
-const CODE_LIFETIME: Duration = Duration::from_secs(300);
+const CODE_LIFETIME: Duration = Duration::from_mins(5);
 /// Attempts at one code.
 const ATTEMPTS_MAX: u32 = 5;
 /// Messages in one login.

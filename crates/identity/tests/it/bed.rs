@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::Router;
 use civic::testing::{SeededRandom, TestClock};
 use civic::{Clock, Locale};
+use consent::{Grants, GrantsConfig};
 use identity::rp::{Ask, Callback, Outcome, RelyingParty, RpConfig};
 use identity::testing::{PIN, citizen, client, config, income_notice};
 use identity::{Acr, BridgeService, Identity, NewCitizen, Phone, Scope};
@@ -25,6 +26,7 @@ pub(crate) const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
 
 pub(crate) struct Bed {
     pub(crate) identity: Identity,
+    pub(crate) grants: Grants,
     pub(crate) phone: Phone,
     pub(crate) clock: Arc<TestClock>,
     pub(crate) router: Router,
@@ -60,7 +62,10 @@ impl Bed {
         bank.services = vec![notice.service.clone()];
         let config = config(&issuer, vec![portal, bank], vec![notice]);
         let key = SigningKey::generate_p256().unwrap();
+        let grants_config = GrantsConfig { issuer: issuer.clone(), key: key.clone(), providers: Vec::new() };
+        let grants = Grants::open(store.clone(), grants_config, clock.clone(), random.clone()).await.unwrap();
         let identity = Identity::open(store, key, config, clock.clone(), random.clone()).await.unwrap();
+        let identity = identity.with_grants(grants.clone());
         let awa = citizen("Awa Ndiaye").unwrap();
         identity.enrol(vec![awa.clone()]).await.unwrap();
         let router = identity.room().router;
@@ -81,6 +86,7 @@ impl Bed {
             bank: party("bank", BANK_URL, bank_key.clone()),
             bank_key,
             identity,
+            grants,
             clock,
             router,
             issuer,

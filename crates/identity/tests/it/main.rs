@@ -9,6 +9,7 @@
 mod authenticator;
 mod bed;
 mod clients;
+mod consents;
 mod flows;
 mod guessing;
 mod pages;
