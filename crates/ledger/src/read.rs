@@ -1,6 +1,7 @@
 //! Tiles, entry bundles and proofs, from full tiles in the store and the edge in memory.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use store::Tx;
 use trust::merkle::{Hash, Node, Tile, TileNode, consistency_proof, inclusion_proof, leaf_hash, verify_inclusion};
@@ -66,10 +67,11 @@ fn nodes(tx: &mut Tx<'_>, published: &Published) -> impl FnMut(Node) -> Result<H
         let place = TileNode::of(node, published.checkpoint.size);
         let Tile { level, index, width } = place.tile;
         let hash = if width == 256 {
-            if !fetched.contains_key(&(level, index)) {
-                fetched.insert((level, index), full_tile(tx, level, index)?);
-            }
-            fetched.get(&(level, index)).and_then(|hashes| place.hash_in(hashes))
+            let hashes = match fetched.entry((level, index)) {
+                Entry::Occupied(there) => there.into_mut(),
+                Entry::Vacant(empty) => empty.insert(full_tile(tx, level, index)?),
+            };
+            place.hash_in(hashes)
         } else {
             place.hash_in(published.edge.partial(level))
         };

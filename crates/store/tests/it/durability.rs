@@ -74,9 +74,6 @@ async fn the_file_is_ours_alone() {
 }
 
 async fn limit_pages(store: &store::Store, pragma: &'static str) {
-    store
-        .tx("demo.limit", move |tx| tx.query(pragma, &[]))
-        .await
-        .map(drop)
-        .unwrap_or_else(|error: StoreError| panic!("{error}"));
+    let limited: Result<(), StoreError> = store.tx("demo.limit", move |tx| tx.query(pragma, &[]).map(drop)).await;
+    limited.unwrap();
 }

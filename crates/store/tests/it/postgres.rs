@@ -14,7 +14,7 @@ async fn prepared() -> Option<Store> {
 }
 
 async fn kill_backends(store: &Store) -> i64 {
-    let killed = store
+    let killed: Result<i64, StoreError> = store
         .tx("demo.kill", |tx| {
             tx.query_one(
                 "SELECT COUNT(pg_terminate_backend(pid)) AS n FROM pg_stat_activity
@@ -24,7 +24,7 @@ async fn kill_backends(store: &Store) -> i64 {
             .map_or(Ok(0), |row| row.get("n"))
         })
         .await;
-    killed.unwrap_or_else(|error: StoreError| panic!("{error}"))
+    killed.unwrap()
 }
 
 #[tokio::test]
