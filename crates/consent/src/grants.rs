@@ -2,6 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use civic::{ClientId, NationalNumber, SharedClock, SharedRandom, Timestamp, random_uuid};
+use ledger::LedgerClient;
 use store::{Store, StoreError, Tx};
 use trust::jose::{Jwks, jws_sign};
 use trust::keys::SigningKey;
@@ -32,6 +33,8 @@ pub struct GrantsConfig {
     pub key: SigningKey,
     /// The providers whose nodes may use grants, with the keys that their nodes sign requests with.
     pub providers: Vec<(ClientId, Jwks)>,
+    /// The ledger that every event is committed to.
+    pub ledger: LedgerClient,
 }
 
 /// The grants of citizens, as the agency keeps them. Cheap to clone.
@@ -143,9 +146,8 @@ impl Grants {
             .await
     }
 
-    /// What opens the commitment of an event about this person; the proof of the ledger is left out:
-    /// [`Grants::proof`] adds it.
-    pub async fn opened(&self, event_id: &str, subject: &NationalNumber) -> Result<EventProof, GrantError> {
+    /// What opens the commitment of an event about this person, without the proof of the ledger.
+    pub(crate) async fn opened(&self, event_id: &str, subject: &NationalNumber) -> Result<EventProof, GrantError> {
         let (id, subject) = (cut(event_id), subject.clone());
         let event = self
             .inner

@@ -37,6 +37,7 @@
 //! ```
 
 mod access;
+mod commitments;
 mod consent;
 mod event;
 mod grant;

@@ -1,11 +1,20 @@
 //! Builders for the tests of the floors above: an issuer of proofs, requests and grants with sensible contents.
 
-use civic::{Actor, ClientId, IdError, Locale, NationalNumber, PersonIdError, Purpose, ServiceId, Timestamp};
+use std::sync::Arc;
+
+use civic::{
+    Actor, ClientId, IdError, Locale, NationalNumber, PersonIdError, Purpose, ServiceId, SharedClock, SharedRandom,
+    Timestamp,
+};
+use ledger::{ClientError, LedgerClient};
+use store::{Store, StoreError};
 use trust::jose::{JoseError, Jwks, jws_sign};
 use trust::keys::SigningKey;
+use trust::note::{NoteError, VerifierKey};
 
 use crate::access::{AccessRequest, Basis, ConsentConfig, LawfulService};
 use crate::grant::NewGrant;
+use crate::grants::{Grants, GrantsConfig};
 use crate::proof::{GRANT_USE_TYP, GrantUseClaims};
 
 /// Why a builder did not build: a wrong text in the test itself.
@@ -20,6 +29,33 @@ pub enum TestingError {
     /// A key or signature failed.
     #[error(transparent)]
     Jose(#[from] JoseError),
+    /// A key of the ledger.
+    #[error(transparent)]
+    Note(#[from] NoteError),
+    /// A client of the ledger.
+    #[error(transparent)]
+    Ledger(#[from] ClientError),
+    /// The storage.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Grants in this store, signed by this issuer, usable by the nodes of these providers, each with the key beside it. The
+/// ledger is at an address where nobody answers: events wait in their queue.
+pub async fn grants(
+    store: Store,
+    issuer: &TestIssuer,
+    providers: &[(&str, &SigningKey)],
+    clock: SharedClock,
+    random: SharedRandom,
+) -> Result<Grants, TestingError> {
+    let key = SigningKey::generate_ed25519().map_err(JoseError::from)?;
+    let verifier = VerifierKey::new("ledger.test/state", key.public())?;
+    let ledger = LedgerClient::new("http://127.0.0.1:9", verifier, None, Arc::clone(&clock))?;
+    let providers = providers.iter().map(|(client, key)| Ok((client.parse()?, Jwks::of([key.public()])?)));
+    let providers = providers.collect::<Result<_, TestingError>>()?;
+    let config = GrantsConfig { issuer: issuer.issuer.clone(), key: issuer.key.clone(), providers, ledger };
+    Ok(Grants::open(store, config, clock, random).await?)
 }
 
 /// A consent service of tests: signs proofs of grant use without keeping grants.

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use civic::{NationalNumber, Random, Timestamp, random_array, random_uuid};
+use ledger::Commitment;
 use store::{Row, Sealer, StoreError, Tx, params, queue};
 
 use super::{from_json, grants, to_json};
@@ -47,7 +48,7 @@ pub(crate) fn insert(
     at: Timestamp,
 ) -> Result<(), StoreError> {
     let bytes = to_json(record).into_bytes();
-    let leaf = trust::digest::hmac_sha256(&drawn.salt, &bytes);
+    let leaf = Commitment::with_salt(drawn.salt, &bytes).leaf;
     let sealer = tx.sealer();
     let index = subject.map(|subject| grants::subject_index(sealer, subject)).unwrap_or_default();
     let sealed_record = sealer.seal(TABLE, "record", &drawn.id, &bytes)?;
