@@ -4,12 +4,13 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use civic::{ClientId, NationalNumber, Purpose, Timestamp};
+use civic::{NationalNumber, Purpose, Timestamp};
+use consent::{GRANT_USE_TYP, GrantUseClaims, USE_REQUEST_TYP, UseRequestClaims};
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use http::{Request, StatusCode};
 use http_body_util::Full;
 use identity::token::{AccessTokenVerifier, TokenError};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use trust::jose::{JoseError, jws_sign, jws_verify};
 use trust::keys::SigningKey;
 
@@ -38,36 +39,6 @@ pub(crate) struct Authorised {
     pub(crate) subject: NationalNumber,
     pub(crate) fields: Vec<String>,
     pub(crate) purpose: Purpose,
-}
-
-/// The claims of a use of a grant.
-#[derive(Debug, Deserialize)]
-struct GrantUse {
-    iss: String,
-    aud: String,
-    exp: i64,
-    jti: String,
-    grant_id: String,
-    sub: NationalNumber,
-    client: ClientId,
-    service: String,
-    fields: Vec<String>,
-    purpose: Purpose,
-}
-
-/// What the node signs to use a grant.
-#[derive(Debug, Serialize)]
-struct UseAssertion<'a> {
-    iss: String,
-    aud: &'a str,
-    iat: i64,
-    exp: i64,
-    jti: &'a str,
-    grant_id: &'a str,
-    client: String,
-    service: String,
-    method: &'a str,
-    path: &'a str,
 }
 
 #[derive(Debug, Deserialize)]
@@ -142,19 +113,19 @@ impl Authoriser {
         grant_id: &str,
         now: Timestamp,
     ) -> Result<String, Fault> {
-        let assertion = UseAssertion {
-            iss: request.service().client().to_string(),
-            aud: &self.trust.issuer,
+        let claims = UseRequestClaims {
+            iss: request.service().client().clone(),
+            aud: self.trust.issuer.clone(),
             iat: now.seconds(),
             exp: now.seconds() + 60,
-            jti: request.message_id(),
-            grant_id,
-            client: request.client().to_string(),
-            service: request.service().to_string(),
-            method: request.verb().as_str(),
-            path: request.service_path(),
+            jti: request.message_id().to_owned(),
+            grant_id: grant_id.to_owned(),
+            client: request.client().clone(),
+            service: request.service().clone(),
+            method: request.verb().as_str().to_owned(),
+            path: request.service_path().to_owned(),
         };
-        let assertion = jws_sign(&self.key, "grant-use-request+jwt", &assertion).map_err(internal)?;
+        let assertion = jws_sign(&self.key, USE_REQUEST_TYP, &claims).map_err(internal)?;
         let url = format!("{}/consent/v1/grants/{grant_id}/use", self.trust.base_url.trim_end_matches('/'));
         let bearer = HeaderValue::from_str(&format!("Bearer {assertion}")).map_err(internal)?;
         let outgoing = Request::post(url)
@@ -190,17 +161,19 @@ impl Authoriser {
         grant_use: String,
         now: Timestamp,
     ) -> Result<Authorised, Fault> {
-        let read: Result<(_, GrantUse), JoseError> = jws_verify(&grant_use, &self.trust.jwks, "grant-use+jwt");
+        let read: Result<(_, GrantUseClaims), JoseError> = jws_verify(&grant_use, &self.trust.jwks, GRANT_USE_TYP);
         let (_, claims) = read.map_err(|error| {
             tracing::warn!(%error, "the consent service signed something else");
             unavailable()
         })?;
         let fits = claims.iss == self.trust.issuer
-            && claims.aud == request.service().client().to_string()
+            && &claims.aud == request.service().client()
             && claims.jti == request.message_id()
             && claims.grant_id == grant_id
             && &claims.client == request.client()
-            && claims.service == request.service().to_string()
+            && &claims.service == request.service()
+            && claims.method == request.verb().as_str()
+            && claims.path == request.service_path()
             && now < Timestamp::from_seconds(claims.exp);
         if !fits {
             tracing::warn!("the consent service answered for another exchange");

@@ -9,7 +9,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use civic::testing::TestClock;
-use civic::{ClientId, Clock as _, ServerId, SharedRandom, random_array};
+use civic::{ClientId, Clock as _, ServerId, SharedRandom, Timestamp, random_array};
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use trust::cert::{
@@ -20,7 +20,7 @@ use trust::globalconf::{
     SHARED_PARAMETERS, SecurityServer, SharedParams, Subsystem, write_anchor, write_shared_v5,
 };
 use trust::keys::{PublicKey, SigningKey};
-use trust::ocsp::{OcspAnswer, OcspRequest, OcspResponse, OcspStatus};
+use trust::ocsp::{CertId, OcspAnswer, OcspRequest, OcspResponse, OcspStatus};
 use trust::tsp::{TimestampAuthority, TimestampRequest};
 
 use super::need;
@@ -187,6 +187,33 @@ impl Federation {
         self.state().valid_for = valid_for;
     }
 
+    /// The present, by the clock of the test.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// What the OCSP responder says about a certificate now.
+    pub fn ocsp_response(&self, certificate: &Certificate) -> Vec<u8> {
+        self.answer_ocsp(&[CertId::of(certificate, &self.ca.certificate)])
+    }
+
+    fn answer_ocsp(&self, ids: &[CertId]) -> Vec<u8> {
+        let now = self.clock.now();
+        let revoked = self.state().revoked.clone();
+        let status = |id: &CertId| {
+            if revoked.iter().any(|serial| serial == id.serial()) {
+                OcspStatus::Revoked { at: now }
+            } else {
+                OcspStatus::Good
+            }
+        };
+        let answers: Vec<OcspAnswer> = ids
+            .iter()
+            .map(|id| OcspAnswer { id: id.clone(), status: status(id), this_update: now, next_update: None })
+            .collect();
+        need(OcspResponse::sign(&self.ocsp.certificate, &self.ocsp.key, &answers, None, now)).der().to_vec()
+    }
+
     fn state(&self) -> MutexGuard<'_, Settings> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -219,24 +246,8 @@ async fn shared(State(federation): Shared) -> Response {
 async fn ocsp_answer(State(federation): Shared, body: Bytes) -> Response {
     let Some(federation) = federation.upgrade().filter(|f| !f.is_broken(Outage::Ocsp)) else { return gone() };
     let request = need(OcspRequest::from_der(&body));
-    let now = federation.clock.now();
-    let revoked = federation.state().revoked.clone();
-    let answers: Vec<OcspAnswer> = request
-        .ids
-        .iter()
-        .map(|id| OcspAnswer {
-            id: id.clone(),
-            status: if revoked.iter().any(|serial| serial == id.serial()) {
-                OcspStatus::Revoked { at: now }
-            } else {
-                OcspStatus::Good
-            },
-            this_update: now,
-            next_update: None,
-        })
-        .collect();
-    let response = OcspResponse::sign(&federation.ocsp.certificate, &federation.ocsp.key, &answers, None, now);
-    ([("content-type", "application/ocsp-response")], need(response).der().to_vec()).into_response()
+    let response = federation.answer_ocsp(&request.ids);
+    ([("content-type", "application/ocsp-response")], response).into_response()
 }
 
 async fn stamp(State(federation): Shared, body: Bytes) -> Response {

@@ -3,6 +3,7 @@
 
 mod federation;
 mod service;
+pub mod wire;
 
 pub use federation::{Federation, Outage};
 pub use service::{Recorded, Service};

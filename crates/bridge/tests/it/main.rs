@@ -1,4 +1,7 @@
 //! Two nodes, a small authority and an information system, over real sockets.
-#![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop at the first surprise")]
 
+mod altered;
 mod exchange;
+mod faults;
+mod refusals;

@@ -1,0 +1,271 @@
+//! Speaking the transport between nodes by hand: a peer that a test makes as wrong as it likes.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt as _, Full};
+use hyper_util::rt::TokioIo;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{ClientConfig, DigitallySignedStruct, DistinguishedName, Error, ServerConfig, SignatureScheme, version};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::client::TlsStream;
+use tokio_rustls::{TlsAcceptor, TlsConnector};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use trust::digest::{self, DigestAlgorithm};
+use trust::hashchain;
+use trust::xades::{self, DataRef, Signer};
+
+use super::{Federation, TwoNodes, need};
+use crate::NodeKeys;
+use crate::listener::{plain, serve};
+use crate::message::{RequestIds, RestRequest};
+use crate::transport::{self, BatchParts, Envelope, EnvelopeReader, Kind, Limits, Received};
+
+/// Signs a message with the keys of a node. `batch` goes through a hash chain (of message and body).
+pub fn sign(federation: &Federation, keys: &NodeKeys, head: Bytes, body: Option<Bytes>, batch: bool) -> Envelope {
+    let signer = need(Signer::new(keys.sign.clone(), &keys.sign_certificate, &[]));
+    let ocsp = federation.ocsp_response(&keys.sign_certificate);
+    let now = federation.now();
+    let mut digests = vec![digest::sha512(&head)];
+    digests.extend(body.as_deref().map(digest::sha512));
+    let (signature, parts) = if batch {
+        let files = vec![digests.iter().map(|digest| digest.to_vec()).collect()];
+        let built = need(hashchain::build(DigestAlgorithm::Sha512, hashchain::Files::SIGNATURE, &files));
+        let file = DataRef { name: xades::HASH_CHAIN_RESULT, sha512: digest::sha512(built.result.as_bytes()) };
+        let signature = need(signer.sign(&[file], now, &[&ocsp]));
+        let chain = built.chains.into_iter().next().unwrap_or_default();
+        (signature, Some(BatchParts { result: Bytes::from(built.result), chain: Bytes::from(chain) }))
+    } else {
+        let names = [xades::MESSAGE, "/attachment1"];
+        let files: Vec<DataRef<'_>> =
+            names.into_iter().zip(&digests).map(|(name, sha512)| DataRef { name, sha512: *sha512 }).collect();
+        (need(signer.sign(&files, now, &[&ocsp])), None)
+    };
+    let auth = Bytes::from(federation.ocsp_response(&keys.auth_certificate));
+    Envelope { ocsp: vec![auth], head, body, batch: parts, signature: Bytes::from(signature) }
+}
+
+/// The header part of a request of [`super::CLIENT`]; `path` follows `/r1/`.
+pub fn request(path: &str, headers: &[(&str, &str)], request_id: &str) -> RestRequest {
+    let ids = RequestIds { message_id: format!("m-{request_id}"), request_id: request_id.to_owned() };
+    let mut all = vec![("x-road-client", super::CLIENT.as_bytes())];
+    all.extend(headers.iter().map(|(name, value)| (*name, value.as_bytes())));
+    need(RestRequest::from_http("POST", &format!("/r1/{path}"), all.into_iter(), ids))
+}
+
+impl TwoNodes {
+    /// Sends an envelope to the provider's node, as the node with these keys.
+    pub async fn post(&self, keys: &NodeKeys, envelope: &Envelope) -> Result<Received, String> {
+        let bytes = transport::write(Kind::Request, "xtopTEST", envelope);
+        self.post_bytes(keys, &transport::content_type("xtopTEST"), bytes).await
+    }
+
+    /// Sends any bytes to the provider's node, as the node with these keys.
+    pub async fn post_bytes(&self, keys: &NodeKeys, content_type: &str, bytes: Vec<u8>) -> Result<Received, String> {
+        let stream = connect(self.provider.addresses().transport, keys).await?;
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
+        tokio::spawn(connection);
+        let request = Request::post("/")
+            .header("host", "node")
+            .header("content-type", content_type)
+            .body(Full::new(Bytes::from(bytes)));
+        let response = sender.send_request(need(request)).await.map_err(|error| error.to_string())?;
+        let kind =
+            response.headers().get("content-type").and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+        let bytes = response.into_body().collect().await.map_err(|error| error.to_string())?.to_bytes();
+        if kind.starts_with("text/xml") {
+            return transport::read_fault(&bytes).map(Received::Fault).map_err(|error| error.to_string());
+        }
+        let limits = Limits::with_body(64 * 1024 * 1024);
+        let mut reader = EnvelopeReader::new(Kind::Response, &kind, limits).map_err(|error| error.to_string())?;
+        reader.push(bytes).map_err(|error| error.to_string())?;
+        reader.finish().map_err(|error| error.to_string())
+    }
+}
+
+/// TLS 1.3 with the authentication certificate of a node, to whoever listens there.
+pub async fn connect(address: SocketAddr, keys: &NodeKeys) -> Result<TlsStream<TcpStream>, String> {
+    let config = need(
+        ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_protocol_versions(&[&version::TLS13]),
+    )
+    .dangerous()
+    .with_custom_certificate_verifier(Arc::new(Anyone(Arc::new(aws_lc_rs::default_provider()))))
+    .with_client_auth_cert(chain(keys), secret(keys));
+    let socket = TcpStream::connect(address).await.map_err(|error| error.to_string())?;
+    let connector = TlsConnector::from(Arc::new(need(config)));
+    let name = need(ServerName::try_from("node.invalid"));
+    connector.connect(name, socket).await.map_err(|error| error.to_string())
+}
+
+/// What a [`FakeNode`] does with a request.
+pub type Reaction = Arc<dyn Fn(Envelope) -> Option<Vec<u8>> + Send + Sync>;
+
+/// A provider's node that a test plays: the right certificate, any answer. `None` is no answer at all.
+pub struct FakeNode {
+    address: SocketAddr,
+    _stop: DropGuard,
+}
+
+impl FakeNode {
+    /// Takes the place of the provider's node in the global configuration; the consumer's node is to be refreshed then.
+    pub async fn replace(nodes: &TwoNodes, reaction: Reaction) -> Self {
+        let (transport, ocsp) = sockets().await;
+        let address = need(transport.local_addr());
+        let stop = CancellationToken::new();
+        let keys = &nodes.provider_keys;
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let config =
+            need(ServerConfig::builder_with_provider(Arc::clone(&provider)).with_protocol_versions(&[&version::TLS13]))
+                .with_client_cert_verifier(Arc::new(Anyone(provider)))
+                .with_single_cert(chain(keys), secret(keys));
+        let acceptor = TlsAcceptor::from(Arc::new(need(config)));
+        let connect = move |socket| {
+            let acceptor = acceptor.clone();
+            async move { Ok((acceptor.accept(socket).await?, ())) }
+        };
+        let handle = move |(): (), request: Request<hyper::body::Incoming>| react(Arc::clone(&reaction), request);
+        let limits = crate::config::NodeLimits::default();
+        tokio::spawn(serve(transport, limits, stop.clone(), connect, handle));
+        let response = Bytes::from(nodes.federation.ocsp_response(&keys.auth_certificate));
+        let show = move |(): (), _request| {
+            let body = transport::write_parts("xocsp", &[(transport::OCSP_RESPONSE, response.as_ref())]);
+            let answer = Response::builder()
+                .header("content-type", "multipart/related; boundary=xocsp")
+                .body(Full::new(Bytes::from(body)));
+            async move { need(answer) }
+        };
+        tokio::spawn(serve(ocsp, limits, stop.clone(), plain, show));
+        nodes.federation.change(|params| {
+            for server in params.servers.iter_mut().filter(|server| server.id.owner().code() == "1002") {
+                server.address = Some(address.to_string());
+            }
+        });
+        Self { address, _stop: stop.drop_guard() }
+    }
+
+    /// Where it listens.
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+async fn react(reaction: Reaction, request: Request<hyper::body::Incoming>) -> Response<Full<Bytes>> {
+    let kind =
+        request.headers().get("content-type").and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+    let bytes = need(request.into_body().collect().await).to_bytes();
+    let mut reader = need(EnvelopeReader::new(Kind::Request, &kind, Limits::with_body(64 * 1024 * 1024)));
+    need(reader.push(bytes));
+    let answer = match need(reader.finish()) {
+        Received::Message(envelope) => reaction(*envelope),
+        Received::Fault(_) => None,
+    };
+    let Some(answer) = answer else {
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        return Response::default();
+    };
+    let response = Response::builder().header("content-type", transport::content_type("xtopTEST"));
+    need(response.body(Full::new(Bytes::from(answer))))
+}
+
+async fn sockets() -> (TcpListener, TcpListener) {
+    for _ in 0..200 {
+        let first = need(TcpListener::bind("127.0.0.1:0").await);
+        let Some(port) = need(first.local_addr()).port().checked_add(77) else { continue };
+        if let Ok(second) = TcpListener::bind(("127.0.0.1", port)).await {
+            return (first, second);
+        }
+    }
+    super::stop("no two free ports are 77 apart")
+}
+
+fn chain(keys: &NodeKeys) -> Vec<CertificateDer<'static>> {
+    vec![CertificateDer::from(keys.auth_certificate.der().to_vec())]
+}
+
+fn secret(keys: &NodeKeys) -> PrivateKeyDer<'static> {
+    PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(need(keys.auth.to_pkcs8_der())))
+}
+
+/// Believes everyone: the test looks at what the node under test believes.
+#[derive(Debug)]
+struct Anyone(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Anyone {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _message: &[u8],
+        _cert: &CertificateDer<'_>,
+        _signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _message: &[u8],
+        _cert: &CertificateDer<'_>,
+        _signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+impl ClientCertVerifier for Anyone {
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _message: &[u8],
+        _cert: &CertificateDer<'_>,
+        _signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _message: &[u8],
+        _cert: &CertificateDer<'_>,
+        _signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
