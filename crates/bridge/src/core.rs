@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use civic::{ServiceId, SharedClock, SharedRandom};
+use ledger::LedgerClient;
 use rustls::CommonState;
 use trust::xades::Signer;
 
@@ -14,7 +15,7 @@ use crate::consumer::Pool;
 use crate::fault::{Fault, Reason, Side};
 use crate::globalconf::{GlobalConf, Snapshot, Target};
 use crate::message::RestRequest;
-use crate::messagelog::{MessageLog, Role, Stamper};
+use crate::messagelog::{Committer, MessageLog, Role, Stamper};
 use crate::metrics::Metrics;
 use crate::ocsp::{self, OwnOcsp, Trusted};
 use crate::outbound::Outbound;
@@ -32,9 +33,11 @@ pub(crate) struct Core {
     pub(crate) trusted: Trusted,
     pub(crate) log: MessageLog,
     pub(crate) stamper: Stamper,
+    pub(crate) committer: Committer,
     pub(crate) outbound: Outbound,
     pub(crate) pool: Arc<Pool>,
     pub(crate) authoriser: Option<Authoriser>,
+    pub(crate) ledger: Option<LedgerClient>,
     pub(crate) metrics: Metrics,
 }
 
@@ -108,5 +111,16 @@ impl Core {
             return Err(Fault::new(Side::ServerProxy, Reason::ConsentUnavailable, message));
         };
         authoriser.authorise(&self.outbound, request, path, self.clock.now()).await
+    }
+    /// The proof that a leaf is in the ledger; `None` while the ledger cannot be reached.
+    pub(crate) async fn leaf_proof(&self, index: u64, leaf: &[u8]) -> Option<String> {
+        let ledger = self.ledger.as_ref()?;
+        match ledger.proof(index, leaf).await {
+            Ok(proof) => Some(proof),
+            Err(error) => {
+                tracing::warn!(%error, "a proof of the ledger cannot be had");
+                None
+            }
+        }
     }
 }

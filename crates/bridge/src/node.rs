@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use civic::{SharedClock, SharedRandom};
+use ledger::LedgerClient;
 use prometheus_client::registry::Registry;
 use store::Store;
 use tokio::net::{TcpListener, TcpStream};
@@ -25,7 +26,7 @@ use crate::core::Core;
 use crate::globalconf::{ConfigurationError, GlobalConf};
 use crate::keys::NodeKeys;
 use crate::listener::{plain, serve};
-use crate::messagelog::{self, LogError, MessageLog, Stamper};
+use crate::messagelog::{self, Committer, LogError, MessageLog, Stamper};
 use crate::metrics::Metrics;
 use crate::ocsp::{OwnOcsp, Trusted};
 use crate::outbound::Outbound;
@@ -68,6 +69,8 @@ pub struct NodeParts {
     pub keys: NodeKeys,
     /// Where it keeps its message log.
     pub store: Store,
+    /// The ledger that its commitments go to, where there is one.
+    pub ledger: Option<LedgerClient>,
     /// The present.
     pub clock: SharedClock,
     /// Randomness.
@@ -140,6 +143,14 @@ impl Node {
     /// Stamps what waits for a time stamp; answers how many records were stamped.
     pub async fn stamp_now(&self) -> Result<u64, String> {
         messagelog::stamp(&self.core).await.map_err(|error| error.to_string())
+    }
+
+    /// Commits what waits to the ledger; answers how many leaves were added.
+    pub async fn commit_now(&self) -> Result<u64, String> {
+        let Some(ledger) = &self.core.ledger else { return Ok(0) };
+        let added = messagelog::commit(&self.core, ledger).await.map_err(|error| error.to_string())?;
+        self.core.metrics.leaves.inc_by(added);
+        Ok(added)
     }
 
     /// Adds the metrics of the node and of its store to a registry; the admin listener serves its own.
@@ -225,6 +236,14 @@ impl Node {
         self.job("time stamps", rhythm.stamping, |core| async move {
             messagelog::stamp(&core).await.map(|_| ()).map_err(|error| error.to_string())
         });
+        if self.core.ledger.is_some() {
+            self.job("ledger commitments", rhythm.commitment, |core| async move {
+                let Some(ledger) = &core.ledger else { return Ok(()) };
+                let added = messagelog::commit(&core, ledger).await.map_err(|error| error.to_string())?;
+                core.metrics.leaves.inc_by(added);
+                Ok(())
+            });
+        }
     }
 
     /// Runs a job in its rhythm, after a failure sooner. The first failure in a row is told, and the recovery.
@@ -273,7 +292,7 @@ impl Drop for Node {
 }
 
 async fn build(config: NodeConfig, parts: NodeParts) -> Result<(Arc<Core>, TlsAcceptor), StartError> {
-    let NodeParts { keys, store, clock, random } = parts;
+    let NodeParts { keys, store, ledger, clock, random } = parts;
     let outbound = Outbound::new(config.limits.connect_timeout);
     let folder = config.state_dir.join("globalconf");
     let conf = GlobalConf::open(&config.anchor, folder, Arc::clone(&clock), outbound.clone())?;
@@ -289,6 +308,7 @@ async fn build(config: NodeConfig, parts: NodeParts) -> Result<(Arc<Core>, TlsAc
         own_ocsp: OwnOcsp::new(&keys, Arc::clone(&clock)),
         trusted: Trusted::default(),
         stamper: Stamper::default(),
+        committer: Committer::default(),
         pool: Pool::new(connector, config.limits.connect_timeout, config.limits.idle_connections_max),
         metrics: Metrics::new(),
         config,
@@ -299,6 +319,7 @@ async fn build(config: NodeConfig, parts: NodeParts) -> Result<(Arc<Core>, TlsAc
         log,
         outbound,
         authoriser,
+        ledger,
     };
     Ok((Arc::new(core), acceptor))
 }

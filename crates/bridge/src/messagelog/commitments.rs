@@ -1,7 +1,10 @@
+use ledger::LedgerClient;
 use store::{Row, StoreError, params};
+use tokio::sync::Mutex;
 use trust::digest;
 
 use super::MessageLog;
+use crate::core::Core;
 use crate::usage::hex_text;
 
 /// Leaves in one call of the ledger.
@@ -25,18 +28,21 @@ pub(crate) enum CommitError {
     Ledger(String),
 }
 
+/// Lets one batch be committed at a time.
+#[derive(Default)]
+pub(crate) struct Committer(Mutex<()>);
+
 /// Commits all settled records to the ledger and answers how many leaves were added.
-pub(crate) async fn commit(log: &MessageLog, ledger: &ledger::client::LedgerClient) -> Result<u64, CommitError> {
+pub(crate) async fn commit(core: &Core, ledger: &LedgerClient) -> Result<u64, CommitError> {
+    let _one_at_a_time = core.committer.0.lock().await;
+    let log = &core.log;
     let settled = log.settled();
     let mut added = 0;
     // Uses first: a citizen looks at them.
     for source in [Source::Use, Source::Message] {
         while let Some(batch) = next_batch(log, source, settled).await? {
-            let leaves = batch.iter().map(|(_, leaf)| leaf.to_vec()).collect();
-            let indexes = ledger.append(leaves).await.map_err(|error| CommitError::Ledger(error.to_string()))?;
-            if indexes.len() != batch.len() {
-                return Err(CommitError::Ledger("it gave another number of indexes than it got leaves".to_owned()));
-            }
+            let leaves: Vec<Vec<u8>> = batch.iter().map(|(_, leaf)| leaf.to_vec()).collect();
+            let indexes = ledger.append(&leaves).await.map_err(|error| CommitError::Ledger(error.to_string()))?;
             added += indexes.len() as u64;
             keep(log, source, batch.iter().map(|(id, _)| *id).zip(indexes).collect()).await?;
         }
@@ -44,7 +50,11 @@ pub(crate) async fn commit(log: &MessageLog, ledger: &ledger::client::LedgerClie
     Ok(added)
 }
 
-async fn next_batch(log: &MessageLog, source: Source, settled: i64) -> Result<Option<Vec<(i64, [u8; 32])>>, StoreError> {
+async fn next_batch(
+    log: &MessageLog,
+    source: Source,
+    settled: i64,
+) -> Result<Option<Vec<(i64, [u8; 32])>>, StoreError> {
     let (job, table) = source.names();
     let rows: Vec<Row> = log
         .store
@@ -116,7 +126,8 @@ impl Source {
                         tx.query_one("SELECT record FROM bridge_use WHERE id = $1", &params![id])
                     })
                     .await?;
-                let missing = || StoreError::Column { column: "record".to_owned(), reason: "the use is gone".to_owned() };
+                let missing =
+                    || StoreError::Column { column: "record".to_owned(), reason: "the use is gone".to_owned() };
                 let sealed = found.ok_or_else(missing)?.get::<Vec<u8>>("record")?;
                 let plain = log.store.sealer().open("bridge_use", "record", id.to_string(), &sealed)?;
                 Ok(digest::hmac_sha256(salt, &plain))

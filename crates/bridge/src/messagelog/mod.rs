@@ -7,9 +7,11 @@
 //! Durability: [`MessageLog::append`] resolves when the records are on disk. For safe verbs the node writes request and answer in one
 //! append before the answer leaves; for all others the request is durable before it is forwarded (docs/decisions/0005).
 
+mod commitments;
 mod record;
 mod stamping;
 
+pub(crate) use commitments::{Committer, commit};
 pub use record::{Content, NewRecord, RecordKind, Role, Stamp, StoredRecord};
 pub(crate) use stamping::{Stamper, stamp};
 

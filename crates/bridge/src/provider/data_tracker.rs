@@ -9,7 +9,7 @@ use super::ServiceAnswer;
 use crate::core::Core;
 use crate::fault::{Fault, Reason, Side, fault};
 use crate::message::{RestRequest, RestResponse, Verb};
-use crate::usage::{self, PAGE_MAX, Usage, UsagePage, UsageQuery};
+use crate::usage::{self, PAGE_MAX, Usage, UsagePage, UsageProof, UsageQuery, hex_text};
 
 /// Answers `/v2/findUsage`, `/v2/usagePeriod` and `/v2/heartbeat` (also without `/v2`).
 pub(super) async fn answer(
@@ -86,7 +86,16 @@ async fn find(core: &Core, query: UsageQuery) -> Result<Json, Fault> {
     let (total_usages, kept) = usage::find(core.log.store(), query).await.map_err(&failed)?;
     let mut usages = Vec::with_capacity(kept.len());
     for kept in kept {
-        usages.push(Usage { record: kept.record, proof: None });
+        let proof = match kept.index {
+            None => None,
+            Some(index) => core.leaf_proof(index, &kept.leaf).await.map(|tlog_proof| UsageProof {
+                salt: hex_text(&kept.salt),
+                leaf: hex_text(&kept.leaf),
+                index,
+                tlog_proof,
+            }),
+        };
+        usages.push(Usage { record: kept.record, proof });
     }
     serde_json::to_value(UsagePage { total_usages, usages }).map_err(fault(
         Side::ServerProxy,

@@ -17,6 +17,7 @@ use civic::testing::{SeededRandom, TestClock};
 use civic::{ClientId, ServerId, ServiceId, SharedClock, SharedRandom};
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::Full;
+use ledger::testing::ServedLedger;
 use store::Store;
 use tempfile::TempDir;
 
@@ -51,6 +52,8 @@ pub struct TwoNodes {
     pub consumer_keys: NodeKeys,
     /// The keys of the provider's node.
     pub provider_keys: NodeKeys,
+    /// The ledger of both nodes.
+    pub ledger: ServedLedger,
     /// The clock of all.
     pub clock: Arc<TestClock>,
     folders: TempDir,
@@ -109,9 +112,12 @@ pub async fn two_nodes_on(
     provider_config.rights = rights();
     change(&mut consumer_config, &mut provider_config);
     let shared: SharedClock = Arc::clone(&clock) as SharedClock;
+    let served = ledger::testing::served_on(store::testing::sqlite().await, Arc::clone(&shared), &["node"]).await;
+    let ledger = Some(served.client("node"));
     let parts = |keys: &NodeKeys, store: Store| NodeParts {
         keys: keys.clone(),
         store,
+        ledger: ledger.clone(),
         clock: Arc::clone(&shared),
         random: Arc::clone(&random),
     };
@@ -121,7 +127,18 @@ pub async fn two_nodes_on(
     need(consumer.ready().await);
     need(provider.ready().await);
     let http = Outbound::new(Duration::from_secs(5));
-    TwoNodes { federation, consumer, provider, service, consumer_keys, provider_keys, clock, folders, http }
+    TwoNodes {
+        federation,
+        consumer,
+        provider,
+        service,
+        consumer_keys,
+        provider_keys,
+        ledger: served,
+        clock,
+        folders,
+        http,
+    }
 }
 
 impl TwoNodes {
