@@ -67,6 +67,7 @@ pub(super) struct Access {
 
 /// What the tax office certified; only what was granted is there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::struct_field_names, reason = "the names of the service's fields")]
 pub(super) struct Income {
     /// The year of the income.
     pub(super) year: u16,

@@ -66,13 +66,12 @@ async fn home(State(bank): Here, visit: Visit, headers: HeaderMap) -> Result<Pag
 }
 
 async fn loan(State(bank): Here, visit: Visit, headers: HeaderMap) -> Result<Page, Problem> {
-    let (session, cookie) = match bank.sessions.load(&headers).await? {
-        Some(session) => (session, None),
-        None => {
-            let visitor = Visitor { id: random_hex::<16>(bank.random.as_ref()) };
-            let (session, cookie) = bank.sessions.start(visitor).await?;
-            (session, Some(cookie))
-        }
+    let (session, cookie) = if let Some(session) = bank.sessions.load(&headers).await? {
+        (session, None)
+    } else {
+        let visitor = Visitor { id: random_hex::<16>(bank.random.as_ref()) };
+        let (session, cookie) = bank.sessions.start(visitor).await?;
+        (session, Some(cookie))
     };
     let page = pages::loan(&visit, &LoanForm::default(), &FormErrors::none(), &session.csrf())?;
     Ok(match cookie {

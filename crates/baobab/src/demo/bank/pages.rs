@@ -127,22 +127,22 @@ fn assessment(visit: &Visit, loan: &Loan, income: &Income) -> Option<AssessmentV
     })
 }
 
-/// What the page says first, where there is something to say.
-fn notice(visit: &Visit, application: &Application, last: Option<Outcome>, alive: bool) -> Option<Notice> {
+/// What the page says first.
+fn notice(visit: &Visit, application: &Application, last: Option<Outcome>, alive: bool) -> Notice {
     let told = |class, key: &str| {
         let uses: [(&str, Arg); 2] = [("uses", USES.into()), ("days", VALID_FOR_DAYS.into())];
         let title = visit.t_with(&format!("bank-told-{key}-title"), &uses);
         Notice { class, title, text: visit.t_with(&format!("bank-told-{key}-text"), &uses) }
     };
     match (&application.state, last) {
-        (State::Asked(_), _) => Some(told("caution", "asked")),
-        (State::Refused, _) => Some(told("", "refused")),
-        (State::Agreed(_), Some(Outcome::Answered)) if alive => Some(told("", "answered")),
-        (State::Agreed(_), None) if alive => Some(told("caution", Outcome::Other.code())),
-        (State::Agreed(_), Some(Outcome::Answered) | None) => Some(told("caution", "ended")),
+        (State::Asked(_), _) => told("caution", "asked"),
+        (State::Refused, _) => told("", "refused"),
+        (State::Agreed(_), Some(Outcome::Answered)) if alive => told("", "answered"),
+        (State::Agreed(_), None) if alive => told("caution", Outcome::Other.code()),
+        (State::Agreed(_), Some(Outcome::Answered) | None) => told("caution", "ended"),
         (State::Agreed(_), Some(outcome)) => {
             let class = if outcome == Outcome::ConsentRevoked { "" } else { "caution" };
-            Some(told(class, &outcome.code().replace('_', "-")))
+            told(class, &outcome.code().replace('_', "-"))
         }
     }
 }
@@ -251,7 +251,7 @@ struct ApplicationBody<'a> {
     id: &'a str,
     csrf: &'a str,
     loan: Vec<Pair>,
-    notice: Option<Notice>,
+    notice: Notice,
     income: Vec<Pair>,
     assessment: Option<AssessmentView>,
     calls: Vec<CallLine>,

@@ -101,7 +101,7 @@ impl Setting {
         let id = self.request_id().await;
         let access = Access {
             token: "token-of-awa".into(),
-            until: self.clock.now().plus(Duration::from_secs(3_600)),
+            until: self.clock.now().plus(Duration::from_hours(1)),
             subject: "pairwise-1".into(),
             grant: Some("grant-1".into()),
         };
@@ -289,7 +289,7 @@ async fn with_the_token_ended_the_bank_does_not_call() {
     let csrf = setting.browser.get(&page).await.csrf();
     // Half an hour at a time, so that the session stays alive.
     for _ in 0..3 {
-        setting.clock.advance(Duration::from_secs(25 * 60));
+        setting.clock.advance(Duration::from_mins(25));
         setting.browser.get("/").await;
     }
     setting.browser.post(&format!("{page}/again"), &[("csrf", csrf.as_str())]).await;
@@ -421,7 +421,7 @@ async fn the_pages_read_well_in_both_languages() {
         let verified = setting.browser.get(&page).await;
         let list = setting.browser.get("/").await;
         let office = setting.browser.get("/back-office").await;
-        setting.clock.advance(Duration::from_secs(60));
+        setting.clock.advance(Duration::from_mins(1));
         note(&setting, &page, Outcome::ConsentRevoked, "BB-66666666-7777-4888-8999-aaaaaaaaaaaa").await;
         let revoked = setting.browser.get(&page).await;
         let pages = [
