@@ -148,7 +148,7 @@ impl Store {
             Engine::Sqlite(engine) => engine.write(Box::new(job)),
             Engine::Postgres(engine) => engine.write(Box::new(job)),
         }
-        .map_err(|error| self.failed(error))?;
+        .map_err(|error| self.refused(error))?;
         let result = answer.await.unwrap_or_else(|_| Err(E::from(StoreError::Closed)));
         self.inner.metrics.took(name, started);
         result
@@ -167,7 +167,7 @@ impl Store {
             Engine::Sqlite(engine) => engine.read(Box::new(job)),
             Engine::Postgres(engine) => engine.read(Box::new(job)),
         }
-        .map_err(|error| self.failed(error))?;
+        .map_err(|error| self.refused(error))?;
         let result = answer.await.unwrap_or_else(|_| Err(E::from(StoreError::Closed)));
         self.inner.metrics.took(name, started);
         result
@@ -186,10 +186,10 @@ impl Store {
             Engine::Sqlite(engine) => engine.write(Box::new(job)),
             Engine::Postgres(engine) => engine.append(job),
         }
-        .map_err(|error| self.failed(error))?;
+        .map_err(|error| self.refused(error))?;
         let outcome = answer.await.unwrap_or(Err(StoreError::Closed));
         self.inner.metrics.took(table.name, started);
-        outcome.map_err(|error| self.failed(error))
+        outcome
     }
 
     /// Adds the store's metrics (`baobab_store_…`) to a registry.
@@ -234,7 +234,8 @@ impl Store {
         self.read("store.health", |tx| tx.query("SELECT 1 AS alive", &[]).map(drop)).await
     }
 
-    fn failed(&self, error: StoreError) -> StoreError {
+    /// A job that did not even enter the line.
+    fn refused(&self, error: StoreError) -> StoreError {
         self.inner.metrics.failures.inc();
         error
     }

@@ -146,6 +146,9 @@ impl Server {
     fn serve(&mut self, line: &Line<Work>) {
         while let Some(Work { mut job, begin }) = line.next() {
             let outcome = self.run(job.as_mut(), begin, 1);
+            if outcome.is_err() {
+                self.metrics.failures.inc();
+            }
             job.finish(outcome);
         }
     }
@@ -224,6 +227,7 @@ impl Server {
         match outcome.and_then(|()| merged.failure.map_or(Ok(()), Err)) {
             Ok(()) => merged.batch.into_iter().for_each(|job| job.answer(Ok(()))),
             Err(error) if callers == 1 || is_everyones(&error) => {
+                self.metrics.failures.inc_by(callers as u64);
                 merged.batch.into_iter().for_each(|job| job.answer(Err(error.clone())));
             }
             // One caller's rows may have spoiled it for the others: each gets a transaction of its own.

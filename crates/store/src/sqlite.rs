@@ -207,13 +207,13 @@ impl Writer {
             if started.elapsed() < GROUP_TIME_MAX { self.line.next_now() } else { None }
         });
         match end {
-            GroupEnd::Committed => finish_all(group, &Ok(())),
+            GroupEnd::Committed => self.finish_all(group, &Ok(())),
             GroupEnd::Uncertain(error) => {
                 self.broken.store(true, Ordering::SeqCst);
                 tracing::error!(%error, "the disk failed under the database; this store refuses further writes");
-                finish_all(group, &Err(error));
+                self.finish_all(group, &Err(error));
             }
-            GroupEnd::Undone(error) if group.len() == 1 => finish_all(group, &Err(error)),
+            GroupEnd::Undone(error) if group.len() == 1 => self.finish_all(group, &Err(error)),
             // One job may have spoiled it for its neighbours: each gets a transaction of its own.
             GroupEnd::Undone(_) => group.into_iter().for_each(|job| self.serve_group_of_one(job)),
         }
@@ -234,7 +234,7 @@ impl Writer {
                 Err(error)
             }
         };
-        finish_all(group, &outcome);
+        self.finish_all(group, &outcome);
     }
 
     /// Runs jobs in one transaction until there is none left to take; `group` holds every job that was taken.
@@ -334,14 +334,17 @@ impl Writer {
         }
     }
 
+    fn finish_all(&self, group: Vec<Work>, outcome: &Result<(), StoreError>) {
+        if outcome.is_err() {
+            self.metrics.failures.inc_by(group.len() as u64);
+        }
+        for job in group {
+            job.finish(outcome.clone());
+        }
+    }
+
     fn is_broken(&self) -> bool {
         self.broken.load(Ordering::SeqCst)
-    }
-}
-
-fn finish_all(group: Vec<Work>, outcome: &Result<(), StoreError>) {
-    for job in group {
-        job.finish(outcome.clone());
     }
 }
 

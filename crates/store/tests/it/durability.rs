@@ -47,6 +47,52 @@ async fn a_full_disk_is_an_error_for_those_who_wait_and_loses_nothing() {
     assert_eq!(count(&again, "SELECT COUNT(*) AS n FROM demo_log").await, acknowledged + 1);
 }
 
+/// A file system of two megabytes, where the tests may mount one (as root).
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    fn mount() -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let mounted = std::process::Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=2m", "tmpfs"])
+            .arg(folder.path())
+            .stderr(std::process::Stdio::null())
+            .status();
+        mounted.is_ok_and(|status| status.success()).then_some(Self(folder))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // Lazily: the threads of the store may still close their files.
+        let _ = std::process::Command::new("umount").arg("-l").arg(self.0.path()).status();
+    }
+}
+
+#[tokio::test]
+async fn a_disk_without_room_acknowledges_nothing_that_is_not_there() {
+    let Some(disk) = SmallDisk::mount() else { return };
+    let store = sqlite_in(disk.0.path()).await;
+    store.migrate(TABLES).await.unwrap();
+    let ballast = disk.0.path().join("ballast");
+    std::fs::write(&ballast, vec![0; 700_000]).unwrap();
+    let mut acknowledged = 0_i64;
+    let refused = loop {
+        match store.append(&LOG, vec![params![acknowledged, "large", vec![7_u8; 20_000]]]).await {
+            Ok(()) => acknowledged += 1,
+            Err(error) => break error,
+        }
+        assert!(acknowledged < 1_000, "the disk never filled");
+    };
+    assert!(matches!(refused, StoreError::Full { .. }), "{refused}");
+    // Room again: the store goes on, without a restart.
+    std::fs::remove_file(ballast).unwrap();
+    store.append(&LOG, vec![log_row(5_000)]).await.unwrap();
+    acknowledged += 1;
+    let again = open(store.location()).await;
+    assert_eq!(count(&again, "SELECT COUNT(*) AS n FROM demo_log").await, acknowledged);
+}
+
 #[tokio::test]
 async fn the_write_ahead_log_is_brought_in_before_it_grows_large() {
     let folder = tempfile::tempdir().unwrap();

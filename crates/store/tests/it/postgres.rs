@@ -1,6 +1,7 @@
 //! What can befall a database server. Skipped where the tests have none (`cargo xtask test` starts one).
 
-use std::time::Duration;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use store::testing::{open, postgres_location};
 use store::{Location, Store, StoreError};
@@ -65,6 +66,55 @@ async fn a_database_that_is_away_is_a_clear_error() {
     let refused = Store::open(&away, store::testing::keys(), store::testing::random()).await.unwrap_err();
     assert!(matches!(refused, StoreError::Unavailable { .. }), "{refused}");
     assert!(refused.is_temporary());
+}
+
+#[tokio::test]
+async fn a_database_that_goes_away_fails_its_callers_soon_and_serves_them_when_it_is_back() {
+    let Some(Location::Postgres { url, schema }) = postgres_location() else { return };
+    let Some(database) = address_of(&url) else { return };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let link = tokio::spawn(forward(listener, database));
+    let url = url.replacen(&database.to_string(), &address.to_string(), 1);
+    let store = open(&Location::Postgres { url, schema }).await;
+    store.migrate(TABLES).await.unwrap();
+    store.append(&LOG, vec![log_row(1)]).await.unwrap();
+    // The link and all its connections break.
+    link.abort();
+    let _ = link.await;
+    let began = Instant::now();
+    for id in 2..6 {
+        let refused = store.append(&LOG, vec![log_row(id)]).await.unwrap_err();
+        let known = matches!(refused, StoreError::Unavailable { .. } | StoreError::OutcomeUnknown { .. });
+        assert!(known, "{refused}");
+        assert!(store.health().await.is_err());
+    }
+    assert!(began.elapsed() < Duration::from_secs(20), "callers waited {:?}", began.elapsed());
+    let listener = tokio::net::TcpListener::bind(address).await.unwrap();
+    let link = tokio::spawn(forward(listener, database));
+    store.append(&LOG, vec![log_row(10)]).await.unwrap();
+    store.health().await.unwrap();
+    assert_eq!(count(&store, "SELECT COUNT(*) AS n FROM demo_log WHERE id IN (1, 10)").await, 2);
+    link.abort();
+}
+
+/// Carries bytes between a port of the test and the database until it is aborted.
+async fn forward(listener: tokio::net::TcpListener, database: SocketAddr) {
+    let mut links = tokio::task::JoinSet::new();
+    loop {
+        let (mut near, _) = listener.accept().await.unwrap();
+        links.spawn(async move {
+            if let Ok(mut far) = tokio::net::TcpStream::connect(database).await {
+                // Either side may hang up; the test looks at what the store makes of it.
+                let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+            }
+        });
+    }
+}
+
+fn address_of(url: &str) -> Option<SocketAddr> {
+    let authority = url.split_once("://")?.1.split('/').next()?;
+    authority.rsplit('@').next()?.parse().ok()
 }
 
 #[tokio::test]
