@@ -22,10 +22,10 @@ use crate::error::CivilError;
 use crate::person::FIELDS;
 use crate::{PersonAccess, store as rows};
 
-/// Description of the service `communes` (OpenAPI 3).
-const COMMUNES_OPENAPI: &str = include_str!("../openapi/communes.json");
-/// Description of the service `person` (OpenAPI 3).
-const PERSON_OPENAPI: &str = include_str!("../openapi/person.json");
+/// Description of the service `communes` (OpenAPI 3.0, JSON).
+pub const COMMUNES_OPENAPI: &str = include_str!("../openapi/communes.json");
+/// Description of the service `person` (OpenAPI 3.0, JSON).
+pub const PERSON_OPENAPI: &str = include_str!("../openapi/person.json");
 
 /// The routes of the public service alone: it needs neither storage nor law.
 pub fn communes() -> Router {

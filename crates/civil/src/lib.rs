@@ -34,7 +34,7 @@ use consent::{Consent, LawfulService};
 
 pub use commune::{Commune, Country};
 pub use error::CivilError;
-pub use http::communes;
+pub use http::{COMMUNES_OPENAPI, PERSON_OPENAPI, communes};
 pub use store::{count, seed};
 
 /// Under which law the service `person` answers.

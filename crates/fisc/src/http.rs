@@ -18,8 +18,8 @@ use crate::error::FiscError;
 use crate::statement::YEARS;
 use crate::store as rows;
 
-/// Description of the service `income-statement` (OpenAPI 3).
-const OPENAPI: &str = include_str!("../openapi/income-statement.json");
+/// Description of the service `income-statement` (OpenAPI 3.0, JSON).
+pub const OPENAPI: &str = include_str!("../openapi/income-statement.json");
 /// The proof of a use that the citizen granted, set by the node.
 const GRANT_USE: &str = "baobab-grant-use";
 
@@ -50,7 +50,8 @@ async fn statement(
     let proof = headers.get(GRANT_USE).and_then(|value| value.to_str().ok()).ok_or(FiscError::GrantUseMissing)?;
     let year = year.parse().ok().filter(|year| YEARS.contains(year)).ok_or(FiscError::UnknownYear)?;
     let claims = claimed(proof)?;
-    if claims.path.trim_matches('/') != year.to_string() {
+    let path = claims.path.split('?').next().unwrap_or_default();
+    if path.trim_matches('/') != year.to_string() {
         return Err(FiscError::OtherYear { year }.into());
     }
     let request = AccessRequest {

@@ -28,6 +28,7 @@ use consent::Consent;
 
 pub use accounts::{Account, Taxpayer, accounts};
 pub use error::FiscError;
+pub use http::OPENAPI;
 pub use statement::{FIELDS, Statement, YEARS};
 pub use store::{count, seed};
 
