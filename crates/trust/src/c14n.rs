@@ -186,6 +186,9 @@ impl<'d> Writer<'d> {
 
     /// The namespaces to declare on this element.
     fn namespaces(&self, element: Element<'d, '_>, apex: bool) -> Vec<(&'d str, &'d str)> {
+        if !apex && !self.method.is_exclusive() && element.declarations().next().is_none() {
+            return Vec::new();
+        }
         let mut wanted: Vec<&'d str> = Vec::with_capacity(8);
         if self.method.is_exclusive() {
             wanted.push(element.prefix());

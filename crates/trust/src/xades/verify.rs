@@ -49,7 +49,7 @@ pub struct GoodCertificate {
     /// The member whom it names, where the profile of its authority says how; always for signing certificates.
     pub member: Option<MemberId>,
     /// The OCSP answer that says that it was good.
-    pub ocsp: OcspResponse,
+    pub ocsp: Arc<OcspResponse>,
 }
 
 /// Who signed, and what.
@@ -60,7 +60,7 @@ pub struct VerifiedSigner {
     /// The signing certificate.
     pub certificate: Certificate,
     /// The OCSP answer inside the signature.
-    pub ocsp: OcspResponse,
+    pub ocsp: Arc<OcspResponse>,
     /// How the signature was made.
     pub algorithm: SignatureAlgorithm,
     /// When the signer says to have signed.
@@ -86,13 +86,15 @@ struct Known {
     certificate: Certificate,
     /// Indexes into the authorities, the issuer first, the anchor last.
     path: Vec<usize>,
+    /// Whom the subject names; `None` where the profile of the issuer is unknown.
+    member: Option<Result<MemberId, CertError>>,
     from: Timestamp,
     until: Timestamp,
 }
 
 #[derive(Clone, Debug)]
 struct Answer {
-    response: OcspResponse,
+    response: Arc<OcspResponse>,
     verified_at: Timestamp,
     /// SHA-256 of the certificate of the authority for which the signer may answer.
     issuer: [u8; 32],
@@ -205,7 +207,9 @@ impl Instance {
         let above: Vec<Certificate> = on_path().cloned().collect();
         verify_chain(&certificate, &above, above.last().map(std::slice::from_ref).unwrap_or_default(), at)?;
         let all = || on_path().chain([&certificate]);
+        let profile = path.first().and_then(|place| self.cas.get(*place)?.profile.as_ref());
         let known = Arc::new(Known {
+            member: profile.map(|profile| profile.member(certificate.subject(), &self.name)),
             from: all().map(Certificate::not_before).max().unwrap_or(at),
             until: all().map(Certificate::not_after).min().unwrap_or(at),
             certificate,
@@ -232,16 +236,16 @@ impl Instance {
     }
 
     fn issuer_of(&self, certificate: &Certificate) -> Result<usize, SignatureError> {
-        let mut refusal = no_anchor(certificate);
+        let mut refusal = None;
         for (place, ca) in self.cas.iter().enumerate() {
             if ca.cert.subject().der() == certificate.issuer().der() {
                 match certificate.verify_signed_by(&ca.cert) {
                     Ok(()) => return Ok(place),
-                    Err(error) => refusal = error,
+                    Err(error) => refusal = Some(error),
                 }
             }
         }
-        Err(refusal.into())
+        Err(refusal.unwrap_or_else(|| no_anchor(certificate)).into())
     }
 
     fn judge(
@@ -273,11 +277,11 @@ impl Instance {
                 self.good(&below.cert, above, ocsp, at)?;
             }
         }
-        let member = match (&issuer.profile, usage) {
-            (Some(profile), Usage::Sign) => Some(profile.member(certificate.subject(), &self.name)?),
-            (Some(profile), Usage::Auth) => profile.member(certificate.subject(), &self.name).ok(),
+        let member = match (&known.member, usage) {
+            (Some(Ok(member)), _) => Some(member.clone()),
+            (Some(Err(error)), Usage::Sign) => return Err(error.clone().into()),
             (None, Usage::Sign) => return Err(SignatureError::Profile(issuer.name.clone())),
-            (None, Usage::Auth) => None,
+            (_, Usage::Auth) => None,
         };
         Ok(GoodCertificate { certificate: certificate.clone(), issuer: issuer.cert.clone(), member, ocsp: answer })
     }
@@ -289,13 +293,13 @@ impl Instance {
         issuer: &TrustedCa,
         ocsp: &[&[u8]],
         at: Timestamp,
-    ) -> Result<OcspResponse, SignatureError> {
-        let mut refusal = SignatureError::NoOcsp { subject: certificate.subject().to_string() };
+    ) -> Result<Arc<OcspResponse>, SignatureError> {
+        let mut refusal = None;
         for der in ocsp {
             let response = match self.answer(der, issuer, at) {
                 Ok(response) => response,
                 Err(error) => {
-                    refusal = error.into();
+                    refusal = Some(error.into());
                     continue;
                 }
             };
@@ -305,14 +309,14 @@ impl Instance {
                     return Err(SignatureError::NotGood { subject: certificate.subject().to_string(), status });
                 }
                 Err(OcspError::OtherCertificate { .. }) => {}
-                Err(error) => refusal = error.into(),
+                Err(error) => refusal = Some(error.into()),
             }
         }
-        Err(refusal)
+        Err(refusal.unwrap_or_else(|| SignatureError::NoOcsp { subject: certificate.subject().to_string() }))
     }
 
     /// The response, signed by one who may answer for the issuer.
-    fn answer(&self, der: &[u8], issuer: &TrustedCa, at: Timestamp) -> Result<OcspResponse, OcspError> {
+    fn answer(&self, der: &[u8], issuer: &TrustedCa, at: Timestamp) -> Result<Arc<OcspResponse>, OcspError> {
         let remembered = locked(&self.answers).get(der).cloned();
         if let Some(answer) = remembered
             && answer.issuer == issuer.cert.sha256()
@@ -321,7 +325,7 @@ impl Instance {
         {
             return Ok(answer.response);
         }
-        let response = OcspResponse::from_der(der)?;
+        let response = Arc::new(OcspResponse::from_der(der)?);
         if !response.answers().iter().any(|answer| answer.id.is_of_issuer(&issuer.cert)) {
             return Err(OcspError::OtherCertificate { subject: issuer.cert.subject().to_string() });
         }
@@ -331,7 +335,7 @@ impl Instance {
             answers.clear();
         }
         let issuer = issuer.cert.sha256();
-        answers.insert(der.to_vec(), Answer { response: response.clone(), verified_at: at, issuer });
+        answers.insert(der.to_vec(), Answer { response: Arc::clone(&response), verified_at: at, issuer });
         Ok(response)
     }
 }

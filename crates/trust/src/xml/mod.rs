@@ -441,7 +441,8 @@ pub fn escape_attribute(value: &str) -> Cow<'_, str> {
     })
 }
 
-fn escape(text: &str, replacement: fn(u8) -> Option<&'static str>) -> Cow<'_, str> {
+#[inline]
+fn escape(text: &str, replacement: impl Fn(u8) -> Option<&'static str>) -> Cow<'_, str> {
     let Some(first) = text.bytes().position(|byte| replacement(byte).is_some()) else {
         return Cow::Borrowed(text);
     };
@@ -450,7 +451,7 @@ fn escape(text: &str, replacement: fn(u8) -> Option<&'static str>) -> Cow<'_, st
     escaped.push_str(clean);
     for character in rest.chars() {
         // All replaced characters are ASCII, so a wider character never meets the table.
-        match u8::try_from(character).ok().filter(u8::is_ascii).and_then(replacement) {
+        match u8::try_from(character).ok().filter(u8::is_ascii).and_then(&replacement) {
             Some(replaced) => escaped.push_str(replaced),
             None => escaped.push(character),
         }
