@@ -147,7 +147,7 @@ pub enum Refusal {
     Malformed(&'static str),
     /// The service belongs to somebody else.
     #[error("the service {0} is not one of this organisation")]
-    ForeignService(ServiceId),
+    ForeignService(String),
     /// This kind of actor cannot claim this basis.
     #[error("{0}")]
     Actor(&'static str),
@@ -155,7 +155,7 @@ pub enum Refusal {
     #[error("`{reference}` is not a law that this organisation has put down for {service}")]
     NotLawful {
         /// The service.
-        service: ServiceId,
+        service: String,
         /// The reference that was claimed.
         reference: String,
     },
@@ -213,7 +213,7 @@ impl AccessRequest {
             return Err(Refusal::Malformed("the message id is empty or has more than 256 bytes"));
         }
         if self.service.client().member() != config.organisation.member() {
-            return Err(Refusal::ForeignService(self.service.clone()));
+            return Err(Refusal::ForeignService(self.service.to_string()));
         }
         Ok(())
     }
@@ -221,7 +221,7 @@ impl AccessRequest {
     /// The law that opens the service to this actor for these fields.
     pub(crate) fn check_law(&self, reference: &str, config: &ConsentConfig) -> Result<(), Refusal> {
         let law = config.laws.iter().find(|law| law.service == self.service && law.reference == reference);
-        let not_lawful = || Refusal::NotLawful { service: self.service.clone(), reference: cut(reference) };
+        let not_lawful = || Refusal::NotLawful { service: self.service.to_string(), reference: cut(reference) };
         let law = law.ok_or_else(not_lawful)?;
         match &self.actor {
             Actor::Organisation(client) => {

@@ -38,7 +38,7 @@ async fn use_grant(
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Json<Value>, Problem> {
-    let claims = authenticated(&grants, &headers)?;
+    let claims = authenticated(&grants, &headers).map_err(Problem::unauthorized)?;
     if claims.grant_id != id {
         return Err(Problem::bad_request("the address and the claim grant_id name different grants"));
     }
@@ -55,19 +55,19 @@ async fn use_grant(
     Ok(Json(json!({ "grant_use": used.jws })))
 }
 
-/// Which node asks, and what it signed.
-fn authenticated(grants: &Grants, headers: &HeaderMap) -> Result<UseRequestClaims, Problem> {
+/// Which node asks, and what it signed; or why it is not believed.
+fn authenticated(grants: &Grants, headers: &HeaderMap) -> Result<UseRequestClaims, String> {
     let token = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(|value| {
         let (scheme, token) = value.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
     });
-    let token = token.ok_or_else(|| Problem::unauthorized("send Authorization: Bearer with the signed request"))?;
-    let refuse = |error: JoseError| Problem::unauthorized(error.to_string());
+    let token = token.ok_or("send Authorization: Bearer with the signed request")?;
+    let refuse = |error: JoseError| error.to_string();
     let (_, unverified) = jws_unverified::<UseRequestClaims>(token).map_err(refuse)?;
     let config = &grants.inner.config;
     let keys: Option<&Jwks> =
         config.providers.iter().find(|(provider, _)| *provider == unverified.iss).map(|(_, keys)| keys);
-    let keys = keys.ok_or_else(|| Problem::unauthorized("this provider is not registered with the consent service"))?;
+    let keys = keys.ok_or("this provider is not registered with the consent service")?;
     let (_, claims) = jws_verify::<UseRequestClaims>(token, keys, USE_REQUEST_TYP).map_err(refuse)?;
     let issuer = claims.iss.to_string();
     let registered = Registered {

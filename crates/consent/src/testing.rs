@@ -82,6 +82,7 @@ impl TestIssuer {
     }
 
     /// The proof that `client` may read these fields of one year through `service`, for this message, now.
+    #[expect(clippy::too_many_arguments, reason = "each is one claim that a test varies alone")]
     pub fn proof(
         &self,
         client: &str,
