@@ -71,9 +71,9 @@ pub enum AuthorityError {
     #[error("the authentication certificate of {server} names its owner, not {member}")]
     NotOwner {
         /// The node.
-        server: ServerId,
+        server: String,
         /// The member asked for.
-        member: MemberId,
+        member: String,
     },
     /// A name or an address does not fit.
     #[error("the {what} has 1 to 255 characters and no control characters{more}")]

@@ -41,23 +41,25 @@ struct Version {
 
 impl Version {
     /// PR-GCONF §2: without a version the source serves its oldest, which is also our only one.
-    fn check(&self) -> Result<(), Problem> {
-        match self.version.as_deref() {
-            None => Ok(()),
-            Some(asked) if asked.parse() == Ok(VERSION) => Ok(()),
-            Some(_) => Err(Problem::not_found().detail(format!("This source serves version {VERSION} only."))),
-        }
+    fn is_ours(&self) -> bool {
+        self.version.as_deref().is_none_or(|asked| asked.parse() == Ok(VERSION))
     }
 }
 
 async fn internal(State(authority): State<Authority>, Query(version): Query<Version>) -> Result<Response, Problem> {
-    version.check()?;
-    Ok(fresh(DIRECTORY_TYPE, authority.published().internal.clone()))
+    if version.is_ours() {
+        Ok(fresh(DIRECTORY_TYPE, authority.published().internal.clone()))
+    } else {
+        Err(other_version())
+    }
 }
 
 async fn external(State(authority): State<Authority>, Query(version): Query<Version>) -> Result<Response, Problem> {
-    version.check()?;
-    Ok(fresh(DIRECTORY_TYPE, authority.published().external.clone()))
+    if version.is_ours() {
+        Ok(fresh(DIRECTORY_TYPE, authority.published().external.clone()))
+    } else {
+        Err(other_version())
+    }
 }
 
 async fn anchor(State(authority): State<Authority>) -> Response {
@@ -87,6 +89,10 @@ async fn ocsp_get(State(authority): State<Authority>, Path(request): Path<String
 
 async fn stamp(State(authority): State<Authority>, body: Bytes) -> Result<Response, Problem> {
     Ok(fresh(TSA_TYPE, authority.answer_tsa(&body).map_err(problem)?))
+}
+
+fn other_version() -> Problem {
+    Problem::not_found().detail(format!("This source serves version {VERSION} only."))
 }
 
 /// Everything here speaks of this moment, or is fetched once by a digest: nobody in between shall keep it.

@@ -89,21 +89,19 @@ impl Maker<'_> {
     ) -> Result<Holder, AuthorityError> {
         let (key_path, path) =
             (self.folder.join(format!("{name}.key.pem")), self.folder.join(format!("{name}.cert.pem")));
-        let key = match read(&key_path, true)? {
-            Some(text) => SigningKey::from_pkcs8_pem(&text).map_err(|error| refused(&key_path, &error))?,
-            None => {
-                let key = SigningKey::generate_p256()?;
-                write(&key_path, &key.to_pkcs8_pem()?)?;
-                key
-            }
+        let key = if let Some(text) = read(&key_path, true)? {
+            SigningKey::from_pkcs8_pem(&text).map_err(|error| refused(&key_path, &error))?
+        } else {
+            let key = SigningKey::generate_p256()?;
+            write(&key_path, &key.to_pkcs8_pem()?)?;
+            key
         };
-        let certificate = match read(&path, false)? {
-            Some(text) => Certificate::from_pem(&text).map_err(|error| refused(&path, &error))?,
-            None => {
-                let certificate = self.certify(&key, profile, role, issuer)?;
-                write(&path, &certificate.to_pem())?;
-                certificate
-            }
+        let certificate = if let Some(text) = read(&path, false)? {
+            Certificate::from_pem(&text).map_err(|error| refused(&path, &error))?
+        } else {
+            let certificate = self.certify(&key, profile, role, issuer)?;
+            write(&path, &certificate.to_pem())?;
+            certificate
         };
         if certificate.public_key() != key.public() {
             return Err(refused(&path, &"it does not belong to the key beside it; restore both from one backup"));

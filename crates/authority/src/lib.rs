@@ -42,7 +42,7 @@ use ::store::{Migration, Store, StoreError};
 use axum::Router;
 use civic::{ClientId, MemberId, ServerId, SharedClock, SharedRandom, Timestamp};
 use trust::cert::{Certificate, CertificateProfile, CertificateRequest, CertificateSpec, MemberNameProfile};
-use trust::ocsp::{OcspAnswer, OcspRefusal, OcspRequest, OcspResponse, OcspStatus};
+use trust::ocsp::{OcspAnswer, OcspRefusal, OcspRequest, OcspResponse};
 use trust::tsp::{TimestampAuthority, TimestampRequest, TspError};
 use web::{Failure, HealthCheck, Job};
 
@@ -219,7 +219,7 @@ impl Authority {
         if address.contains([' ', '/']) {
             return Err(AuthorityError::Text { what: "address", more: ", and is host or host:port" });
         }
-        let (id, address, auth) = (id.clone(), address.to_owned(), store::hex(&auth.sha256()));
+        let (id, address, auth) = (id.clone(), address.to_owned(), hex::encode(auth.sha256()));
         let (clients, now) = (clients.to_vec(), self.now());
         let put = move |tx: &mut ::store::Tx<'_>| store::put_server(tx, &id, &address, &auth, &clients, now);
         self.0.store.tx("authority.register_server", put).await?;
@@ -238,7 +238,7 @@ impl Authority {
         self.check_member(server.owner())?;
         self.check_member(member)?;
         if profile == Profile::Auth && member != server.owner() {
-            return Err(AuthorityError::NotOwner { server: server.clone(), member: member.clone() });
+            return Err(AuthorityError::NotOwner { server: server.to_string(), member: member.to_string() });
         }
         let wanted = member.clone();
         let name = self.0.store.read("authority.member_name", move |tx| store::member_name(tx, &wanted)).await?;
@@ -335,17 +335,13 @@ impl Authority {
             return Ok(OcspRefusal::Unauthorized.to_der());
         }
         let ids = request.ids.clone();
-        let known = self.0.store.read("authority.revocation", move |tx| {
-            ids.iter().map(|id| store::revocation(tx, id.serial())).collect::<Result<Vec<_>, AuthorityError>>()
+        let known = self.0.store.read("authority.status", move |tx| {
+            ids.iter().map(|id| store::status(tx, id.serial())).collect::<Result<Vec<_>, AuthorityError>>()
         });
         let now = self.now();
-        let answers = request.ids.iter().zip(known.await?).map(|(id, known)| OcspAnswer {
+        let answers = request.ids.iter().zip(known.await?).map(|(id, status)| OcspAnswer {
             id: id.clone(),
-            status: match known {
-                None => OcspStatus::Unknown,
-                Some(None) => OcspStatus::Good,
-                Some(Some(at)) => OcspStatus::Revoked { at },
-            },
+            status,
             this_update: now,
             next_update: Some(now.plus(self.0.config.ocsp_freshness)),
         });

@@ -6,6 +6,7 @@ use civic::{ClientId, MemberId, ServerId, Timestamp};
 use store::{Migration, Row, Tx, params};
 use trust::cert::Certificate;
 use trust::globalconf::{Member, SecurityServer, Subsystem};
+use trust::ocsp::OcspStatus;
 
 use crate::AuthorityError;
 
@@ -102,7 +103,7 @@ pub(crate) fn put_server(
 /// Remembers a certificate. The same one again is no change.
 pub(crate) fn put_certificate(tx: &mut Tx<'_>, issued: &Issued, now: Timestamp) -> Result<(), AuthorityError> {
     let certificate = &issued.certificate;
-    let sha256 = hex(&certificate.sha256());
+    let sha256 = hex::encode(certificate.sha256());
     let known =
         tx.query_one("SELECT serial FROM authority_certificate WHERE sha256 = $1", &params![sha256.as_str()])?;
     if known.is_some() {
@@ -112,7 +113,7 @@ pub(crate) fn put_certificate(tx: &mut Tx<'_>, issued: &Issued, now: Timestamp) 
         "INSERT INTO authority_certificate (serial, profile, server, member, sha256, der, issued_at, not_after, revoked_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, NULL)",
         &params![
-            hex(certificate.serial()),
+            hex::encode(certificate.serial()),
             issued.profile,
             issued.server.as_ref().map(ToString::to_string),
             issued.member.as_ref().map(ToString::to_string),
@@ -125,21 +126,22 @@ pub(crate) fn put_certificate(tx: &mut Tx<'_>, issued: &Issued, now: Timestamp) 
     Ok(())
 }
 
-/// Since when a certificate is revoked; the outer `None` where none with this serial number was issued.
-pub(crate) fn revocation(tx: &mut Tx<'_>, serial: &[u8]) -> Result<Option<Option<Timestamp>>, AuthorityError> {
-    let row = tx.query_one("SELECT revoked_at FROM authority_certificate WHERE serial = $1", &params![hex(serial)])?;
-    let Some(row) = row else { return Ok(None) };
-    Ok(Some(row.get::<Option<i64>>("revoked_at")?.map(Timestamp::from_micros)))
+/// What is known of a certificate by its serial number.
+pub(crate) fn status(tx: &mut Tx<'_>, serial: &[u8]) -> Result<OcspStatus, AuthorityError> {
+    let row =
+        tx.query_one("SELECT revoked_at FROM authority_certificate WHERE serial = $1", &params![hex::encode(serial)])?;
+    let Some(row) = row else { return Ok(OcspStatus::Unknown) };
+    Ok(row.get::<Option<Timestamp>>("revoked_at")?.map_or(OcspStatus::Good, |at| OcspStatus::Revoked { at }))
 }
 
 /// Revokes for good: the first moment stands.
 pub(crate) fn revoke(tx: &mut Tx<'_>, serial: &[u8], now: Timestamp) -> Result<(), AuthorityError> {
     let changed = tx.execute(
         "UPDATE authority_certificate SET revoked_at = COALESCE(revoked_at, $2) WHERE serial = $1",
-        &params![hex(serial), now],
+        &params![hex::encode(serial), now],
     )?;
     if changed == 0 {
-        return Err(AuthorityError::UnknownSerial(hex(serial)));
+        return Err(AuthorityError::UnknownSerial(hex::encode(serial)));
     }
     Ok(())
 }
@@ -158,7 +160,8 @@ pub(crate) fn registry(tx: &mut Tx<'_>, now: Timestamp) -> Result<Registry, Auth
     let hashes = "SELECT a.server AS owner, c.sha256 FROM authority_server_auth a
         JOIN authority_certificate c ON c.serial = a.serial
         WHERE c.revoked_at IS NULL AND c.not_after >= $1 ORDER BY c.issued_at, c.serial";
-    let mut hashes = grouped(tx, hashes, &params![now], |row| Ok(unhex(&row.get::<String>("sha256")?)))?;
+    let mut hashes =
+        grouped(tx, hashes, &params![now], |row| Ok(hex::decode(row.get::<String>("sha256")?).unwrap_or_default()))?;
     let mut registry = Registry::default();
     for row in tx.query("SELECT id, name FROM authority_member ORDER BY id", &[])?.iter().take(ROWS_MAX) {
         let id: String = row.get("id")?;
@@ -209,14 +212,4 @@ fn auth_serial(tx: &mut Tx<'_>, id: &ServerId, sha256: &str, now: Timestamp) -> 
         &params![sha256, id.to_string(), now],
     )?;
     Ok(row.ok_or_else(|| AuthorityError::NotAuthOf(id.clone()))?.get("serial")?)
-}
-
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// Reads what [`hex`] wrote; anything else ends the text.
-fn unhex(text: &str) -> Vec<u8> {
-    let digits: Vec<u8> = text.chars().map_while(|digit| digit.to_digit(16)).map(|digit| digit as u8).collect();
-    digits.chunks_exact(2).filter_map(|pair| Some(pair.first()? << 4 | pair.get(1)?)).collect()
 }

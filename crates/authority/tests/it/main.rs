@@ -23,7 +23,6 @@ use trust::keys::SigningKey;
 struct World {
     authority: Authority,
     clock: Arc<TestClock>,
-    folder: tempfile::TempDir,
 }
 
 async fn worlds() -> Vec<World> {
@@ -32,7 +31,7 @@ async fn worlds() -> Vec<World> {
         let clock = Arc::new(TestClock::at("2026-11-21T22:40:00Z"));
         let folder = tempfile::tempdir().unwrap();
         let authority = open(store, &folder, &clock).await.unwrap();
-        worlds.push(World { authority, clock, folder });
+        worlds.push(World { authority, clock });
     }
     worlds
 }
