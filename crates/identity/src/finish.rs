@@ -43,7 +43,11 @@ impl Identity {
         let age = self.inner.clock.now().since(login.at).as_secs();
         let is_old = request.max_age_seconds.is_some_and(|max| age > max);
         let is_weak = request.acr.is_some_and(|acr| login.acr < acr);
-        if !in_this_flow && (request.prompt == Prompt::Login || is_old || is_weak) {
+        // A site of somebody else that asks for no service shows no screen of its own: it gets no silent login, or it could
+        // recognise citizens who pass by.
+        let client = self.inner.config.client(&request.client_id);
+        let is_silent = request.details.is_none() && !client.is_some_and(|client| client.first_party);
+        if !in_this_flow && (request.prompt == Prompt::Login || is_old || is_weak || is_silent) {
             return Need::Login;
         }
         let Some(details) = &request.details else { return Need::Nothing };

@@ -53,13 +53,13 @@ impl Notice {
                 ("years", years.join(", ").into()),
             ],
         );
-        let holder = t("identity-consent-holder", &[("provider", service.provider.get(locale).into())]);
         let duration = t("identity-consent-duration", &[("days", i64::from(details.valid_for_days).into())]);
         let uses = t("identity-consent-uses", &[("uses", i64::from(details.uses).into())]);
         let withdraw = t("identity-consent-withdraw-text", &[("url", config.withdraw_url.as_str().into())]);
         let lines = vec![
             line("identity-consent-who", vec![format!("{name} ({})", client.member)]),
-            line("identity-consent-what", fields.chain([holder]).collect()),
+            line("identity-consent-what", fields.collect()),
+            line("identity-consent-holder", vec![service.provider.get(locale).to_owned()]),
             line("identity-consent-years", vec![years.join(", ")]),
             line("identity-consent-why", vec![details.purpose.text.clone()]),
             line("identity-consent-how-long", vec![duration, uses]),

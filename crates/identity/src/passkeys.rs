@@ -84,7 +84,7 @@ impl Identity {
         if known.len() >= PASSKEYS_MAX {
             return Err(LoginFault::NotRecognised);
         }
-        let known: Vec<CredentialID> = known.into_iter().map(|one| CredentialID::from(one.credential_id)).collect();
+        let known: Vec<CredentialID> = known.into_iter().map(|one| one.credential_id).collect();
         let (options, state) = self
             .inner
             .passkeys
@@ -125,7 +125,7 @@ impl Identity {
             .finish_passkey_registration(&answer, &state)
             .map_err(|error| refused(&error))?;
         let stored = StoredPasskey {
-            credential_id: Vec::<u8>::from(passkey.cred_id().clone()),
+            credential_id: passkey.cred_id().clone(),
             person: person.clone(),
             passkey,
             acr_bound: bind,

@@ -9,7 +9,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::routing::get;
 use http::header::{HeaderName, HeaderValue};
-use web::{Field, FieldKind, Job, Page, Params, Problem, Room, Site, Visit};
+use web::{Job, Page, Params, Problem, Room, Site, Visit};
 
 use crate::error::IdentityError;
 use crate::http::service_name;
@@ -75,8 +75,15 @@ impl Phone {
 #[template(path = "phone.html")]
 struct PhoneBody<'a> {
     v: &'a Visit,
-    filter: Field,
+    is_filtered: bool,
     messages: Vec<HandsetMessage>,
+}
+
+impl HandsetMessage {
+    /// The page with the messages of this number alone.
+    fn href(&self) -> String {
+        format!("/?number={}", self.phone.trim_start_matches('+'))
+    }
 }
 
 async fn page(State(phone): State<Phone>, visit: Visit, params: Params) -> Result<Page, Problem> {
@@ -85,11 +92,7 @@ async fn page(State(phone): State<Phone>, visit: Visit, params: Params) -> Resul
     let wanted = params.get("number").map(digits).unwrap_or_default();
     let mut messages = phone.identity.inner.tables.handset_messages().await.map_err(Problem::unavailable)?;
     messages.retain(|message| digits(&message.phone).contains(&wanted));
-    let filter = Field::new("number", visit.t("identity-phone-filter"))
-        .kind(FieldKind::Telephone)
-        .value(params.get("number").unwrap_or_default().chars().take(32).collect::<String>())
-        .longest(32);
-    let body = PhoneBody { v: &visit, filter, messages };
+    let body = PhoneBody { v: &visit, is_filtered: !wanted.is_empty(), messages };
     // Without a script the page looks again every three seconds.
     let refresh = (HeaderName::from_static("refresh"), HeaderValue::from_static("3"));
     Ok(visit.page(visit.t("identity-phone-title"), &body)?.header(refresh.0, refresh.1))

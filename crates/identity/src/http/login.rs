@@ -220,7 +220,11 @@ pub(super) async fn sms_page(
     if !matches!(step.flow.step, LoginStep::Sms { .. }) {
         return Ok(see_other(&step.path("/continue"), None));
     }
-    Ok(sms_body(&identity, &visit, &step, &FormErrors::none()).await?.page(&visit, &step)?.into_response())
+    let mut body = sms_body(&identity, &visit, &step, &FormErrors::none()).await?;
+    if params.get("sent").is_some() {
+        body.lead = visit.t("identity-sms-sent");
+    }
+    Ok(body.page(&visit, &step)?.into_response())
 }
 
 /// `POST /login/sms`.
@@ -248,7 +252,7 @@ pub(super) async fn sms_again(
 ) -> Result<Response, Problem> {
     let step = Step::of_form(&identity, &visit, &headers, &form).await?;
     match identity.resend_sms(&step.flow, visit.locale).await {
-        Ok(()) => Ok(see_other(&step.path("/login/sms"), None)),
+        Ok(()) => Ok(see_other(&format!("{}&sent=1", step.path("/login/sms")), None)),
         Err(LoginFault::OtherStep) => Ok(see_other(&step.path("/continue"), None)),
         Err(fault) => sms_again_page(&identity, &visit, &step, &fault).await,
     }

@@ -25,6 +25,7 @@ use serde::Deserialize;
 use web::{Asset, FormAction, HealthCheck, Job, Page, Problem, Room, Site, Text, Visit};
 
 use crate::browser::Session;
+use crate::client::Scope;
 use crate::error::IdentityError;
 use crate::finish::Ending;
 use crate::identity::{Identity, secret_hash};
@@ -158,10 +159,12 @@ impl Step {
         FormAction::And(vec![origin])
     }
 
-    /// "To continue to: Banque du Fleuve".
+    /// "To continue to: Banque du Fleuve", and what it learns by the login alone.
     fn client_line(&self, identity: &Identity, visit: &Visit) -> Option<String> {
         let client = identity.inner.config.client(&self.flow.request.client_id)?;
-        Some(visit.t1("identity-for", "client", visit.say(&client.name)))
+        let line = visit.t1("identity-for", "client", visit.say(&client.name));
+        let learns_name = self.flow.request.scopes.contains(&Scope::Profile) && !client.first_party;
+        Some(if learns_name { format!("{line}. {}", visit.t("identity-for-name")) } else { line })
     }
 
     /// Finishes a page of this flow.

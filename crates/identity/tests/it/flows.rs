@@ -27,12 +27,15 @@ async fn a_citizen_logs_in_at_the_portal_by_pin_letter_and_sms_then_by_pin_and_s
 }
 
 #[tokio::test]
-async fn a_second_client_finds_the_session_but_another_subject_and_no_name() {
+async fn a_foreign_client_gets_no_silent_login_and_learns_another_subject_and_no_name() {
     for bed in beds().await {
         let mut walker = bed.browser();
         let portal = bed.portal_login(&mut walker).await;
         let begun = bed.bank.begin(&Ask::default()).await.unwrap();
-        let stop = walker.open(&begun.redirect).await;
+        let page = walker.open(&begun.redirect).await;
+        assert!(page.is_at("/login"), "the session of the portal is not shown to a bank without a word");
+        let stop = bed.log_in(&mut walker, page.answer, &bed.awa).await;
+        let stop = walker.submit("/secure/later", &stop.answer, &[]).await;
         let Outcome::LoggedIn(bank) = bed.bank.finish(&begun.pending, &stop.callback()).await.unwrap() else {
             panic!("refused")
         };
@@ -133,13 +136,12 @@ async fn an_old_login_or_prompt_login_asks_again_and_prompt_none_never_asks() {
         let mut walker = bed.browser();
         let _ = bed.portal_login(&mut walker).await;
         bed.clock.advance(Duration::from_secs(120));
-        let begun = bed.bank.begin(&Ask { max_age_seconds: Some(60), ..Ask::default() }).await.unwrap();
-        assert!(walker.open(&begun.redirect).await.is_at("/login"));
+        let begun = bed.portal.begin(&Ask::default()).await.unwrap();
+        assert!(walker.open(&begun.redirect).await.callback().code.is_some(), "the session is found");
+        let begun = bed.portal.begin(&Ask { max_age_seconds: Some(60), ..Ask::default() }).await.unwrap();
+        assert!(walker.open(&begun.redirect).await.is_at("/login"), "but it is too old");
         let pushed = bed.push(&[("prompt", "login")]).await;
         assert!(bed.authorize(&mut walker, &json_of(&pushed)["request_uri"]).await.is_at("/login"));
-        let pushed = bed.push(&[("prompt", "none")]).await;
-        let stop = bed.authorize(&mut walker, &json_of(&pushed)["request_uri"]).await;
-        assert!(stop.callback().code.is_some());
         let pushed = bed.push(&[("prompt", "none")]).await;
         let stop = bed.authorize(&mut bed.browser(), &json_of(&pushed)["request_uri"]).await;
         assert_eq!(stop.callback().error.as_deref(), Some("login_required"));
