@@ -11,6 +11,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::consent::Grants;
 use ::consent::http as consent_doors;
 use askama::Template;
 use askama::filters::HtmlSafe;
@@ -40,7 +41,8 @@ const PASSKEY_MODULE: Asset = Asset {
 };
 
 impl Identity {
-    /// The provider as a room: pages and endpoints behind the guard of the house, the clean-up job, the health check.
+    /// The provider as a room: pages and endpoints behind the guard of the house, the clean-up jobs, the health check; with
+    /// the door and the jobs of the consent service where there is one.
     pub fn room(&self) -> Room {
         let inner = &self.inner;
         let mut site = Site::new(
@@ -55,17 +57,19 @@ impl Identity {
         site.body_bytes_max = 64 * 1024;
         let purging = self.clone();
         let checked = inner.store.clone();
+        let mut jobs = vec![
+            Job::new("identity.purge", Duration::from_mins(5), move || {
+                let identity = purging.clone();
+                async move { Ok(identity.purge().await?) }
+            }),
+            inner.sessions.job(),
+        ];
+        jobs.extend(self.grants.iter().flat_map(Grants::jobs));
         Room {
             name: "identity",
             router: site.wrap(router(self)),
             migrations: migrations().into_iter().chain([web::session::migration()]).collect(),
-            jobs: vec![
-                Job::new("identity.purge", Duration::from_mins(5), move || {
-                    let identity = purging.clone();
-                    async move { Ok(identity.purge().await?) }
-                }),
-                inner.sessions.job(),
-            ],
+            jobs,
             cards: Vec::new(),
             health: vec![HealthCheck::new("identity.store", move || {
                 let store = checked.clone();

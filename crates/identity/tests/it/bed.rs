@@ -5,7 +5,8 @@ use std::sync::Arc;
 use axum::Router;
 use civic::testing::{SeededRandom, TestClock};
 use civic::{Clock, Locale};
-use consent::{Grants, GrantsConfig};
+use consent::Grants;
+use consent::testing::TestIssuer;
 use identity::rp::{Ask, Callback, Outcome, RelyingParty, RpConfig};
 use identity::testing::{PIN, citizen, client, config, income_notice};
 use identity::{Acr, BridgeService, Identity, NewCitizen, Phone, Scope};
@@ -62,8 +63,9 @@ impl Bed {
         bank.services = vec![notice.service.clone()];
         let config = config(&issuer, vec![portal, bank], vec![notice]);
         let key = SigningKey::generate_p256().unwrap();
-        let grants_config = GrantsConfig { issuer: issuer.clone(), key: key.clone(), providers: Vec::new() };
-        let grants = Grants::open(store.clone(), grants_config, clock.clone(), random.clone()).await.unwrap();
+        let test_issuer = TestIssuer { issuer: issuer.clone(), key: key.clone() };
+        let grants =
+            consent::testing::grants(store.clone(), &test_issuer, &[], clock.clone(), random.clone()).await.unwrap();
         let identity = Identity::open(store, key, config, clock.clone(), random.clone()).await.unwrap();
         let identity = identity.with_grants(grants.clone());
         let awa = citizen("Awa Ndiaye").unwrap();

@@ -35,7 +35,6 @@ async fn a_foreign_client_gets_no_silent_login_and_learns_another_subject_and_no
         let page = walker.open(&begun.redirect).await;
         assert!(page.is_at("/login"), "the session of the portal is not shown to a bank without a word");
         let stop = bed.log_in(&mut walker, page.answer, &bed.awa).await;
-        let stop = walker.submit("/secure/later", &stop.answer, &[]).await;
         let Outcome::LoggedIn(bank) = bed.bank.finish(&begun.pending, &stop.callback()).await.unwrap() else {
             panic!("refused")
         };
