@@ -1,3 +1,7 @@
-//! The one binary.
+//! `baobab`: the one binary.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    baobab::cli::main()
+}

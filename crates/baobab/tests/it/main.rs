@@ -3,3 +3,8 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop at the first surprise")]
 
 mod arrows;
+mod browser;
+mod crash;
+mod demo;
+mod journey;
+mod nation;

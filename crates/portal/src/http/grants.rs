@@ -161,7 +161,7 @@ pub(crate) async fn receipt(State(portal): At, citizen: Citizen, Path(id): Path<
     let history = portal.grants.events(&grant.id, permit.subject()).await.map_err(problem)?;
     let mut events = Vec::new();
     for event in history.iter().take(RECEIPT_EVENTS) {
-        let proof = portal.grants.opened(&event.id, permit.subject()).await.map_err(problem)?;
+        let proof = portal.grants.proof(&event.id, permit.subject()).await.map_err(problem)?;
         events.push(json!({ "event": event.record, "commitment": proof }));
     }
     let file = json!({

@@ -1,0 +1,113 @@
+//! An organisation's node: its keys, its certificates from the authority, its services and rights.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use authority::{Authority, Profile};
+use bridge::config::{Addresses, ConsentTrust, NodeConfig, NodeLimits, Rhythm, ServiceConfig};
+use bridge::{Listeners, Node, NodeKeys, NodeParts};
+use civic::{ClientId, ServerId, SharedClock, SharedRandom};
+use ledger::{LedgerClient, Submitter};
+use trust::keys::PublicKey;
+use trust::note::VerifierKey;
+
+use super::organisation::House;
+use super::ports::{Organisation, Ports, local, socket_url};
+
+/// A node that is registered and has its certificates, and does not run yet.
+pub(super) struct Prepared {
+    organisation: Organisation,
+    keys: NodeKeys,
+    folder: PathBuf,
+    server: ServerId,
+    client: ClientId,
+}
+
+/// What a node is told about the world.
+pub(super) struct Surroundings<'a> {
+    pub(super) ports: Ports,
+    pub(super) anchor: &'a [u8],
+    pub(super) ledger: &'a VerifierKey,
+    pub(super) clock: &'a SharedClock,
+    pub(super) random: &'a SharedRandom,
+}
+
+impl Prepared {
+    /// Makes keys and requests the first time, has them certified, and registers the node under today's ports.
+    pub(super) async fn register(
+        house: &House,
+        organisation: Organisation,
+        authority: &Authority,
+        ports: Ports,
+    ) -> anyhow::Result<Self> {
+        let client: ClientId = organisation.client().parse()?;
+        let server = client.member().server("node-1")?;
+        let folder = house.folder().join("node");
+        authority.register_member(client.member(), organisation.title()).await?;
+        authority.register_subsystem(&client, None).await?;
+        let keys = if NodeKeys::are_installed(&folder) {
+            NodeKeys::load(&folder)?
+        } else {
+            let requests = NodeKeys::init(&folder, &server, "BB", organisation.title())?;
+            let member = client.member();
+            let sign = authority.sign_csr(Profile::Sign, &server, member, &requests.sign).await?;
+            let auth = authority.sign_csr(Profile::Auth, &server, member, &requests.auth).await?;
+            NodeKeys::install(&folder, &sign, &auth)?
+        };
+        let address = format!("127.0.0.1:{}", ports.transport(organisation));
+        authority.register_server(&server, &address, &keys.auth_certificate, std::slice::from_ref(&client)).await?;
+        Ok(Self { organisation, keys, folder, server, client })
+    }
+
+    pub(super) const fn client(&self) -> &ClientId {
+        &self.client
+    }
+
+    /// The key that the ledger and the consent service know the node by.
+    pub(super) fn public_key(&self) -> &PublicKey {
+        self.keys.sign.public()
+    }
+
+    /// Starts it with the services of its organisation and the rights to them.
+    pub(super) async fn start(
+        self,
+        house: &House,
+        around: &Surroundings<'_>,
+        services: Vec<ServiceConfig>,
+        rights: Vec<bridge::access::AccessRight>,
+        consent: Option<ConsentTrust>,
+    ) -> anyhow::Result<Node> {
+        let ports = around.ports;
+        let listeners = Listeners::bind(&Addresses {
+            consumer: local(ports.consumer(self.organisation)),
+            transport: local(ports.transport(self.organisation)),
+            ocsp: local(ports.ocsp(self.organisation)),
+            admin: local(ports.admin(self.organisation)),
+        })
+        .await?;
+        let config = NodeConfig {
+            server: self.server,
+            state_dir: self.folder,
+            anchor: around.anchor.to_vec(),
+            clients: vec![self.client.clone()],
+            services,
+            rights,
+            consent,
+            limits: NodeLimits::default(),
+            error_style: bridge::fault::ErrorStyle::default(),
+            batch_signatures: false,
+            rhythm: Rhythm::default(),
+        };
+        let submitter = Submitter::new(self.client.to_string(), self.keys.sign.clone())?;
+        let url = socket_url(ports.ledger());
+        let ledger = LedgerClient::new(&url, around.ledger.clone(), Some(submitter), Arc::clone(around.clock))?;
+        let parts = NodeParts {
+            ledger: Some(ledger),
+            keys: self.keys,
+            store: house.store("node").await?,
+            clock: Arc::clone(around.clock),
+            random: Arc::clone(around.random),
+        };
+        Ok(Node::start(config, listeners, parts).await?)
+    }
+}
