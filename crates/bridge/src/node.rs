@@ -226,11 +226,16 @@ impl Node {
             if let Some(snapshot) = core.conf.current() {
                 let (now, end) = (core.clock.now().micros(), snapshot.expires().micros());
                 core.metrics.configuration_seconds.set((end - now) as f64 / 1e6);
+                // The first configuration brings the first OCSP responses; a later one mends what an outage left stale.
+                if core.own_ocsp.signing().is_err() {
+                    core.own_ocsp.renew(&snapshot, &core.outbound).await?;
+                }
             }
             outcome
         });
         self.job("OCSP responses", rhythm.ocsp, |core| async move {
-            let snapshot = core.conf.current().ok_or("there is no global configuration")?;
+            // Without a configuration the job above says so, and fetches the responses once it has one.
+            let Some(snapshot) = core.conf.current() else { return Ok(()) };
             core.own_ocsp.renew(&snapshot, &core.outbound).await
         });
         self.job("time stamps", rhythm.stamping, |core| async move {
