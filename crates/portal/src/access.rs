@@ -177,7 +177,7 @@ impl Period {
             Self::Month => 30,
             Self::Year => 365,
         };
-        Some(now.minus(std::time::Duration::from_secs(days * 86_400)))
+        Some(now.minus(std::time::Duration::from_hours(days * 24)))
     }
 }
 

@@ -13,6 +13,12 @@ use serde_json::{Map, Value};
 /// [`crate::Site`] turns it into a page in the reader's language. `cause` stays inside: it is logged once, never sent.
 #[derive(Clone, Debug)]
 pub struct Problem {
+    // Boxed: a problem is rare, and every handler's `Result` carries room for one.
+    inner: Box<Inner>,
+}
+
+#[derive(Clone, Debug)]
+struct Inner {
     status: StatusCode,
     code: String,
     title: String,
@@ -27,14 +33,16 @@ impl Problem {
     /// A problem with its machine code (lower case, `_` between words: the end of `type`) and a short English title.
     pub fn new(status: StatusCode, code: impl Into<String>, title: impl Into<String>) -> Self {
         Self {
-            status,
-            code: code.into(),
-            title: title.into(),
-            detail: String::new(),
-            extra: Map::new(),
-            headers: Vec::new(),
-            people: None,
-            cause: None,
+            inner: Box::new(Inner {
+                status,
+                code: code.into(),
+                title: title.into(),
+                detail: String::new(),
+                extra: Map::new(),
+                headers: Vec::new(),
+                people: None,
+                cause: None,
+            }),
         }
     }
 
@@ -92,80 +100,80 @@ impl Problem {
     /// What exactly is wrong and what to do, in English, for the caller.
     #[must_use]
     pub fn detail(mut self, detail: impl Into<String>) -> Self {
-        self.detail = detail.into();
+        self.inner.detail = detail.into();
         self
     }
 
     /// An extension member of the JSON form.
     #[must_use]
     pub fn with(mut self, member: &str, value: impl Into<Value>) -> Self {
-        self.extra.insert(member.to_owned(), value.into());
+        self.inner.extra.insert(member.to_owned(), value.into());
         self
     }
 
     /// A header of the answer, for instance `WWW-Authenticate`.
     #[must_use]
     pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.headers.push((name, value));
+        self.inner.headers.push((name, value));
         self
     }
 
     /// Title and text of the page, in the reader's language, instead of the general ones of the status.
     #[must_use]
     pub fn for_people(mut self, title: impl Into<String>, text: impl Into<String>) -> Self {
-        self.people = Some((title.into(), text.into()));
+        self.inner.people = Some((title.into(), text.into()));
         self
     }
 
     /// The inner cause: logged once by the guard, never sent.
     #[must_use]
     pub fn cause(mut self, cause: impl fmt::Display) -> Self {
-        self.cause = Some(cause.to_string());
+        self.inner.cause = Some(cause.to_string());
         self
     }
 
     /// The HTTP status.
-    pub const fn status(&self) -> StatusCode {
-        self.status
+    pub fn status(&self) -> StatusCode {
+        self.inner.status
     }
 
     /// The machine code, the end of `type`.
     pub fn code(&self) -> &str {
-        &self.code
+        &self.inner.code
     }
 
     /// The inner cause, for the log.
     pub fn inner_cause(&self) -> Option<&str> {
-        self.cause.as_deref()
+        self.inner.cause.as_deref()
     }
 
     /// The words for people, where the room gave some.
     pub(crate) fn people(&self) -> Option<&(String, String)> {
-        self.people.as_ref()
+        self.inner.people.as_ref()
     }
 
     /// The detail given to the caller.
     pub fn detail_text(&self) -> &str {
-        &self.detail
+        &self.inner.detail
     }
 
     pub(crate) fn headers(&self) -> &[(HeaderName, HeaderValue)] {
-        &self.headers
+        &self.inner.headers
     }
 
     /// The JSON of RFC 9457. `instance` is the request id as a URN where it is known.
     pub fn to_json(&self, request_id: Option<&str>) -> Value {
         let mut json = Map::new();
-        json.insert("type".into(), format!("urn:baobab:problem:{}", self.code).into());
-        json.insert("title".into(), self.title.clone().into());
-        json.insert("status".into(), self.status.as_u16().into());
-        if !self.detail.is_empty() {
-            json.insert("detail".into(), self.detail.clone().into());
+        json.insert("type".into(), format!("urn:baobab:problem:{}", self.inner.code).into());
+        json.insert("title".into(), self.inner.title.clone().into());
+        json.insert("status".into(), self.inner.status.as_u16().into());
+        if !self.inner.detail.is_empty() {
+            json.insert("detail".into(), self.inner.detail.clone().into());
         }
         if let Some(id) = request_id {
             json.insert("instance".into(), format!("urn:baobab:request:{id}").into());
         }
-        for (member, value) in &self.extra {
+        for (member, value) in &self.inner.extra {
             json.entry(member.clone()).or_insert_with(|| value.clone());
         }
         Value::Object(json)
@@ -174,7 +182,7 @@ impl Problem {
     /// The answer for a machine.
     pub(crate) fn json_response(&self, request_id: Option<&str>) -> Response {
         let body = self.to_json(request_id).to_string();
-        let mut response = (self.status, [(CONTENT_TYPE, "application/problem+json")], body).into_response();
+        let mut response = (self.inner.status, [(CONTENT_TYPE, "application/problem+json")], body).into_response();
         self.put_headers(&mut response);
         response
     }
@@ -188,9 +196,9 @@ impl Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{} {}: {}", self.status.as_u16(), self.code, self.title)?;
-        if !self.detail.is_empty() {
-            write!(formatter, " ({})", self.detail)?;
+        write!(formatter, "{} {}: {}", self.inner.status.as_u16(), self.inner.code, self.inner.title)?;
+        if !self.inner.detail.is_empty() {
+            write!(formatter, " ({})", self.inner.detail)?;
         }
         Ok(())
     }

@@ -34,7 +34,7 @@ pub struct SessionConfig {
 impl SessionConfig {
     /// Half an hour unused, twelve hours in all.
     pub const fn new(site: &'static str, secure: bool) -> Self {
-        Self { site, secure, idle: Duration::from_secs(30 * 60), absolute: Duration::from_secs(12 * 3600) }
+        Self { site, secure, idle: Duration::from_mins(30), absolute: Duration::from_hours(12) }
     }
 }
 
@@ -160,7 +160,7 @@ impl<T: Serialize + DeserializeOwned + Send + Sync + 'static> Sessions<T> {
             return Ok(None);
         };
         let session = Session { token: token.to_owned(), data, began };
-        if now.since(seen) >= Duration::from_secs(60) {
+        if now.since(seen) >= Duration::from_mins(1) {
             self.touch(&session, now).await?;
         }
         Ok(Some(session))
@@ -231,7 +231,7 @@ impl<T: Serialize + DeserializeOwned + Send + Sync + 'static> Sessions<T> {
     /// The job that deletes ended sessions every ten minutes.
     pub fn job(&self) -> Job {
         let sessions = self.clone();
-        Job::new("web.session_purge", Duration::from_secs(600), move || {
+        Job::new("web.session_purge", Duration::from_mins(10), move || {
             let sessions = sessions.clone();
             async move { Ok(sessions.purge().await.map(|_| ())?) }
         })

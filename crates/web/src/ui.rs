@@ -159,7 +159,7 @@ pub struct Choices {
     label: String,
     hint: Option<String>,
     error: Option<String>,
-    choices: Vec<Choice>,
+    answers: Vec<Choice>,
 }
 
 impl HtmlSafe for Choices {}
@@ -167,13 +167,13 @@ impl HtmlSafe for Choices {}
 impl Choices {
     /// A question; `name` is its id too.
     pub fn new(name: impl Into<String>, label: impl Into<String>) -> Self {
-        Self { name: name.into(), label: label.into(), hint: None, error: None, choices: Vec::new() }
+        Self { name: name.into(), label: label.into(), hint: None, error: None, answers: Vec::new() }
     }
 
     /// Adds an answer.
     #[must_use]
     pub fn choice(mut self, value: impl Into<String>, label: impl Into<String>, checked: bool) -> Self {
-        self.choices.push(Choice { value: value.into(), label: label.into(), checked });
+        self.answers.push(Choice { value: value.into(), label: label.into(), checked });
         self
     }
 

@@ -56,7 +56,7 @@ async fn the_receipt_says_what_was_allowed_and_opens_the_commitments() {
 async fn a_permission_past_its_end_cannot_be_taken_back_any_more() {
     let world = World::new().await;
     let id = world.grant().await.id;
-    world.clock.advance(std::time::Duration::from_secs(31 * 86_400));
+    world.clock.advance(std::time::Duration::from_hours(31 * 24));
     let mut awa = world.awa().await;
     let page = awa.get(&format!("/autorisations/{id}")).await.body;
     assert!(page.contains("Terminée") && !page.contains("/retirer\""));

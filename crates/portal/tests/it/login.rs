@@ -150,7 +150,7 @@ async fn an_unused_session_ends_and_says_so() {
     let world = World::new().await;
     let mut awa = world.awa().await;
     assert_eq!(awa.get("/").await.status, StatusCode::OK);
-    world.clock.advance(Duration::from_secs(31 * 60));
+    world.clock.advance(Duration::from_mins(31));
     let page = awa.get("/consultations").await;
     assert_eq!(page.status, StatusCode::UNAUTHORIZED);
     assert!(page.body.contains("votre session est terminée"));

@@ -1,5 +1,12 @@
 //! The portal, spoken to over HTTP, with a node of the bridge and an identity provider played by the tests.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test may stop at the first surprise"
+)]
+
 mod accesses;
 mod grants;
 mod login;

@@ -29,13 +29,13 @@ async fn loan(Form(loan): Form<Loan>) -> String {
     loan.amount.to_string()
 }
 
+#[expect(clippy::panic, reason = "this handler is there to panic")]
 async fn panics() -> String {
-    let empty: Option<String> = None;
-    empty.expect("the secret of the house")
+    panic!("the secret of the house")
 }
 
 async fn sleeps() {
-    tokio::time::sleep(Duration::from_secs(60)).await;
+    tokio::time::sleep(Duration::from_mins(1)).await;
 }
 
 async fn fails() -> Problem {

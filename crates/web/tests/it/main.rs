@@ -1,5 +1,7 @@
 //! The ground that pages stand on, spoken to over HTTP.
 
+#![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+
 mod client;
 mod guard;
 mod pages;

@@ -49,19 +49,19 @@ async fn a_session_remembers_until_it_is_ended() {
 async fn a_session_ends_when_unused_and_at_the_latest_after_its_whole_life() {
     for (sessions, _, clock) in everywhere().await {
         let (_, idle) = sessions.start(Vec::new()).await.unwrap();
-        clock.advance(Duration::from_secs(29 * 60));
+        clock.advance(Duration::from_mins(29));
         assert!(sessions.load(&headers(&idle)).await.unwrap().is_some(), "use keeps it alive");
-        clock.advance(Duration::from_secs(29 * 60));
+        clock.advance(Duration::from_mins(29));
         assert!(sessions.load(&headers(&idle)).await.unwrap().is_some());
-        clock.advance(Duration::from_secs(31 * 60));
+        clock.advance(Duration::from_mins(31));
         assert!(sessions.load(&headers(&idle)).await.unwrap().is_none());
 
         let (_, busy) = sessions.start(Vec::new()).await.unwrap();
         for _ in 0..24 {
-            clock.advance(Duration::from_secs(29 * 60));
+            clock.advance(Duration::from_mins(29));
             sessions.load(&headers(&busy)).await.unwrap().unwrap();
         }
-        clock.advance(Duration::from_secs(29 * 60));
+        clock.advance(Duration::from_mins(29));
         assert!(sessions.load(&headers(&busy)).await.unwrap().is_none(), "twelve hours in all");
         assert_eq!(sessions.purge().await.unwrap(), 2);
     }
