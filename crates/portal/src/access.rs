@@ -246,7 +246,7 @@ fn sorted(value: &Value) -> Value {
 }
 
 fn unhex(text: &str) -> Option<Vec<u8>> {
-    if text.len() % 2 != 0 || text.len() > 256 {
+    if !text.len().is_multiple_of(2) || text.len() > 256 {
         return None;
     }
     let digits: Vec<u8> =
@@ -285,7 +285,7 @@ mod tests {
     fn a_record_fits_its_own_leaf_and_no_altered_one() {
         let mut value = usage();
         let leaf = digest::hmac_sha256(&[7; 32], access(value.clone()).unwrap().canonical().as_bytes());
-        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<String>>().concat();
         value["proof"] = json!({"salt": hex(&[7; 32]), "leaf": hex(&leaf), "index": 4, "tlogProof": "x"});
         assert!(access(value.clone()).unwrap().fits_its_proof());
         value["receiverName"] = "Another bank".into();

@@ -53,7 +53,7 @@ pub struct Sources {
     http: HttpClient,
     consumer_url: String,
     client: ClientId,
-    sources: Vec<Source>,
+    registers: Vec<Source>,
     person: ServiceId,
 }
 
@@ -71,17 +71,12 @@ impl Sources {
     pub fn new(consumer_url: &str, client: ClientId, sources: Vec<Source>, person: ServiceId) -> Self {
         let limits = ClientLimits { timeout: Duration::from_secs(8), answer_bytes_max: 8 * 1024 * 1024 };
         let consumer_url = consumer_url.trim_end_matches('/').to_owned();
-        Self { http: HttpClient::new(limits, None), consumer_url, client, sources, person }
+        Self { http: HttpClient::new(limits, None), consumer_url, client, registers: sources, person }
     }
 
     /// The service that tells a person's record.
     pub const fn person_service(&self) -> &ServiceId {
         &self.person
-    }
-
-    /// The registers asked.
-    pub fn sources(&self) -> &[Source] {
-        &self.sources
     }
 
     /// The citizen's own record in the population register.
@@ -104,7 +99,7 @@ impl Sources {
     /// Asks every register at once who looked at the subject's data since `from` and before `until`.
     pub async fn usages(&self, permit: &Permit, from: Option<Timestamp>, until: Option<Timestamp>) -> Gathered {
         let mut asking = JoinSet::new();
-        for (place, source) in self.sources.iter().cloned().enumerate() {
+        for (place, source) in self.registers.iter().cloned().enumerate() {
             let (this, number) = (self.clone(), permit.subject().as_str().to_owned());
             asking.spawn(async move { (place, this.ask(&source, &number, from, until).await) });
         }
@@ -114,7 +109,7 @@ impl Sources {
         }
         answers.sort_unstable_by_key(|(place, _)| *place);
         let mut gathered = Gathered::default();
-        for (place, source) in self.sources.iter().enumerate() {
+        for (place, source) in self.registers.iter().enumerate() {
             match answers.iter_mut().find(|(known, _)| *known == place).map(|(_, answer)| answer) {
                 Some(Ok((accesses, whole))) => {
                     gathered.accesses.append(accesses);
@@ -141,7 +136,7 @@ impl Sources {
         message: &str,
         at: Timestamp,
     ) -> Result<Option<Access>, HttpError> {
-        let Some(source) = self.sources.iter().find(|source| source.provider.to_string() == provider) else {
+        let Some(source) = self.registers.iter().find(|source| source.provider.to_string() == provider) else {
             return Ok(None);
         };
         let second = Duration::from_secs(1);
@@ -177,8 +172,8 @@ impl Sources {
         let mut parts = vec![member.instance(), member.class(), member.code()];
         parts.extend(provider.subsystem());
         parts.extend(segments);
-        let path: String = parts.iter().map(|part| format!("/{}", encode(part))).collect();
-        format!("{}/r1{path}", self.consumer_url)
+        let path: Vec<String> = parts.iter().map(|part| encode(part)).collect();
+        format!("{}/r1/{}", self.consumer_url, path.join("/"))
     }
 
     fn headers(&self, number: &str) -> Vec<(HeaderName, HeaderValue)> {

@@ -161,7 +161,15 @@ pub(crate) async fn receipt(State(portal): At, citizen: Citizen, Path(id): Path<
     let history = portal.grants.events(&grant.id, permit.subject()).await.map_err(problem)?;
     let mut events = Vec::new();
     for event in history.iter().take(RECEIPT_EVENTS) {
-        let proof = portal.grants.proof(&event.id, permit.subject()).await.map_err(problem)?;
+        let proof = match portal.grants.proof(&event.id, permit.subject()).await {
+            Ok(proof) => Some(proof),
+            // A ledger that is away does not keep the citizen from the receipt; the proof can be fetched later.
+            Err(GrantError::Ledger(reason)) => {
+                tracing::warn!(reason, "a receipt goes out without a proof of the ledger");
+                None
+            }
+            Err(error) => return Err(problem(error)),
+        };
         events.push(json!({ "event": event.record, "commitment": proof }));
     }
     let file = json!({

@@ -1,11 +1,6 @@
 //! The portal, spoken to over HTTP, with a node of the bridge and an identity provider played by the tests.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "a test may stop at the first surprise"
-)]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop at the first surprise")]
 
 mod accesses;
 mod grants;
@@ -19,7 +14,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use civic::testing::{SeededRandom, TestClock};
 use civic::{NationalNumber, PersonId, SharedClock, SharedRandom};
-use consent::{Consent, ConsentConfig, Grant, Grants, GrantsConfig};
+use consent::testing::TestIssuer;
+use consent::{Consent, ConsentConfig, Grant, Grants};
 use identity::rp::{RelyingParty, RpConfig};
 use portal::{LedgerNotice, Parts, PortalConfig, Source};
 use store::Store;
@@ -54,8 +50,9 @@ impl World {
         let settings =
             ConsentConfig { organisation: "BB/GOV/1000/portal".parse().unwrap(), grant_issuer: None, laws: Vec::new() };
         let consent = Consent::open(store.clone(), settings, Arc::clone(&shared), random()).await.unwrap();
-        let settings = GrantsConfig { issuer: issuer.to_owned(), key: key.clone(), providers: Vec::new() };
-        let grants = Grants::open(store.clone(), settings, Arc::clone(&shared), random()).await.unwrap();
+        let service = TestIssuer { issuer: issuer.to_owned(), key: key.clone() };
+        let grants =
+            consent::testing::grants(store.clone(), &service, &[], Arc::clone(&shared), random()).await.unwrap();
         let registration = RpConfig {
             issuer: issuer.to_owned(),
             client_id: "portal".to_owned(),

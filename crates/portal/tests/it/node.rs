@@ -129,7 +129,7 @@ pub(crate) fn proven(mut usage: Value, log: &NoteSigner) -> Value {
     let root = node_hash(&first, &leaf_hash(&leaf));
     let checkpoint = Checkpoint::new("ledger.test", 2, root).unwrap().sign(log).unwrap();
     let proof = TlogProof { extra: None, index: 1, hashes: vec![first], checkpoint };
-    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<String>>().concat();
     usage["proof"] = json!({"salt": hex(&salt), "leaf": hex(&leaf), "index": 1, "tlogProof": proof.to_text()});
     usage
 }
