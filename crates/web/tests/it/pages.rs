@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use askama::Template;
 use civic::{Locale, Timestamp};
+use web::assets::{MARK, STYLE};
 use web::testing::faults;
 use web::{Choices, ErrorSummary, Field, FieldKind, FormErrors, Link, Page, PageLinks, Paging, SignedIn, Visit};
 
@@ -58,7 +59,8 @@ fn a_page_has_no_fault_in_any_language() {
 #[test]
 fn a_page_looks_the_same_as_reviewed() {
     for locale in Locale::ALL {
-        insta::assert_snapshot!(format!("page_{locale}"), page(locale).html().unwrap());
+        let html = page(locale).html().unwrap().replace(&STYLE.href(), "STYLE").replace(&MARK.href(), "MARK");
+        insta::assert_snapshot!(format!("page_{locale}"), html);
     }
 }
 
