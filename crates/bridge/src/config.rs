@@ -134,9 +134,9 @@ impl Default for NodeLimits {
             body_bytes_max: 10 * 1024 * 1024,
             connections_max: 4_096,
             head_timeout: Duration::from_secs(20),
-            request_timeout: Duration::from_secs(60),
+            request_timeout: Duration::from_mins(1),
             connect_timeout: Duration::from_secs(5),
-            service_timeout: Duration::from_secs(60),
+            service_timeout: Duration::from_mins(1),
             exchange_timeout: Duration::from_secs(90),
             idle_connections_max: 128,
         }
@@ -160,8 +160,8 @@ impl Default for Rhythm {
     fn default() -> Self {
         Self {
             configuration: Duration::from_secs(30),
-            ocsp: Duration::from_secs(600),
-            stamping: Duration::from_secs(60),
+            ocsp: Duration::from_mins(10),
+            stamping: Duration::from_mins(1),
             commitment: Duration::from_millis(500),
         }
     }

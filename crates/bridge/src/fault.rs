@@ -150,7 +150,7 @@ impl Fault {
 
     /// A fault that a peer reported. The code is kept; texts are cut to lengths that a client can bear.
     pub fn remote(code: &str, message: &str, detail: &str) -> Self {
-        let code: String = code.trim().chars().filter(|c| c.is_ascii_graphic()).take(255).collect();
+        let code: String = code.trim().chars().filter(char::is_ascii_graphic).take(255).collect();
         let code = if code.is_empty() { "server.serverproxy.internal_error".to_owned() } else { code };
         let detail = Some(detail.trim()).filter(|detail| !detail.is_empty());
         Self {

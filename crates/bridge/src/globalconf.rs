@@ -49,6 +49,7 @@ pub(crate) struct GlobalConf {
     clock: SharedClock,
     outbound: Outbound,
     current: RwLock<Option<Arc<Snapshot>>>,
+    refreshing: tokio::sync::Mutex<()>,
 }
 
 /// One configuration, parsed and indexed. It never changes.
@@ -93,7 +94,14 @@ impl GlobalConf {
     ) -> Result<Self, ConfigurationError> {
         let anchor = read_anchor(anchor).map_err(|error| ConfigurationError::Anchor(error.to_string()))?;
         std::fs::create_dir_all(&folder)?;
-        let conf = Self { anchor, folder, clock, outbound, current: RwLock::new(None) };
+        let conf = Self {
+            anchor,
+            folder,
+            clock,
+            outbound,
+            current: RwLock::new(None),
+            refreshing: tokio::sync::Mutex::new(()),
+        };
         match conf.read_kept() {
             Ok(Some(snapshot)) => conf.swap(snapshot),
             Ok(None) => {}
@@ -128,6 +136,7 @@ impl GlobalConf {
 
     /// Fetches the configuration from the first source that answers well, and swaps it in.
     pub(crate) async fn refresh(&self) -> Result<(), ConfigurationError> {
+        let _one_at_a_time = self.refreshing.lock().await;
         let mut last = ConfigurationError::Anchor("it names no source".to_owned());
         for source in &self.anchor.sources {
             match self.fetch(&source.download_url, &source.certs).await {
@@ -155,15 +164,14 @@ impl GlobalConf {
             .part(SHARED_PARAMETERS, &self.anchor.instance)
             .ok_or_else(|| ConfigurationError::Refused("it has no shared parameters of this instance".to_owned()))?;
         let kept = current.and_then(|current| current.shared_file().filter(|file| part.check(file).is_ok()));
-        let shared = match kept {
-            Some(file) => file,
-            None => {
-                let location = absolute(url, &part.location)?;
-                let limit = trust::globalconf::FILE_BYTES_MAX;
-                let (_, file) = self.outbound.get(&location, FETCH_LIMIT, limit).await?;
-                part.check(&file).map_err(|error| ConfigurationError::Refused(error.to_string()))?;
-                file.to_vec()
-            }
+        let shared = if let Some(file) = kept {
+            file
+        } else {
+            let location = absolute(url, &part.location)?;
+            let limit = trust::globalconf::FILE_BYTES_MAX;
+            let (_, file) = self.outbound.get(&location, FETCH_LIMIT, limit).await?;
+            part.check(&file).map_err(|error| ConfigurationError::Refused(error.to_string()))?;
+            file.to_vec()
         };
         let snapshot = self.snapshot(shared.clone(), directory.expires)?;
         self.keep(&bytes, &shared)?;

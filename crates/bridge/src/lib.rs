@@ -1,4 +1,35 @@
-//! The exchange node: X-Road's REST protocol between organisations, signed, authorised, logged and provable.
+//! The exchange node: information systems of organisations ask each other through nodes that sign, authorise, log and prove.
+//!
+//! It speaks X-Road's REST protocol r1 on the side of the applications, X-Road's message transport between nodes (mutual TLS, XAdES
+//! signatures, OCSP), and exports X-Road's evidence (ASiC-E). What X-Road has not: services that rest on a citizen's consent, asked for
+//! each exchange; a list of uses that the register behind the node cannot keep silent about; commitments in a transparency ledger.
+//!
+//! # Invariants
+//! - Nothing is answered that is not durably logged on both sides (`docs/decisions/0005` says when logging may overlap).
+//! - What a node decides upon is what was signed: fields are read from the signed bytes.
+//! - Everything that came from outside has a limit: bytes, headers, parts, connections, time.
+//! - A refusal before the signature is verified leaves no record; every later one does. Each is logged once, with the id that the
+//!   caller gets.
+//! - An exchange that was begun is ended and logged also when the caller goes away.
+//!
+//! # Whom we trust
+//! The governing authority (by the anchor), the owner of the node's directory and database, and for consent the configured issuer.
+//! Not: the caller's application, the peer's node, the network, the service behind the node (it may not speak for the exchange).
+//!
+//! # A node
+//! ```no_run
+//! # async fn example(config: bridge::config::NodeConfig, keys: bridge::NodeKeys, store: store::Store,
+//! #     clock: civic::SharedClock, random: civic::SharedRandom, addresses: bridge::config::Addresses) -> Result<(), bridge::StartError> {
+//! use bridge::{Listeners, Node, NodeParts};
+//! let listeners = Listeners::bind(&addresses).await?;
+//! let parts = NodeParts { keys, store, ledger: None, clock, random };
+//! let node = Node::start(config, listeners, parts).await?;
+//! node.stop().await;
+//! # Ok(())
+//! # }
+//! ```
+//! The walk of an exchange: `consumer` → `transport` → `tls` → `provider` (`signing`, `access`, `authorisation`, `messagelog`) → service, and
+//! back the same way.
 
 pub mod access;
 mod authorisation;

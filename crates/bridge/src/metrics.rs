@@ -1,6 +1,5 @@
 //! What the node counts, for `/metrics`.
 
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
@@ -41,7 +40,7 @@ pub(crate) struct Metrics {
     durations: Family<RoleLabels, Histogram, fn() -> Histogram>,
     pub(crate) stamps_waiting: Gauge,
     pub(crate) leaves: Counter,
-    pub(crate) configuration_seconds: Gauge<f64, AtomicU64>,
+    pub(crate) configuration_seconds: Gauge,
 }
 
 impl Metrics {

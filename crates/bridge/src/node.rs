@@ -179,7 +179,7 @@ impl Node {
         self.tasks.spawn(serve(listeners.transport, limits, self.shutdown.clone(), connect, handle));
 
         let core = Arc::clone(&self.core);
-        let handle = move |(): (), request| ocsp::handle(Arc::clone(&core), request);
+        let handle = move |(): (), request| std::future::ready(ocsp::handle(&core, &request));
         self.tasks.spawn(serve(listeners.ocsp, limits, self.shutdown.clone(), plain, handle));
 
         let mut registry = Registry::default();
@@ -225,7 +225,7 @@ impl Node {
             let outcome = core.conf.refresh().await.map_err(|error| error.to_string());
             if let Some(snapshot) = core.conf.current() {
                 let (now, end) = (core.clock.now().micros(), snapshot.expires().micros());
-                core.metrics.configuration_seconds.set((end - now) as f64 / 1e6);
+                core.metrics.configuration_seconds.set((end - now) / 1_000_000);
                 // The first configuration brings the first OCSP responses; a later one mends what an outage left stale.
                 if core.own_ocsp.signing().is_err() {
                     core.own_ocsp.renew(&snapshot, &core.outbound).await?;

@@ -2,7 +2,7 @@
 //! is known of the certificates of others, verified once and then compared by its bytes.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -123,11 +123,16 @@ impl Held {
     }
 }
 
+/// A SHA-256 digest.
+type Fingerprint = [u8; 32];
+
 /// What is known of the certificates of others.
 #[derive(Default)]
 pub(crate) struct Trusted {
-    ocsp: Mutex<HashMap<[u8; 32], ([u8; 32], Timestamp)>>,
-    signing: Mutex<HashMap<[u8; 32], ([u8; 32], SigningCertificate)>>,
+    /// By certificate: the response that was verified, and until when it shows that the certificate is good.
+    ocsp: Mutex<HashMap<Fingerprint, (Fingerprint, Timestamp)>>,
+    /// By certificate: the configuration under which it was checked, and what it is.
+    signing: Mutex<HashMap<Fingerprint, (Fingerprint, SigningCertificate)>>,
 }
 
 impl Trusted {
@@ -243,11 +248,11 @@ pub(crate) async fn fetch(
 }
 
 /// Answers `GET /?cert=<sha1>&cert_hash=<sha256>` and `HEAD` on the OCSP listener.
-pub(crate) async fn handle(core: Arc<Core>, request: Request<Incoming>) -> Answer {
+pub(crate) fn handle(core: &Core, request: &Request<Incoming>) -> Answer {
     let mut answer = Response::new(Full::default());
     match *request.method() {
         Method::HEAD => {}
-        Method::GET => match own_responses(&core, request.uri().query().unwrap_or_default()) {
+        Method::GET => match own_responses(core, request.uri().query().unwrap_or_default()) {
             Ok(responses) => {
                 let boundary = transport::boundary(&*core.random);
                 let parts: Vec<(&str, &[u8])> =

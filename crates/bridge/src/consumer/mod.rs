@@ -79,8 +79,7 @@ async fn exchange(core: &Arc<Core>, head: &Parts, body: Incoming) -> Result<Answ
         Ok(Received::Message(answer)) => {
             verify(core, &request, &request_hash, &answer).map(|response| (response, answer))
         }
-        Ok(Received::Fault(fault)) => Err(fault),
-        Err(fault) => Err(fault),
+        Ok(Received::Fault(fault)) | Err(fault) => Err(fault),
     };
     match outcome {
         Ok((response, answer)) => {

@@ -236,7 +236,7 @@ impl MessageLog {
         let signature_digest = digest::sha512(&record.content.signature);
         let plain = record.content.encode();
         let digest = digest::sha256(&plain);
-        let content = self.store.sealer().seal("bridge_message", "content", &id.to_string(), &plain)?;
+        let content = self.store.sealer().seal("bridge_message", "content", id.to_string(), &plain)?;
         Ok(params![
             id,
             record.message_id,

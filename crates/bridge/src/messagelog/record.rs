@@ -183,7 +183,7 @@ impl StoredRecord {
         let id = row.get::<i64>("id")?;
         let damaged = |reason| LogError::Damaged { id, reason };
         let content =
-            store.sealer().open("bridge_message", "content", &id.to_string(), &row.get::<Vec<u8>>("content")?)?;
+            store.sealer().open("bridge_message", "content", id.to_string(), &row.get::<Vec<u8>>("content")?)?;
         let stamp = match row.get::<Option<Vec<u8>>>("stamp_token")? {
             None => None,
             Some(token) => Some(Stamp {

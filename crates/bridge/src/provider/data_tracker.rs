@@ -19,18 +19,15 @@ pub(super) async fn answer(
 ) -> Result<ServiceAnswer, Fault> {
     let path = request.service_path();
     let path = path.strip_prefix("/v2").unwrap_or(path);
-    let (status, body) = if request.verb() != Verb::Get {
-        (405, problem("only GET is answered here"))
-    } else {
-        match path {
-            "/findUsage" => match query_of(core, request) {
-                Ok(query) => (200, find(core, query).await?),
-                Err(reason) => (400, problem(reason)),
-            },
-            "/usagePeriod" => (200, period(core).await?),
-            "/heartbeat" => (200, json!({ "status": "OK" })),
-            _ => (404, problem("there are /v2/findUsage, /v2/usagePeriod and /v2/heartbeat")),
-        }
+    let (status, body) = match path {
+        _ if request.verb() != Verb::Get => (405, problem("only GET is answered here")),
+        "/findUsage" => match query_of(core, request) {
+            Ok(query) => (200, find(core, query).await?),
+            Err(reason) => (400, problem(reason)),
+        },
+        "/usagePeriod" => (200, period(core).await?),
+        "/heartbeat" => (200, json!({ "status": "OK" })),
+        _ => (404, problem("there are /v2/findUsage, /v2/usagePeriod and /v2/heartbeat")),
     };
     let reason = match status {
         200 => "OK",

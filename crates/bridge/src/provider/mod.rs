@@ -214,6 +214,13 @@ async fn admit<'c>(core: &'c Core, verified: &Verified, replay: [u8; 32]) -> Res
     if !core.log.remember(replay) {
         return Err(duplicate());
     }
+    if let Some(ServiceConfig { subject: SubjectRule::PathSegment(at), .. }) = service
+        && subject_in(&verified.path, *at).is_none()
+    {
+        // A path that names nobody plainly would be a use that nobody sees.
+        let message = format!("segment {} of the path must be a national number, written plainly", at + 1);
+        return Err(Fault::new(side, Reason::BadRequest, message));
+    }
     match service {
         None => Ok(Route::DataTracker),
         Some(service) if service.basis == ServiceBasis::Consent => {
@@ -270,15 +277,18 @@ fn replay_of(core: &Core, request: &RestRequest) -> [u8; 32] {
     }
 }
 
+/// The person whom a path names.
+fn subject_in(path: &ServicePath, segment: usize) -> Option<NationalNumber> {
+    path.segment(segment)?.parse().ok()
+}
+
 /// The use that the citizen will see.
 fn uses(verified: &Verified, route: &Route<'_>, answered: bool) -> Vec<NewUsage> {
     let Route::Service(service, authorised) = route else { return Vec::new() };
     let request = &verified.request;
     let subject = match (service.subject, authorised) {
         (SubjectRule::Permit, Some(authorised)) => Some(authorised.subject.clone()),
-        (SubjectRule::PathSegment(at), _) => {
-            verified.path.segment(at).and_then(|text| text.parse::<NationalNumber>().ok())
-        }
+        (SubjectRule::PathSegment(at), _) => subject_in(&verified.path, at),
         _ => None,
     };
     let Some(subject) = subject else { return Vec::new() };

@@ -26,7 +26,7 @@ use trust::tsp::{TimestampAuthority, TimestampRequest};
 use super::need;
 use crate::NodeRequests;
 
-const DAY: Duration = Duration::from_secs(86_400);
+const DAY: Duration = Duration::from_hours(24);
 const LOCATION: &str = "/V5/1/shared-params.xml";
 
 /// What a test can break off.
@@ -81,7 +81,7 @@ impl Federation {
                 params,
                 revoked: Vec::new(),
                 broken: Vec::new(),
-                valid_for: Duration::from_secs(600),
+                valid_for: Duration::from_mins(10),
             }),
             stop: Mutex::new(None),
             clock,
@@ -116,7 +116,7 @@ impl Federation {
     /// Certificates for the keys of a node: signing, authentication.
     pub fn certify(&self, requests: &NodeRequests) -> (Certificate, Certificate) {
         let issue = |profile, request: &trust::cert::CertificateRequest| {
-            self.issue(profile, request.subject().clone(), request.public_key(), Duration::from_secs(365 * 86_400))
+            self.issue(profile, request.subject().clone(), request.public_key(), Duration::from_hours(8760))
         };
         (issue(CertificateProfile::Sign, &requests.sign), issue(CertificateProfile::Auth, &requests.auth))
     }

@@ -167,7 +167,7 @@ impl TwoNodes {
             request = request.header(*name, *value);
         }
         let request = need(request.body(Full::new(body.into())));
-        let answer = need(self.http.send(request, Duration::from_secs(60), 64 * 1024 * 1024).await);
+        let answer = need(self.http.send(request, Duration::from_mins(1), 64 * 1024 * 1024).await);
         let (head, body) = answer.into_parts();
         Reply { status: head.status, headers: head.headers, body }
     }
@@ -224,7 +224,7 @@ fn keys(federation: &Federation, folders: &TempDir, server: &ServerId, name: &st
 
 /// A node as the tests want it: no job runs by itself except the configuration's.
 pub fn config(federation: &Federation, folders: &TempDir, server: &ServerId) -> NodeConfig {
-    let never = Duration::from_secs(3_600);
+    let never = Duration::from_hours(1);
     NodeConfig {
         server: server.clone(),
         state_dir: folders.path().join(server.owner().code()).join("state"),

@@ -75,7 +75,7 @@ async fn answer(
         }
         ("bytes", count) => vec![b'x'; count.parse().unwrap_or(0)].into_response(),
         (_, "slow") => {
-            tokio::time::sleep(Duration::from_secs(60)).await;
+            tokio::time::sleep(Duration::from_mins(1)).await;
             "late".into_response()
         }
         _ if body.is_empty() => {

@@ -168,7 +168,7 @@ async fn react(reaction: Reaction, request: Request<hyper::body::Incoming>) -> R
         Received::Fault(_) => None,
     };
     let Some(answer) = answer else {
-        tokio::time::sleep(Duration::from_secs(60)).await;
+        tokio::time::sleep(Duration::from_mins(1)).await;
         return Response::default();
     };
     let response = Response::builder().header("content-type", transport::content_type("xtopTEST"));

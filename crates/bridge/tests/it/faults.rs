@@ -158,9 +158,9 @@ async fn without_time_stamps_exchanges_go_on_and_the_stamps_are_made_later() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_the_ocsp_responder_exchanges_go_on_until_what_is_known_is_too_old() {
     let nodes = two_nodes(307).await;
-    nodes.federation.set_validity(Duration::from_secs(86_400));
+    nodes.federation.set_validity(Duration::from_hours(24));
     nodes.federation.set_outage(Outage::Ocsp, true);
-    nodes.clock.advance(Duration::from_secs(3_000));
+    nodes.clock.advance(Duration::from_mins(50));
     assert!(nodes.consumer.ready().await.is_err());
     assert!(nodes.provider.ready().await.is_err());
     assert_eq!(nodes.get(ECHO).await.status, 200);

@@ -110,10 +110,10 @@ async fn a_right_to_an_endpoint_cannot_be_stretched_by_spelling() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_expired_certificate_ends_the_exchange() {
     let nodes = two_nodes(105).await;
-    nodes.federation.set_validity(Duration::from_secs(400 * 86_400));
+    nodes.federation.set_validity(Duration::from_hours(9600));
     assert_eq!(nodes.get(ECHO).await.status, 200);
     // The certificates of the test federation hold for a year.
-    nodes.clock.advance(Duration::from_secs(366 * 86_400));
+    nodes.clock.advance(Duration::from_hours(8784));
     nodes.consumer.ready().await.unwrap();
     nodes.provider.ready().await.unwrap();
     let reply = nodes.get(ECHO).await;
@@ -173,7 +173,7 @@ async fn a_certificate_of_another_member_or_use_does_not_sign_for_the_client() {
     // A certificate of the right authority that is registered for no node.
     keys.auth = SigningKey::generate_p256().unwrap();
     let subject = nodes.consumer_keys.auth_certificate.subject().clone();
-    let day = Duration::from_secs(86_400);
+    let day = Duration::from_hours(24);
     keys.auth_certificate = nodes.federation.issue(CertificateProfile::Auth, subject, keys.auth.public(), day);
     assert!(nodes.post(&keys, &envelope).await.is_err());
     nothing_reached_the_service(nodes).await;
@@ -200,7 +200,7 @@ async fn an_expired_configuration_stops_traffic_and_a_new_one_lets_it_flow_again
     let nodes = two_nodes(111).await;
     assert_eq!(nodes.get(ECHO).await.status, 200);
     nodes.federation.set_outage(Outage::Configuration, true);
-    nodes.clock.advance(Duration::from_secs(3 * 3_600));
+    nodes.clock.advance(Duration::from_hours(3));
     assert_refused(&nodes.get(ECHO).await, "server.clientproxy.global_conf_outdated");
     assert!(nodes.consumer.ready().await.is_err());
     assert_refused(&nodes.get(ECHO).await, "server.clientproxy.global_conf_outdated");
@@ -215,7 +215,7 @@ async fn an_expired_configuration_stops_traffic_and_a_new_one_lets_it_flow_again
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_configuration_that_was_played_back_is_refused() {
     let nodes = two_nodes(112).await;
-    nodes.federation.set_validity(Duration::from_secs(60));
+    nodes.federation.set_validity(Duration::from_mins(1));
     let error = nodes.consumer.ready().await.unwrap_err();
     assert!(error.contains("played back"), "{error}");
     assert_eq!(nodes.get(ECHO).await.status, 200, "the present one stays");
