@@ -215,7 +215,8 @@ impl Citizen {
             self.browser.go(&self.url("portal", path)).await;
             self.shows(name).await;
         }
-        self.browser.go(&self.url("bank", "/bureau")).await;
+        self.browser.go(&self.url("bank", "/back-office")).await;
+        self.shows("bank-back-office").await;
     }
 
     /// `GET /asic` of both nodes, judged offline by the same binary; an altered copy is refused.

@@ -8,3 +8,4 @@ mod crash;
 mod demo;
 mod journey;
 mod nation;
+mod strangers;
