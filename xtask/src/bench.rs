@@ -11,7 +11,7 @@ use anyhow::{Context as _, bail};
 use clap::Subcommand;
 
 use crate::packages::{self, find};
-use crate::{cargo, check, output, root, step};
+use crate::{cargo, check, output, step, target};
 
 /// What to measure.
 #[derive(Subcommand)]
@@ -113,7 +113,7 @@ impl Nation {
         let data = folder.join("nation");
         let log = fs::File::create(folder.join("nation.log"))?;
         let base = free_port_range()?;
-        let process = Command::new(release_binary())
+        let process = Command::new(target().join("release/baobab"))
             .args(["demo", "--population", "1000", "--port-base", &base.to_string(), "--data"])
             .arg(&data)
             .stdout(log.try_clone()?)
@@ -314,12 +314,6 @@ fn values(json: &str, key: &str) -> Vec<String> {
         .filter_map(|rest| rest.trim_start().strip_prefix(':')?.trim_start().strip_prefix('"')?.split('"').next())
         .map(str::to_owned)
         .collect()
-}
-
-/// Where Cargo put the release binary.
-fn release_binary() -> PathBuf {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
-    target.join("release/baobab")
 }
 
 /// A port with room for the whole nation above it.

@@ -97,11 +97,11 @@ fn ci() -> anyhow::Result<()> {
     tidy::run()?;
     step("lints");
     check(&mut cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
-    step("documentation");
-    check(cargo(&["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))?;
+    test(None, &[])?;
     step("generated files");
     generate::run(true)?;
-    test(None, &[])
+    step("documentation");
+    check(cargo(&["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))
 }
 
 /// A cargo command in the root of the repository.
@@ -134,6 +134,11 @@ fn output(command: &mut Command) -> anyhow::Result<String> {
 fn root() -> PathBuf {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
     manifest.parent().unwrap_or(manifest).to_path_buf()
+}
+
+/// Where Cargo puts what it builds.
+fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
 fn step(name: &str) {

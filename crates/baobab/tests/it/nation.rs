@@ -33,7 +33,7 @@ impl DemoProcess {
             .spawn()
             .unwrap();
         let mut started = Self { child, data: data.to_owned(), port_base };
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + Duration::from_mins(1);
         while !description.exists() {
             assert!(Instant::now() < deadline, "the demo nation did not start within 60 s");
             assert!(started.child.try_wait().unwrap().is_none(), "the demo nation stopped while starting");

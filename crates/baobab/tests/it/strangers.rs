@@ -11,6 +11,8 @@ const OPEN: &[(&str, &str)] = &[
     ("identity /.well-known/openid-configuration", "discovery is public (OpenID Connect Discovery §4)"),
     ("identity /jwks", "public keys"),
     ("ledger /checkpoint", "a log that nobody may read proves nothing"),
+    ("authority /tsa", "what is no request gets a rejection inside an answer (RFC 3161 §2.4.2)"),
+    ("authority /ocsp", "what is no request gets malformedRequest inside an answer (RFC 6960 §2.3)"),
     ("authority /anchor.xml", "the anchor is how a node joins"),
     ("authority /internalconf?version=5", "signed, and read by every node"),
     ("agency-node /verificationconf", "trust data for offline verifiers"),
