@@ -53,9 +53,9 @@ async fn a_yes_makes_a_grant_and_a_token_for_the_provider_within_it() {
         assert_eq!(token.covering(&granted.service, "/2024"), None);
         let civil = "BB/GOV/1001/etat-civil".parse().unwrap();
         assert!(matches!(verifier.verify(&login.access_token, &civil, now), Err(TokenError::Audience(_))));
-        let later = now.plus(Duration::from_secs(3_600));
+        let later = now.plus(Duration::from_hours(1));
         assert!(matches!(verifier.verify(&login.access_token, &fisc, later), Err(TokenError::Expired(_))));
-        let earlier = now.minus(Duration::from_secs(60));
+        let earlier = now.minus(Duration::from_mins(1));
         assert!(matches!(verifier.verify(&login.access_token, &fisc, earlier), Err(TokenError::Future(_))));
         let (body, signature) = login.access_token.rsplit_once('.').unwrap();
         let flipped = format!("{body}.A{}", &signature[1..]);

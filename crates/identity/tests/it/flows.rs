@@ -134,7 +134,7 @@ async fn an_old_login_or_prompt_login_asks_again_and_prompt_none_never_asks() {
     for bed in beds().await {
         let mut walker = bed.browser();
         let _ = bed.portal_login(&mut walker).await;
-        bed.clock.advance(Duration::from_secs(120));
+        bed.clock.advance(Duration::from_mins(2));
         let begun = bed.portal.begin(&Ask::default()).await.unwrap();
         assert!(walker.open(&begun.redirect).await.callback().code.is_some(), "the session is found");
         let begun = bed.portal.begin(&Ask { max_age_seconds: Some(60), ..Ask::default() }).await.unwrap();

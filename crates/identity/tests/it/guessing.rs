@@ -80,7 +80,7 @@ async fn guessing_a_pin_is_slowed_down_even_with_the_right_one_and_for_unknown_n
         assert_eq!(stop.answer.status, http::StatusCode::UNPROCESSABLE_ENTITY);
         let stop = walker.submit("/login", &page, &[("number", number), ("pin", PIN)]).await;
         assert_eq!(stop.answer.headers["retry-after"], "60", "the delay doubles");
-        bed.clock.advance(Duration::from_secs(60));
+        bed.clock.advance(Duration::from_mins(1));
         let stop = walker.submit("/login", &page, &[("number", number), ("pin", PIN)]).await;
         assert!(stop.is_at("/login/letter"), "{}", stop.url);
     }
@@ -117,7 +117,7 @@ async fn an_sms_code_dies_after_five_attempts_or_five_minutes_and_works_once() {
         assert!(sms.is_at("/login/sms"));
         assert!(!sms.answer.body.contains(bed.awa.phone.as_deref().unwrap()), "the page hides the phone");
         let code = bed.sms_code().await;
-        bed.clock.advance(Duration::from_secs(300));
+        bed.clock.advance(Duration::from_mins(5));
         let over = walker.submit("/login/sms", &sms.answer, &[("code", &code)]).await;
         assert!(over.answer.body.contains("plus valable"));
         let again = walker.submit("/login/sms/again", &sms.answer, &[]).await;
@@ -158,7 +158,7 @@ async fn a_code_belongs_to_its_login_and_messages_are_rationed() {
             bed.clock.advance(Duration::from_secs(30));
             assert!(first.submit("/login/sms/again", &first_sms.answer, &[]).await.is_at("/login/sms"));
         }
-        bed.clock.advance(Duration::from_secs(3_000));
+        bed.clock.advance(Duration::from_mins(50));
         let stop = first.submit("/login/sms/again", &first_sms.answer, &[]).await;
         assert!(!stop.answer.status.is_success(), "three messages a login");
     }
@@ -188,7 +188,7 @@ async fn the_cookie_changes_at_login_and_a_flow_ends_after_half_an_hour() {
         assert!(stop.is_at("/secure"));
         let path = stop.url.clone();
         assert_eq!(before.get(&path).await.status, http::StatusCode::BAD_REQUEST, "the old cookie opens nothing");
-        bed.clock.advance(Duration::from_secs(1_800));
+        bed.clock.advance(Duration::from_mins(30));
         assert_eq!(walker.browser.get(&path).await.status, http::StatusCode::BAD_REQUEST);
     }
 }
