@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use civic::{Locale, random_hex};
 use futures_util::FutureExt;
 use http::header::{
-    ACCEPT, ACCEPT_LANGUAGE, ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, COOKIE, HeaderName, HeaderValue, ORIGIN,
+    ACCEPT, ACCEPT_LANGUAGE, CACHE_CONTROL, CONTENT_SECURITY_POLICY, COOKIE, HeaderName, HeaderValue, ORIGIN,
     REFERRER_POLICY, SET_COOKIE, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use http::{HeaderMap, Method, StatusCode};
@@ -229,9 +229,6 @@ fn put_headers(site: &Site, response: &mut Response, request_id: &str, asked: Op
     }
     if let Ok(id) = HeaderValue::from_str(request_id) {
         headers.insert(HeaderName::from_static("x-request-id"), id);
-    }
-    if response.status() == StatusCode::METHOD_NOT_ALLOWED && !response.headers().contains_key(ALLOW) {
-        tracing::debug!("a 405 without Allow");
     }
     if let Some(locale) = asked {
         let secure = if site.secure() { "; Secure" } else { "" };
