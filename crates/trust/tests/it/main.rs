@@ -3,7 +3,6 @@
 
 mod asic;
 mod globalconf;
-mod measure;
 mod nation;
 mod pki;
 mod samples;
