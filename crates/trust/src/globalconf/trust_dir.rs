@@ -42,14 +42,6 @@ pub enum TrustDirError {
         /// The instance that the file names.
         found: String,
     },
-    /// Two nodes claim the same authentication certificate.
-    #[error("the nodes {first} and {second} have the same authentication certificate registered")]
-    SharedAuthCert {
-        /// One node.
-        first: Box<ServerId>,
-        /// The other.
-        second: Box<ServerId>,
-    },
     /// More instances than anybody federates with.
     #[error("the trust folder holds more than {INSTANCES_MAX} instances")]
     TooMany,
@@ -93,7 +85,8 @@ pub enum TrustDirError {
 pub struct TrustDir {
     own: String,
     instances: BTreeMap<String, FederatedInstance>,
-    auth_certs: HashMap<[u8; 32], ServerId>,
+    /// `None`: two nodes claim the certificate, so it speaks for neither.
+    auth_certs: HashMap<[u8; 32], Option<ServerId>>,
 }
 
 /// One instance with its indexes.
@@ -185,8 +178,10 @@ impl TrustDir {
         }
         let mut dir = Self { own: own.to_owned(), instances: BTreeMap::new(), auth_certs: HashMap::new() };
         for (shared, private, expires) in instances {
-            dir.index_auth_certs(&shared)?;
-            dir.instances.insert(shared.instance.clone(), FederatedInstance::new(shared, private, expires));
+            let claimed_twice = dir.index_auth_certs(&shared);
+            let mut instance = FederatedInstance::new(shared, private, expires);
+            instance.unusable.extend(claimed_twice);
+            dir.instances.insert(instance.shared.instance.clone(), instance);
         }
         if !dir.instances.contains_key(own) {
             return Err(TrustDirError::NoOwnInstance(own.to_owned()));
@@ -277,29 +272,35 @@ impl TrustDir {
         self.servers_of_client(client).any(|found| found.id == *server)
     }
 
-    /// The node that an authentication certificate is registered for.
+    /// The node that an authentication certificate is registered for; none where two nodes claim it.
     pub fn server_of_auth_cert(&self, certificate: &Certificate) -> Option<&ServerId> {
         self.server_of_auth_cert_hash(&certificate.sha256())
     }
 
     /// The node that the authentication certificate with this SHA-256 digest is registered for.
     pub fn server_of_auth_cert_hash(&self, sha256: &[u8; 32]) -> Option<&ServerId> {
-        self.auth_certs.get(sha256)
+        self.auth_certs.get(sha256)?.as_ref()
     }
 
-    fn index_auth_certs(&mut self, shared: &SharedParams) -> Result<(), TrustDirError> {
+    /// Returns what is wrong with it: one mistake of a registrar must not take the configuration from everybody, and a
+    /// certificate that two nodes claim proves nothing about either.
+    fn index_auth_certs(&mut self, shared: &SharedParams) -> Vec<String> {
+        let mut claimed_twice = Vec::new();
         for server in &shared.servers {
             // Digests of 20 bytes (SHA-1, version 2) are read but never matched.
             for hash in server.auth_cert_hashes.iter().filter_map(|hash| <[u8; 32]>::try_from(hash.as_slice()).ok()) {
-                if let Some(first) = self.auth_certs.insert(hash, server.id.clone())
-                    && first != server.id
-                {
-                    let (first, second) = (Box::new(first), Box::new(server.id.clone()));
-                    return Err(TrustDirError::SharedAuthCert { first, second });
+                let owner = self.auth_certs.entry(hash).or_insert_with(|| Some(server.id.clone()));
+                if owner.as_ref() == Some(&server.id) {
+                    continue;
                 }
+                let first = owner.take().map_or_else(String::new, |first| format!("{first} and "));
+                claimed_twice.push(format!(
+                    "the authentication certificate of {first}{} is registered for more than one node: it speaks for none",
+                    server.id
+                ));
             }
         }
-        Ok(())
+        claimed_twice
     }
 }
 

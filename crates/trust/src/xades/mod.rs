@@ -33,8 +33,11 @@ use crate::hashchain::HashChainError;
 use crate::ocsp::{OcspError, OcspStatus};
 use crate::xml::XmlError;
 
-/// The container element of signatures (ETSI TS 102 918).
+/// The container element of signatures (ETSI TS 102 918 V1.2.1).
 pub const ASIC_NAMESPACE: &str = "http://uri.etsi.org/02918/v1.2.1#";
+
+/// The same in V1.1.1, which older peers wrote: read, never written.
+pub const ASIC_NAMESPACE_V1_1: &str = "http://uri.etsi.org/02918/v1.1.1#";
 
 /// The namespace of qualifying properties.
 pub const XADES_NAMESPACE: &str = "http://uri.etsi.org/01903/v1.3.2#";

@@ -3,8 +3,8 @@
 use civic::Timestamp;
 
 use super::{
-    ASIC_NAMESPACE, HASH_CHAIN, HASH_CHAIN_RESULT, MESSAGE, REFERENCES_MAX, SIGNED_PROPERTIES_TYPE, SignatureError,
-    VALUES_MAX, XADES_NAMESPACE,
+    ASIC_NAMESPACE, ASIC_NAMESPACE_V1_1, HASH_CHAIN, HASH_CHAIN_RESULT, MESSAGE, REFERENCES_MAX,
+    SIGNED_PROPERTIES_TYPE, SignatureError, VALUES_MAX, XADES_NAMESPACE,
 };
 use crate::c14n;
 use crate::digest::{DigestAlgorithm, constant_time_eq};
@@ -97,7 +97,8 @@ impl Signature {
     pub fn parse(bytes: &[u8]) -> Result<Self, SignatureError> {
         let document = Document::parse(bytes, &Limits::SMALL)?;
         let root = document.root();
-        let signature = if root.is(ASIC_NAMESPACE, "XAdESSignatures") {
+        let container = [ASIC_NAMESPACE, ASIC_NAMESPACE_V1_1];
+        let signature = if container.iter().any(|namespace| root.is(namespace, "XAdESSignatures")) {
             let [signature] = children(root, ASIC_NAMESPACE)?;
             signature
         } else {

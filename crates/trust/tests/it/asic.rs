@@ -91,7 +91,7 @@ fn the_sample_hash_chains_get_the_verdicts_of_x_road() {
 fn the_sample_signatures_that_are_broken_are_refused() {
     let Some(root) = samples::folder("signatures of X-Road") else { return };
     let read = |name: &str| Signature::parse(&std::fs::read(root.join("hashchain").join(name)).unwrap());
-    assert!(read("batch-sig.xml").is_ok_and(|signature| signature.is_batch()));
+    assert!(read("batch-sig.xml").unwrap().is_batch());
     let missing = read("sign-0-no-signing-cert.xml").unwrap_err();
     assert_eq!(missing.code(), "malformed_signature", "{missing}");
     assert!(matches!(read("sign-0-malformed-xml.xml"), Err(SignatureError::Xml(_))));

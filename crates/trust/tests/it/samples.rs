@@ -36,6 +36,18 @@ pub(crate) fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     files
 }
 
+/// The schemas of configurations, copied so that they find the schema of identifiers two folders above them, where they
+/// refer to it (as in X-Road's own tree, which the samples flatten by one folder).
+pub(crate) fn schemas_of_configurations(samples: &Path, folder: &Path) -> PathBuf {
+    let schemas = folder.join("schemas/configurations");
+    for (path, content) in files(&samples.join("schemas")) {
+        let to = if path.contains('/') { schemas.join(path) } else { folder.join("schemas").join(path) };
+        std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+        std::fs::write(to, content).unwrap();
+    }
+    schemas
+}
+
 /// Runs a tool. `None` (said on stderr) where it is not installed, unless `CI` is set: there it must be.
 #[expect(clippy::disallowed_methods, reason = "only the environment can say that this is the complete run")]
 #[expect(clippy::print_stderr, reason = "a test that is left out must say so")]
