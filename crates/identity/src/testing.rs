@@ -73,7 +73,7 @@ pub fn config(issuer: &str, clients: Vec<Client>, services: Vec<ServiceNotice>) 
         organisation: Text::new("Agence du numérique", "Digital agency"),
         rp_id: "localhost".to_owned(),
         portal_url: "http://localhost:8600".to_owned(),
-        withdraw_url: "http://localhost:8600/grants".to_owned(),
+        withdraw_url: "http://localhost:8600/autorisations".to_owned(),
         clients,
         services,
     }

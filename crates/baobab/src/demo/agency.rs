@@ -70,9 +70,7 @@ impl Agency {
         )
         .await?
         .with_grants(grants.clone());
-        let mut room = identity.room();
-        room.jobs.extend(grants.jobs());
-        means.runner.run_room(means.ports.identity(), room).await?;
+        means.runner.run_room(means.ports.identity(), identity.room()).await?;
         let phone = Phone::new(identity.clone());
         means.runner.run_room(means.ports.phone(), phone.room(&public_url(means.ports.phone()))).await?;
         let stores = vec![store.clone(), ledger_store];

@@ -96,7 +96,7 @@ async fn the_screen_says_everything_in_the_language_of_choice_and_the_grant_keep
             "3 consultations",
             "Loi sur la protection des données",
             "sans ces informations",
-            "http://localhost:8600/grants",
+            "http://localhost:8600/autorisations",
             "J’autorise",
             "Je refuse",
             "Awa Ndiaye",
