@@ -5,4 +5,5 @@ mod altered;
 mod consent;
 mod exchange;
 mod faults;
+mod logging;
 mod refusals;
