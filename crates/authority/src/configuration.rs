@@ -6,17 +6,19 @@ use std::time::Duration;
 use civic::{Random, Timestamp};
 use trust::cert::MemberNameProfile;
 use trust::globalconf::{
-    Anchor, AnchorSource, ApprovedCa, ApprovedTsa, CaInfo, ConfigurationSource, Directory, DirectoryPart,
-    ManagementService, MemberClass, OcspInfo, PRIVATE_PARAMETERS, PrivateParams, SHARED_PARAMETERS, SharedParams,
-    write_anchor, write_private, write_shared_v5,
+    Anchor, AnchorSource, ApprovedCa, ApprovedTsa, CaInfo, ConfigurationSource, ConfigurationVersion, CostType,
+    CsrFormat, Directory, DirectoryPart, ManagementService, MemberClass, OcspInfo, PRIVATE_PARAMETERS, PrivateParams,
+    SHARED_PARAMETERS, SharedParams, write_anchor, write_private, write_shared,
 };
 
 use crate::keys::Keys;
 use crate::store::Registry;
 use crate::{AuthorityConfig, AuthorityError};
 
-/// The version of the configuration that we write.
-pub(crate) const VERSION: u32 = 5;
+const SHARED_FILE: &str = "shared-params.xml";
+const PRIVATE_FILE: &str = "private-params.xml";
+/// The version of the trust folder: what verifiers older than X-Road 7.8 read too.
+const OFFLINE_VERSION: ConfigurationVersion = ConfigurationVersion::V5;
 /// Generations whose files are still served to nodes that read an older directory: at most this many.
 const GENERATIONS_MAX: usize = 64;
 
@@ -25,21 +27,25 @@ const GENERATIONS_MAX: usize = 64;
 pub(crate) struct Published {
     /// Until when the signed directories hold.
     pub(crate) expires: Timestamp,
-    /// The signed directory for members.
-    pub(crate) internal: Vec<u8>,
-    /// The signed directory for other instances.
-    pub(crate) external: Vec<u8>,
+    directories: BTreeMap<ConfigurationVersion, Directories>,
     /// The newest generation of files is the last.
     generations: VecDeque<Generation>,
+}
+
+/// The signed directories of one version.
+#[derive(Clone, Debug)]
+struct Directories {
+    internal: Vec<u8>,
+    external: Vec<u8>,
 }
 
 #[derive(Clone, Debug)]
 struct Generation {
     /// When it was made; no two generations have the same moment, even where the clock stands still or goes back.
     made: Timestamp,
-    /// `/V5/20261121224000000000`: the moment.
+    /// `20261121224000000000`: the moment.
     folder: String,
-    shared: Vec<u8>,
+    shared: BTreeMap<ConfigurationVersion, Vec<u8>>,
     private: Vec<u8>,
     /// From when on no valid directory speaks of it; `None` for the newest.
     forgotten_from: Option<Timestamp>,
@@ -56,77 +62,100 @@ impl Published {
         now: Timestamp,
         boundaries: &dyn Random,
     ) -> Result<Self, AuthorityError> {
-        let shared = write_shared_v5(&shared_params(registry, config, keys)).into_bytes();
         let private = write_private(&private_params(config)).into_bytes();
-        let mut generations = before.map(|before| before.generations.clone()).unwrap_or_default();
-        generations.retain(|generation| generation.forgotten_from.is_none_or(|moment| now < moment));
-        let unchanged = generations.back().is_some_and(|last| last.shared == shared && last.private == private);
-        if !unchanged {
-            if let Some(last) = generations.back_mut() {
-                last.forgotten_from = Some(now.plus(config.expires));
-            }
-            let after_last = generations.back().map(|last| last.made.plus(Duration::from_micros(1)));
-            let made = after_last.map_or(now, |after_last| after_last.max(now));
-            let folder = format!("/V{VERSION}/{}", digits(made));
-            generations.push_back(Generation { made, folder, shared, private, forgotten_from: None });
-        }
-        while generations.len() > GENERATIONS_MAX {
-            generations.pop_front();
-        }
+        let params = shared_params(registry, config, keys);
+        let shared = ConfigurationVersion::ALL.map(|version| (version, write_shared(&params, version).into_bytes()));
+        let generations = renewed(before, BTreeMap::from(shared), private, config, now);
         let Some(last) = generations.back() else { return Err(AuthorityError::Stopped) };
         let expires = Timestamp::from_seconds(now.plus(config.expires).seconds());
-        let part = |identifier, file, content: &[u8]| {
-            DirectoryPart::of(identifier, &config.instance, &format!("{}/{file}", last.folder), content)
-        };
-        let shared_part = part(SHARED_PARAMETERS, "shared-params.xml", &last.shared);
-        let private_part = part(PRIVATE_PARAMETERS, "private-params.xml", &last.private);
-        let sign = |parts| {
-            let directory = Directory { expires, version: Some(VERSION), parts };
-            directory.sign(&keys.configuration.key, keys.configuration.certificate.der(), boundaries)
-        };
-        let internal = sign(vec![private_part, shared_part.clone()])?;
-        let external = sign(vec![shared_part])?;
-        Ok(Self { expires, internal, external, generations })
+        let mut directories = BTreeMap::new();
+        for (version, content) in &last.shared {
+            let part = |identifier, file, content: &[u8]| {
+                let location = format!("/V{}/{}/{file}", version.number(), last.folder);
+                DirectoryPart::of(identifier, &config.instance, &location, content)
+            };
+            let shared_part = part(SHARED_PARAMETERS, SHARED_FILE, content);
+            let private_part = part(PRIVATE_PARAMETERS, PRIVATE_FILE, &last.private);
+            let sign = |parts| {
+                let directory = Directory { expires, version: Some(version.number()), parts };
+                directory.sign(&keys.configuration.key, keys.configuration.certificate.der(), boundaries)
+            };
+            let internal = sign(vec![private_part, shared_part.clone()])?;
+            directories.insert(*version, Directories { internal, external: sign(vec![shared_part])? });
+        }
+        Ok(Self { expires, directories, generations })
+    }
+
+    /// The signed directory for members.
+    pub(crate) fn internal(&self, version: ConfigurationVersion) -> Option<&[u8]> {
+        Some(&self.directories.get(&version)?.internal)
+    }
+
+    /// The signed directory for other instances: the shared part only.
+    pub(crate) fn external(&self, version: ConfigurationVersion) -> Option<&[u8]> {
+        Some(&self.directories.get(&version)?.external)
     }
 
     /// A file by its path (`/V5/…/shared-params.xml`).
-    pub(crate) fn file(&self, path: &str) -> Option<&[u8]> {
-        let (folder, name) = path.rsplit_once('/')?;
+    pub(crate) fn file(&self, version: ConfigurationVersion, folder: &str, name: &str) -> Option<&[u8]> {
         let generation = self.generations.iter().find(|generation| generation.folder == folder)?;
         match name {
-            "shared-params.xml" => Some(&generation.shared),
-            "private-params.xml" => Some(&generation.private),
+            SHARED_FILE => generation.shared.get(&version).map(Vec::as_slice),
+            PRIVATE_FILE => Some(&generation.private),
             _ => None,
         }
     }
 
-    /// The newest `shared-params.xml`.
-    pub(crate) fn shared(&self) -> &[u8] {
-        self.generations.back().map(|generation| generation.shared.as_slice()).unwrap_or_default()
-    }
-
     /// The folder that `baobab verify --trust` and X-Road's verifier read.
     pub(crate) fn trust_files(&self, instance: &str) -> BTreeMap<String, Vec<u8>> {
-        trust::globalconf::TrustDir::files(instance, self.shared(), VERSION, self.expires)
+        let last = self.generations.back().and_then(|generation| generation.shared.get(&OFFLINE_VERSION));
+        let shared = last.map(Vec::as_slice).unwrap_or_default();
+        trust::globalconf::TrustDir::files(instance, shared, OFFLINE_VERSION.number(), self.expires)
     }
 }
 
-/// The anchor that nodes of this instance start from.
-pub(crate) fn anchor(config: &AuthorityConfig, keys: &Keys) -> String {
+/// The generations that are still served, the last with this content.
+fn renewed(
+    before: Option<&Published>,
+    shared: BTreeMap<ConfigurationVersion, Vec<u8>>,
+    private: Vec<u8>,
+    config: &AuthorityConfig,
+    now: Timestamp,
+) -> VecDeque<Generation> {
+    let mut generations = before.map(|before| before.generations.clone()).unwrap_or_default();
+    generations.retain(|generation| generation.forgotten_from.is_none_or(|moment| now < moment));
+    let unchanged = generations.back().is_some_and(|last| last.shared == shared && last.private == private);
+    if !unchanged {
+        if let Some(last) = generations.back_mut() {
+            last.forgotten_from = Some(now.plus(config.expires));
+        }
+        let after_last = generations.back().map(|last| last.made.plus(Duration::from_micros(1)));
+        let made = after_last.map_or(now, |after_last| after_last.max(now));
+        generations.push_back(Generation { made, folder: digits(made), shared, private, forgotten_from: None });
+    }
+    while generations.len() > GENERATIONS_MAX {
+        generations.pop_front();
+    }
+    generations
+}
+
+/// The anchor that nodes of this instance (`/internalconf`), or authorities of others (`/externalconf`), start from.
+pub(crate) fn anchor(config: &AuthorityConfig, keys: &Keys, source: &str) -> String {
     let certificate = &keys.configuration.certificate;
     write_anchor(&Anchor {
         generated_at: Some(certificate.not_before()),
         instance: config.instance.clone(),
-        sources: vec![AnchorSource {
-            download_url: config.url("/internalconf"),
-            certs: vec![certificate.der().to_vec()],
-        }],
+        sources: vec![AnchorSource { download_url: config.url(source), certs: vec![certificate.der().to_vec()] }],
     })
 }
 
 fn shared_params(registry: Registry, config: &AuthorityConfig, keys: &Keys) -> SharedParams {
     let configuration = keys.configuration.certificate.der().to_vec();
-    let ocsp = OcspInfo { url: config.url("/ocsp"), cert: Some(keys.ocsp.certificate.der().to_vec()) };
+    let ocsp = OcspInfo {
+        url: config.url("/ocsp"),
+        cert: Some(keys.ocsp.certificate.der().to_vec()),
+        cost: Some(CostType::Free),
+    };
     let classes = config.member_classes.iter();
     SharedParams {
         sources: vec![ConfigurationSource {
@@ -140,12 +169,14 @@ fn shared_params(registry: Registry, config: &AuthorityConfig, keys: &Keys) -> S
             top: CaInfo { cert: keys.authority.certificate.der().to_vec(), ocsp: vec![ocsp] },
             intermediates: Vec::new(),
             certificate_profile: MemberNameProfile::fi_vrk().class_name,
+            csr_format: Some(CsrFormat::Pem),
             acme: None,
         }],
         approved_tsas: vec![ApprovedTsa {
             name: keys.tsa.certificate.subject().to_string(),
             url: config.url("/tsa"),
             cert: keys.tsa.certificate.der().to_vec(),
+            cost: Some(CostType::Free),
         }],
         members: registry.members,
         servers: registry.servers,

@@ -9,9 +9,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use serde::Deserialize;
+use trust::globalconf::ConfigurationVersion;
 use web::Problem;
 
-use crate::configuration::VERSION;
 use crate::{Authority, AuthorityError};
 
 /// Requests for OCSP and time stamps have a few hundred bytes.
@@ -26,7 +26,8 @@ pub(crate) fn router(authority: Authority) -> Router {
         .route("/internalconf", get(internal))
         .route("/externalconf", get(external))
         .route("/anchor.xml", get(anchor))
-        .route("/V5/{moment}/{file}", get(file))
+        .route("/external-anchor.xml", get(external_anchor))
+        .route("/{version}/{moment}/{file}", get(file))
         .route("/ocsp", post(ocsp_post))
         .route("/ocsp/{*request}", get(ocsp_get))
         .route("/tsa", post(stamp))
@@ -35,43 +36,49 @@ pub(crate) fn router(authority: Authority) -> Router {
 }
 
 #[derive(Deserialize)]
-struct Version {
+struct Wanted {
     version: Option<String>,
 }
 
-impl Version {
-    /// PR-GCONF §2: without a version the source serves its oldest, which is also our only one.
-    fn is_ours(&self) -> bool {
-        self.version.as_deref().is_none_or(|asked| asked.parse() == Ok(VERSION))
+impl Wanted {
+    /// Without a version the source serves its oldest: peers from before versions do not know the word.
+    fn version(&self) -> Result<ConfigurationVersion, Problem> {
+        let Some(asked) = self.version.as_deref() else { return Ok(ConfigurationVersion::V2) };
+        let known = asked.parse().ok().and_then(ConfigurationVersion::of_number);
+        known.ok_or_else(|| Problem::not_found().detail("This source serves the versions 2 to 6."))
     }
 }
 
-async fn internal(State(authority): State<Authority>, Query(version): Query<Version>) -> Result<Response, Problem> {
-    if version.is_ours() {
-        Ok(fresh(DIRECTORY_TYPE, authority.published().internal.clone()))
-    } else {
-        Err(other_version())
-    }
+async fn internal(State(authority): State<Authority>, Query(wanted): Query<Wanted>) -> Result<Response, Problem> {
+    let version = wanted.version()?;
+    let published = authority.published();
+    let directory = published.internal(version).ok_or_else(Problem::not_found)?;
+    Ok(fresh(DIRECTORY_TYPE, directory.to_vec()))
 }
 
-async fn external(State(authority): State<Authority>, Query(version): Query<Version>) -> Result<Response, Problem> {
-    if version.is_ours() {
-        Ok(fresh(DIRECTORY_TYPE, authority.published().external.clone()))
-    } else {
-        Err(other_version())
-    }
+async fn external(State(authority): State<Authority>, Query(wanted): Query<Wanted>) -> Result<Response, Problem> {
+    let version = wanted.version()?;
+    let published = authority.published();
+    let directory = published.external(version).ok_or_else(Problem::not_found)?;
+    Ok(fresh(DIRECTORY_TYPE, directory.to_vec()))
 }
 
 async fn anchor(State(authority): State<Authority>) -> Response {
     fresh(XML_TYPE, authority.anchor().into_bytes())
 }
 
+async fn external_anchor(State(authority): State<Authority>) -> Response {
+    fresh(XML_TYPE, authority.external_anchor().into_bytes())
+}
+
 async fn file(
     State(authority): State<Authority>,
-    Path((moment, file)): Path<(String, String)>,
+    Path((version, moment, file)): Path<(String, String, String)>,
 ) -> Result<Response, Problem> {
+    let number = version.strip_prefix('V').and_then(|number| number.parse().ok());
+    let version = number.and_then(ConfigurationVersion::of_number).ok_or_else(Problem::not_found)?;
     let published = authority.published();
-    let content = published.file(&format!("/V{VERSION}/{moment}/{file}"));
+    let content = published.file(version, &moment, &file);
     content.map(|content| fresh(XML_TYPE, content.to_vec())).ok_or_else(Problem::not_found)
 }
 
@@ -89,10 +96,6 @@ async fn ocsp_get(State(authority): State<Authority>, Path(request): Path<String
 
 async fn stamp(State(authority): State<Authority>, body: Bytes) -> Result<Response, Problem> {
     Ok(fresh(TSA_TYPE, authority.answer_tsa(&body).map_err(problem)?))
-}
-
-fn other_version() -> Problem {
-    Problem::not_found().detail(format!("This source serves version {VERSION} only."))
 }
 
 /// Everything here speaks of this moment, or is fetched once by a digest: nobody in between shall keep it.

@@ -300,7 +300,12 @@ impl Authority {
 
     /// The anchor file that nodes of this federation start from, XML.
     pub fn anchor(&self) -> String {
-        configuration::anchor(&self.0.config, &self.0.keys)
+        configuration::anchor(&self.0.config, &self.0.keys, "/internalconf")
+    }
+
+    /// The anchor that the authority of another federation imports, XML: it leads to the shared part only.
+    pub fn external_anchor(&self) -> String {
+        configuration::anchor(&self.0.config, &self.0.keys, "/externalconf")
     }
 
     /// The trust folder of this moment, path → content, as `baobab verify --trust` and X-Road's verifier read it:
@@ -372,8 +377,8 @@ impl Authority {
         })
     }
 
-    /// `GET /internalconf`, `/externalconf` (`?version=5`), `/V5/…/shared-params.xml`, `/anchor.xml`; `POST /ocsp`,
-    /// `GET /ocsp/{base64}`; `POST /tsa`.
+    /// `GET /internalconf`, `/externalconf` (`?version=2` to `6`), `/V5/…/shared-params.xml`, `/anchor.xml`,
+    /// `/external-anchor.xml`; `POST /ocsp`, `GET /ocsp/{base64}`; `POST /tsa`.
     pub fn router(&self) -> Router {
         http::router(self.clone())
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use civic::{ClientId, MemberId, ServerId, Timestamp};
 use store::{Migration, Row, Tx, params};
 use trust::cert::Certificate;
+use trust::digest::{sha1, sha256};
 use trust::globalconf::{Member, SecurityServer, Subsystem};
 use trust::ocsp::OcspStatus;
 
@@ -157,11 +158,14 @@ pub(crate) fn registry(tx: &mut Tx<'_>, now: Timestamp) -> Result<Registry, Auth
         grouped(tx, "SELECT server AS owner, client FROM authority_server_client ORDER BY client", &[], |row| {
             Ok(row.get::<String>("client")?.parse::<ClientId>()?)
         })?;
-    let hashes = "SELECT a.server AS owner, c.sha256 FROM authority_server_auth a
+    let hashes = "SELECT a.server AS owner, c.der FROM authority_server_auth a
         JOIN authority_certificate c ON c.serial = a.serial
         WHERE c.revoked_at IS NULL AND c.not_after >= $1 ORDER BY c.issued_at, c.serial";
-    let mut hashes =
-        grouped(tx, hashes, &params![now], |row| Ok(hex::decode(row.get::<String>("sha256")?).unwrap_or_default()))?;
+    let mut hashes = grouped(tx, hashes, &params![now], |row| {
+        let der: Vec<u8> = row.get("der")?;
+        // Version 2 of the configuration names certificates by SHA-1, later ones by SHA-256.
+        Ok([sha256(&der).to_vec(), sha1(&der).to_vec()])
+    })?;
     let mut registry = Registry::default();
     for row in tx.query("SELECT id, name FROM authority_member ORDER BY id", &[])?.iter().take(ROWS_MAX) {
         let id: String = row.get("id")?;
@@ -172,7 +176,7 @@ pub(crate) fn registry(tx: &mut Tx<'_>, now: Timestamp) -> Result<Registry, Auth
         let id: String = row.get("id")?;
         registry.servers.push(SecurityServer {
             address: Some(row.get("address")?),
-            auth_cert_hashes: hashes.remove(&id).unwrap_or_default(),
+            auth_cert_hashes: hashes.remove(&id).unwrap_or_default().concat(),
             clients: clients.remove(&id).unwrap_or_default(),
             maintenance: None,
             id: id.parse()?,

@@ -3,8 +3,8 @@ use std::time::Duration;
 use civic::{Clock, Timestamp};
 use http::StatusCode;
 use trust::globalconf::{
-    Anchor, Directory, DirectoryError, PRIVATE_PARAMETERS, SHARED_PARAMETERS, SharedParams, TrustDir, read_anchor,
-    read_private, read_shared,
+    Anchor, ConfigurationVersion, Directory, DirectoryError, PRIVATE_PARAMETERS, SHARED_PARAMETERS, SharedParams,
+    TrustDir, read_anchor, read_private, read_shared,
 };
 
 use crate::{World, fisc, member, server, worlds};
@@ -61,16 +61,49 @@ async fn what_is_registered_stands_in_the_signed_configuration() {
 }
 
 #[tokio::test]
+async fn every_version_is_served_and_the_oldest_to_those_who_name_none() {
+    for world in worlds().await {
+        let (_, auth) = world.enrol().await;
+        for version in ConfigurationVersion::ALL {
+            let number = version.number();
+            let directory = world.directory(&format!("/internalconf?version={number}")).await.unwrap();
+            assert_eq!(directory.version, Some(number));
+            let part = directory.part(SHARED_PARAMETERS, "BB").unwrap();
+            assert!(part.location.starts_with(&format!("/V{number}/")), "{}", part.location);
+            let shared = read_shared(&world.file(&directory, SHARED_PARAMETERS).await).unwrap();
+            let node = shared.servers.first().unwrap();
+            let hash = if number == 2 { auth.sha1().to_vec() } else { auth.sha256().to_vec() };
+            assert_eq!(node.auth_cert_hashes, [hash], "version {number}");
+            assert_eq!(shared.sources.is_empty(), number == 2);
+            let named = shared.members.first().unwrap().subsystems.first().unwrap().name.is_some();
+            assert_eq!(named, number >= 5, "names of subsystems in version {number}");
+            assert_eq!(shared.approved_tsas.first().unwrap().cost.is_some(), number == 6);
+            read_private(&world.file(&directory, PRIVATE_PARAMETERS).await).unwrap();
+        }
+        let oldest = world.directory("/internalconf").await.unwrap();
+        assert_eq!(oldest.version, Some(2));
+    }
+}
+
+#[tokio::test]
 async fn other_instances_get_the_shared_part_only_and_other_versions_nothing() {
     for world in worlds().await {
         let external = world.directory("/externalconf?version=5").await.unwrap();
         assert!(external.part(SHARED_PARAMETERS, "BB").is_some());
         assert!(external.part(PRIVATE_PARAMETERS, "BB").is_none());
-        for path in
-            ["/internalconf?version=4", "/externalconf?version=6", "/internalconf?version=x", "/V5/1/shared-params.xml"]
-        {
+        for path in [
+            "/internalconf?version=1",
+            "/externalconf?version=7",
+            "/internalconf?version=x",
+            "/V5/1/shared-params.xml",
+            "/5/1/shared-params.xml",
+        ] {
             assert_eq!(world.get(path).await.0, StatusCode::NOT_FOUND, "{path}");
         }
+        let (status, anchor) = world.get("/external-anchor.xml").await;
+        assert_eq!(status, StatusCode::OK);
+        let source = read_anchor(&anchor).unwrap().sources.into_iter().next().unwrap();
+        assert_eq!(source.download_url, "http://127.0.0.1:8604/externalconf");
         let (status, anchor) = world.get("/anchor.xml").await;
         assert_eq!((status, anchor), (StatusCode::OK, world.authority.anchor().into_bytes()));
     }

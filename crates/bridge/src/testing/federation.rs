@@ -16,8 +16,8 @@ use trust::cert::{
     Certificate, CertificateProfile, CertificateSpec, DistinguishedName, MemberNameProfile, NameAttribute,
 };
 use trust::globalconf::{
-    Anchor, AnchorSource, ApprovedCa, ApprovedTsa, CaInfo, Directory, DirectoryPart, Member, OcspInfo,
-    SHARED_PARAMETERS, SecurityServer, SharedParams, Subsystem, write_anchor, write_shared_v5,
+    Anchor, AnchorSource, ApprovedCa, ApprovedTsa, CaInfo, ConfigurationVersion, Directory, DirectoryPart, Member,
+    OcspInfo, SHARED_PARAMETERS, SecurityServer, SharedParams, Subsystem, write_anchor, write_shared,
 };
 use trust::keys::{PublicKey, SigningKey};
 use trust::ocsp::{CertId, OcspAnswer, OcspRequest, OcspResponse, OcspStatus};
@@ -229,7 +229,7 @@ async fn directory(State(federation): Shared) -> Response {
     let Some(federation) = federation.upgrade().filter(|f| !f.is_broken(Outage::Configuration)) else { return gone() };
     let (shared, valid_for) = {
         let state = federation.state();
-        (write_shared_v5(&state.params), state.valid_for)
+        (write_shared(&state.params, ConfigurationVersion::V5), state.valid_for)
     };
     let part = DirectoryPart::of(SHARED_PARAMETERS, "BB", LOCATION, shared.as_bytes());
     let directory = Directory { expires: federation.clock.now().plus(valid_for), version: Some(5), parts: vec![part] };
@@ -239,7 +239,7 @@ async fn directory(State(federation): Shared) -> Response {
 
 async fn shared(State(federation): Shared) -> Response {
     let Some(federation) = federation.upgrade().filter(|f| !f.is_broken(Outage::Configuration)) else { return gone() };
-    let shared = write_shared_v5(&federation.state().params);
+    let shared = write_shared(&federation.state().params, ConfigurationVersion::V5);
     shared.into_response()
 }
 
@@ -262,7 +262,7 @@ fn gone() -> Response {
 }
 
 fn parameters(address: SocketAddr, ca: &Certificate, ocsp: &Certificate, tsa: &Certificate) -> SharedParams {
-    let responder = OcspInfo { url: format!("http://{address}/ocsp"), cert: Some(ocsp.der().to_vec()) };
+    let responder = OcspInfo { url: format!("http://{address}/ocsp"), cert: Some(ocsp.der().to_vec()), cost: None };
     let mut params = SharedParams::empty("BB");
     params.approved_cas.push(ApprovedCa {
         name: "Test CA".to_owned(),
@@ -270,12 +270,14 @@ fn parameters(address: SocketAddr, ca: &Certificate, ocsp: &Certificate, tsa: &C
         top: CaInfo { cert: ca.der().to_vec(), ocsp: vec![responder] },
         intermediates: Vec::new(),
         certificate_profile: MemberNameProfile::fi_vrk().class_name,
+        csr_format: None,
         acme: None,
     });
     params.approved_tsas.push(ApprovedTsa {
         name: "Test TSA".to_owned(),
         url: format!("http://{address}/tsa"),
         cert: tsa.der().to_vec(),
+        cost: None,
     });
     params
 }

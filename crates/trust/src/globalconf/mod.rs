@@ -1,7 +1,7 @@
 //! The global configuration of a federation (PR-GCONF): who is a member, on which nodes, which authorities are trusted.
 //!
-//! - [`SharedParams`] and [`PrivateParams`]: the values; [`write_shared_v5`] and [`write_private`] write them,
-//!   [`read_shared`] and [`read_private`] read versions 2 to 6.
+//! - [`SharedParams`] and [`PrivateParams`]: the values; [`write_shared`] and [`write_private`] write them, [`read_shared`]
+//!   and [`read_private`] read them, in versions 2 to 6 ([`ConfigurationVersion`]).
 //! - [`Anchor`]: where a node gets its configuration and which certificates may sign it.
 //! - [`Directory`]: the signed table of contents that a source serves; [`Directory::verify`] checks signature and expiry,
 //!   [`DirectoryPart::check`] the digest of each file.
@@ -11,9 +11,9 @@
 //! configuration ([`TrustDir::check_fresh`]).
 //!
 //! ```
-//! use trust::globalconf::{SharedParams, read_shared, write_shared_v5};
+//! use trust::globalconf::{ConfigurationVersion, SharedParams, read_shared, write_shared};
 //! let params = SharedParams::empty("BB");
-//! assert_eq!(read_shared(write_shared_v5(&params).as_bytes()).unwrap(), params);
+//! assert_eq!(read_shared(write_shared(&params, ConfigurationVersion::V6).as_bytes()).unwrap(), params);
 //! ```
 
 mod directory;
@@ -29,7 +29,8 @@ pub use directory::{
 pub use read::{FILE_BYTES_MAX, ReadError, read_anchor, read_private, read_shared};
 pub use trust_dir::{FederatedInstance, TrustDir, TrustDirError, TrustedCa, TrustedTsa};
 pub use values::{
-    AcmeServer, Anchor, AnchorSource, ApprovedCa, ApprovedTsa, CaInfo, ConfigurationSource, GlobalGroup,
-    ManagementService, Member, MemberClass, OcspInfo, PrivateParams, SecurityServer, SharedParams, Subsystem,
+    AcmeServer, Anchor, AnchorSource, ApprovedCa, ApprovedTsa, CaInfo, ConfigurationSource, ConfigurationVersion,
+    CostType, CsrFormat, GlobalGroup, ManagementService, Member, MemberClass, OcspInfo, PrivateParams, SecurityServer,
+    SharedParams, Subsystem,
 };
-pub use write::{write_anchor, write_private, write_shared_v5};
+pub use write::{write_anchor, write_private, write_shared};

@@ -8,8 +8,9 @@ use base64::engine::general_purpose::STANDARD;
 use civic::{ClientId, IdError, MemberId, Timestamp};
 
 use super::values::{
-    AcmeServer, Anchor, AnchorSource, ApprovedCa, ApprovedTsa, CaInfo, ConfigurationSource, GlobalGroup,
-    ManagementService, Member, MemberClass, OcspInfo, PrivateParams, SecurityServer, SharedParams, Subsystem,
+    AcmeServer, Anchor, AnchorSource, ApprovedCa, ApprovedTsa, CaInfo, ConfigurationSource, CostType, CsrFormat,
+    GlobalGroup, ManagementService, Member, MemberClass, OcspInfo, PrivateParams, SecurityServer, SharedParams,
+    Subsystem,
 };
 use crate::pem;
 use crate::xml::{Document, Element, Limits, XmlError};
@@ -143,14 +144,20 @@ fn approved_ca(element: Element<'_, '_>) -> Result<ApprovedCa, ReadError> {
         top: ca_info(required(element, "topCA")?)?,
         intermediates: element.named("intermediateCA").map(ca_info).collect::<Result<_, _>>()?,
         certificate_profile: text(element, "certificateProfileInfo")?,
+        csr_format: optional_text(element, "defaultCsrFormat")
+            .and_then(|name| CsrFormat::ALL.into_iter().find(|format| format.name() == name)),
         acme: acme.transpose()?,
     })
 }
 
 fn ca_info(element: Element<'_, '_>) -> Result<CaInfo, ReadError> {
-    let ocsp = element
-        .named("ocsp")
-        .map(|ocsp| Ok(OcspInfo { url: text(ocsp, "url")?, cert: ocsp.named("cert").next().map(blob).transpose()? }));
+    let ocsp = element.named("ocsp").map(|ocsp| {
+        Ok(OcspInfo {
+            url: text(ocsp, "url")?,
+            cert: ocsp.named("cert").next().map(blob).transpose()?,
+            cost: cost(ocsp),
+        })
+    });
     Ok(CaInfo { cert: blob(required(element, "cert")?)?, ocsp: ocsp.collect::<Result<_, ReadError>>()? })
 }
 
@@ -159,7 +166,14 @@ fn approved_tsa(element: Element<'_, '_>) -> Result<ApprovedTsa, ReadError> {
         name: text(element, "name")?,
         url: text(element, "url")?,
         cert: blob(required(element, "cert")?)?,
+        cost: cost(element),
     })
+}
+
+/// A word that a later version adds says nothing to us; the service can be used all the same.
+fn cost(element: Element<'_, '_>) -> Option<CostType> {
+    let name = optional_text(element, "costType")?;
+    CostType::ALL.into_iter().find(|cost| cost.name() == name)
 }
 
 fn read_member(element: Element<'_, '_>, params: &mut SharedParams, refs: &mut Refs) -> Result<(), ReadError> {

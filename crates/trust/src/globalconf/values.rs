@@ -1,5 +1,96 @@
 use civic::{ClientId, MemberId, ServerId, Timestamp};
 
+/// The version of a configuration's form (PR-GCONF §2.2; version 6 is in X-Road's code, 7.8, before its document).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ConfigurationVersion {
+    /// What a source serves to those who name no version; digests of authentication certificates are SHA-1.
+    V2,
+    /// Names the sources and who may sign for them; SHA-256.
+    V3,
+    /// ACME profile ids.
+    V4,
+    /// Names of subsystems, maintenance mode.
+    V5,
+    /// Free or paid services, the preferred form of certificate requests.
+    V6,
+}
+
+impl ConfigurationVersion {
+    /// Every version, oldest first.
+    pub const ALL: [Self; 5] = [Self::V2, Self::V3, Self::V4, Self::V5, Self::V6];
+
+    /// As the query `?version=` and the header `Version` have it.
+    pub const fn number(self) -> u32 {
+        match self {
+            Self::V2 => 2,
+            Self::V3 => 3,
+            Self::V4 => 4,
+            Self::V5 => 5,
+            Self::V6 => 6,
+        }
+    }
+
+    /// The version of that number; `None` where nobody speaks it.
+    pub fn of_number(number: u32) -> Option<Self> {
+        Self::ALL.into_iter().find(|version| version.number() == number)
+    }
+
+    /// The length in bytes of the digests of authentication certificates.
+    pub(super) const fn auth_cert_hash_len(self) -> usize {
+        match self {
+            Self::V2 => 20,
+            _ => 32,
+        }
+    }
+}
+
+/// Whether a service asks for money (version 6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CostType {
+    /// Free.
+    Free,
+    /// To be paid for.
+    Paid,
+    /// Not said.
+    Undefined,
+}
+
+impl CostType {
+    /// Every value.
+    pub const ALL: [Self; 3] = [Self::Free, Self::Paid, Self::Undefined];
+
+    /// As the schema writes it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Free => "FREE",
+            Self::Paid => "PAID",
+            Self::Undefined => "UNDEFINED",
+        }
+    }
+}
+
+/// The form in which an authority wants certificate requests (version 6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CsrFormat {
+    /// Text with BEGIN and END lines.
+    Pem,
+    /// Bytes.
+    Der,
+}
+
+impl CsrFormat {
+    /// Every value.
+    pub const ALL: [Self; 2] = [Self::Pem, Self::Der];
+
+    /// As the schema writes it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pem => "PEM",
+            Self::Der => "DER",
+        }
+    }
+}
+
 /// What all members of an instance, and its federation partners, may know (PR-GCONF §3, `shared-params.xml`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SharedParams {
@@ -50,7 +141,9 @@ pub struct ApprovedCa {
     pub intermediates: Vec<CaInfo>,
     /// The certificate profile, by the Java class name that X-Road knows it by; see [`crate::cert`] for what it means here.
     pub certificate_profile: String,
-    /// Where certificates can be had automatically (version 4 and later).
+    /// The form in which it wants certificate requests (version 6).
+    pub csr_format: Option<CsrFormat>,
+    /// Where certificates can be had automatically (version 3 and later).
     pub acme: Option<AcmeServer>,
 }
 
@@ -70,6 +163,8 @@ pub struct OcspInfo {
     pub url: String,
     /// The certificate (DER) that it signs with; `None` where the authority signs itself or delegates by certificate.
     pub cert: Option<Vec<u8>>,
+    /// Whether its answers cost money (version 6).
+    pub cost: Option<CostType>,
 }
 
 /// ACME settings of an authority (RFC 8555).
@@ -79,7 +174,7 @@ pub struct AcmeServer {
     pub directory_url: String,
     /// Its addresses, separated by commas.
     pub ip_address: Option<String>,
-    /// The profile id for authentication certificates.
+    /// The profile id for authentication certificates (version 4 and later, as the next).
     pub authentication_profile_id: Option<String>,
     /// The profile id for signing certificates.
     pub signing_profile_id: Option<String>,
@@ -94,6 +189,8 @@ pub struct ApprovedTsa {
     pub url: String,
     /// The certificate (DER) that it signs with.
     pub cert: Vec<u8>,
+    /// Whether its stamps cost money (version 6).
+    pub cost: Option<CostType>,
 }
 
 /// A member of the instance.
@@ -123,7 +220,8 @@ pub struct SecurityServer {
     pub id: ServerId,
     /// Where other nodes reach it; see [`SecurityServer::transport_address`].
     pub address: Option<String>,
-    /// Digests of the authentication certificates registered for it: SHA-256, or SHA-1 in old configurations.
+    /// Digests of the authentication certificates registered for it: SHA-256, or SHA-1 in version 2. Whoever writes several
+    /// versions gives both kinds; each version takes its own.
     pub auth_cert_hashes: Vec<Vec<u8>>,
     /// The clients (members and subsystems) that send and serve through it; its owner always does.
     pub clients: Vec<ClientId>,

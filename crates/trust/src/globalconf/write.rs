@@ -1,4 +1,4 @@
-//! Writing: version 5 of the shared parameters; private parameters and anchors have kept one form since version 2.
+//! Writing: the shared parameters in each version; private parameters and anchors have kept one form since version 2.
 //! Element order is that of the schemas; what is written validates against them.
 
 use std::collections::HashMap;
@@ -8,15 +8,18 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use civic::{ClientId, Timestamp};
 
-use super::values::{Anchor, ApprovedCa, CaInfo, GlobalGroup, Member, PrivateParams, SecurityServer, SharedParams};
+use super::values::{
+    Anchor, ApprovedCa, ApprovedTsa, CaInfo, ConfigurationVersion, CostType, GlobalGroup, Member, PrivateParams,
+    SecurityServer, SharedParams,
+};
 use crate::xml::escape_text;
 
-/// Writes `shared-params.xml`, version 5. Nodes and clients that no member of `params` stands behind are left out, since
-/// the form cannot name them.
-pub fn write_shared_v5(params: &SharedParams) -> String {
-    let mut out = Writer::open("conf");
+/// Writes `shared-params.xml` of that version: what it has no element for is left out. So are nodes and clients that no
+/// member of `params` stands behind, since the form cannot name them. Versions 3 and later need one source at least.
+pub fn write_shared(params: &SharedParams, version: ConfigurationVersion) -> String {
+    let mut out = Writer::open("conf", version);
     out.text("instanceIdentifier", &params.instance);
-    for source in &params.sources {
+    for source in params.sources.iter().filter(|_| version >= ConfigurationVersion::V3) {
         out.element("source", |out| {
             out.text("address", &source.address);
             out.blobs("internalVerificationCert", &source.internal_certs);
@@ -24,13 +27,7 @@ pub fn write_shared_v5(params: &SharedParams) -> String {
         });
     }
     params.approved_cas.iter().for_each(|ca| approved_ca(&mut out, ca));
-    for tsa in &params.approved_tsas {
-        out.element("approvedTSA", |out| {
-            out.text("name", &tsa.name);
-            out.text("url", &tsa.url);
-            out.blob("cert", &tsa.cert);
-        });
-    }
+    params.approved_tsas.iter().for_each(|tsa| approved_tsa(&mut out, tsa));
     let mut ids = HashMap::new();
     params.members.iter().for_each(|member| write_member(&mut out, params, member, &mut ids));
     params.servers.iter().for_each(|server| write_server(&mut out, server, &ids));
@@ -47,9 +44,9 @@ pub fn write_shared_v5(params: &SharedParams) -> String {
     out.close("conf")
 }
 
-/// Writes `private-params.xml`.
+/// Writes `private-params.xml`, which every version shares.
 pub fn write_private(params: &PrivateParams) -> String {
-    let mut out = Writer::open("conf");
+    let mut out = Writer::open("conf", ConfigurationVersion::V2);
     out.text("instanceIdentifier", &params.instance);
     for anchor in &params.anchors {
         out.element("configurationAnchor", |out| anchor_content(out, anchor));
@@ -67,7 +64,7 @@ pub fn write_private(params: &PrivateParams) -> String {
 
 /// Writes an anchor file.
 pub fn write_anchor(anchor: &Anchor) -> String {
-    let mut out = Writer::open("configurationAnchor");
+    let mut out = Writer::open("configurationAnchor", ConfigurationVersion::V2);
     anchor_content(&mut out, anchor);
     out.close("configurationAnchor")
 }
@@ -92,15 +89,35 @@ fn approved_ca(out: &mut Writer, ca: &ApprovedCa) {
         ca_info(out, "topCA", &ca.top);
         ca.intermediates.iter().for_each(|info| ca_info(out, "intermediateCA", info));
         out.text("certificateProfileInfo", &ca.certificate_profile);
-        if let Some(acme) = &ca.acme {
+        if let Some(format) = ca.csr_format.filter(|_| out.version >= ConfigurationVersion::V6) {
+            out.text("defaultCsrFormat", format.name());
+        }
+        if let Some(acme) = ca.acme.as_ref().filter(|_| out.version >= ConfigurationVersion::V3) {
             out.element("acmeServer", |out| {
                 out.text("directoryURL", &acme.directory_url);
                 out.optional("ipAddress", acme.ip_address.as_deref());
-                out.optional("authenticationCertificateProfileId", acme.authentication_profile_id.as_deref());
-                out.optional("signingCertificateProfileId", acme.signing_profile_id.as_deref());
+                if out.version >= ConfigurationVersion::V4 {
+                    out.optional("authenticationCertificateProfileId", acme.authentication_profile_id.as_deref());
+                    out.optional("signingCertificateProfileId", acme.signing_profile_id.as_deref());
+                }
             });
         }
     });
+}
+
+fn approved_tsa(out: &mut Writer, tsa: &ApprovedTsa) {
+    out.element("approvedTSA", |out| {
+        out.text("name", &tsa.name);
+        out.text("url", &tsa.url);
+        out.blob("cert", &tsa.cert);
+        write_cost(out, tsa.cost);
+    });
+}
+
+fn write_cost(out: &mut Writer, cost: Option<CostType>) {
+    if let Some(cost) = cost.filter(|_| out.version >= ConfigurationVersion::V6) {
+        out.text("costType", cost.name());
+    }
 }
 
 fn ca_info(out: &mut Writer, name: &str, info: &CaInfo) {
@@ -112,6 +129,7 @@ fn ca_info(out: &mut Writer, name: &str, info: &CaInfo) {
                 if let Some(cert) = &ocsp.cert {
                     out.blob("cert", cert);
                 }
+                write_cost(out, ocsp.cost);
             });
         }
     });
@@ -137,7 +155,9 @@ fn write_member(out: &mut Writer, params: &SharedParams, member: &Member, ids: &
             ids.insert(client, subsystem_ref.clone());
             out.element_with_id("subsystem", &subsystem_ref, |out| {
                 out.text("subsystemCode", &subsystem.code);
-                out.optional("subsystemName", subsystem.name.as_deref());
+                if out.version >= ConfigurationVersion::V5 {
+                    out.optional("subsystemName", subsystem.name.as_deref());
+                }
             });
         }
     });
@@ -149,11 +169,14 @@ fn write_server(out: &mut Writer, server: &SecurityServer, ids: &Ids) {
         out.text("owner", owner);
         out.text("serverCode", server.id.code());
         out.optional("address", server.address.as_deref());
-        out.blobs("authCertHash", &server.auth_cert_hashes);
+        let len = out.version.auth_cert_hash_len();
+        for hash in server.auth_cert_hashes.iter().filter(|hash| hash.len() == len) {
+            out.blob("authCertHash", hash);
+        }
         for client in server.clients.iter().filter_map(|client| ids.get(client)) {
             out.text("client", client);
         }
-        if let Some(message) = &server.maintenance {
+        if let Some(message) = server.maintenance.as_ref().filter(|_| out.version >= ConfigurationVersion::V5) {
             out.element("inMaintenanceMode", |out| out.text("message", message));
         }
     });
@@ -181,10 +204,11 @@ fn client(out: &mut Writer, name: &str, client: &ClientId) {
 struct Writer {
     out: String,
     depth: usize,
+    version: ConfigurationVersion,
 }
 
 impl Writer {
-    fn open(root: &str) -> Self {
+    fn open(root: &str, version: ConfigurationVersion) -> Self {
         let mut out = String::with_capacity(64 * 1024);
         out.push_str("<?xml version=\"1.0\" encoding=\"UTF-8\" standalone=\"yes\"?>\n");
         // Writing to a String cannot fail; the results are dropped for that reason only.
@@ -192,7 +216,7 @@ impl Writer {
             out,
             "<tns:{root} xmlns:id=\"http://x-road.eu/xsd/identifiers\" xmlns:tns=\"http://x-road.eu/xsd/xroad.xsd\">"
         );
-        Self { out, depth: 1 }
+        Self { out, depth: 1, version }
     }
 
     fn close(mut self, root: &str) -> String {

@@ -11,10 +11,11 @@ use trust::cert::{
 };
 use trust::digest::DigestAlgorithm;
 use trust::globalconf::{
-    AcmeServer, Anchor, AnchorSource, ApprovedCa, ApprovedTsa, CaInfo, ConfigurationSource, Directory, DirectoryError,
-    DirectoryPart, GlobalGroup, ManagementService, Member, MemberClass, OcspInfo, PRIVATE_PARAMETERS, PrivateParams,
-    SHARED_PARAMETERS, SecurityServer, SharedParams, Subsystem, TrustDir, TrustDirError, read_anchor, read_private,
-    read_shared, write_anchor, write_private, write_shared_v5,
+    AcmeServer, Anchor, AnchorSource, ApprovedCa, ApprovedTsa, CaInfo, ConfigurationSource,
+    ConfigurationVersion::{self, V2, V3, V4, V5, V6},
+    CostType, CsrFormat, Directory, DirectoryError, DirectoryPart, GlobalGroup, ManagementService, Member, MemberClass,
+    OcspInfo, PRIVATE_PARAMETERS, PrivateParams, SHARED_PARAMETERS, SecurityServer, SharedParams, Subsystem, TrustDir,
+    TrustDirError, read_anchor, read_private, read_shared, write_anchor, write_private, write_shared,
 };
 use trust::keys::SigningKey;
 
@@ -25,7 +26,7 @@ fn nation() -> SharedParams {
     let server = |id: &str, port: u16, hash: u8, clients: &[&str]| SecurityServer {
         id: id.parse().unwrap(),
         address: Some(format!("127.0.0.1:{port}")),
-        auth_cert_hashes: vec![vec![hash; 32]],
+        auth_cert_hashes: vec![vec![hash; 32], vec![hash; 20]],
         clients: clients.iter().map(|client| client.parse().unwrap()).collect(),
         maintenance: None,
     };
@@ -40,17 +41,28 @@ fn nation() -> SharedParams {
             authentication_only: false,
             top: CaInfo {
                 cert: b"root".to_vec(),
-                ocsp: vec![OcspInfo { url: "http://127.0.0.1:8604/ocsp".to_owned(), cert: Some(b"ocsp".to_vec()) }],
+                ocsp: vec![OcspInfo {
+                    url: "http://127.0.0.1:8604/ocsp".to_owned(),
+                    cert: Some(b"ocsp".to_vec()),
+                    cost: Some(CostType::Free),
+                }],
             },
             intermediates: vec![CaInfo { cert: b"sub".to_vec(), ocsp: Vec::new() }],
             certificate_profile: "ee.ria.xroad.common.certificateprofile.impl.FiVRKCertificateProfileInfoProvider"
                 .to_owned(),
-            acme: Some(AcmeServer { directory_url: "https://ca/acme".to_owned(), ..AcmeServer::default() }),
+            csr_format: Some(CsrFormat::Pem),
+            acme: Some(AcmeServer {
+                directory_url: "https://ca/acme".to_owned(),
+                ip_address: Some("192.0.2.1".to_owned()),
+                authentication_profile_id: Some("auth".to_owned()),
+                signing_profile_id: Some("sign".to_owned()),
+            }),
         }],
         approved_tsas: vec![ApprovedTsa {
             name: "TSA".to_owned(),
             url: "http://127.0.0.1:8604/tsa".to_owned(),
             cert: b"tsa".to_vec(),
+            cost: Some(CostType::Paid),
         }],
         members: vec![
             Member {
@@ -108,9 +120,35 @@ fn anchor() -> Anchor {
     }
 }
 
+/// What of the nation a version has words for.
+fn nation_in(version: ConfigurationVersion) -> SharedParams {
+    let mut params = nation();
+    for server in &mut params.servers {
+        server.auth_cert_hashes.retain(|hash| hash.len() == if version == V2 { 20 } else { 32 });
+        server.maintenance = server.maintenance.take().filter(|_| version >= V5);
+    }
+    for subsystem in params.members.iter_mut().flat_map(|member| &mut member.subsystems) {
+        subsystem.name = subsystem.name.take().filter(|_| version >= V5);
+    }
+    for ca in &mut params.approved_cas {
+        ca.csr_format = ca.csr_format.filter(|_| version >= V6);
+        ca.top.ocsp.iter_mut().for_each(|ocsp| ocsp.cost = ocsp.cost.filter(|_| version >= V6));
+        ca.acme = ca.acme.take().filter(|_| version >= V3);
+        if let Some(acme) = ca.acme.as_mut().filter(|_| version < V4) {
+            (acme.authentication_profile_id, acme.signing_profile_id) = (None, None);
+        }
+    }
+    params.approved_tsas.iter_mut().for_each(|tsa| tsa.cost = tsa.cost.filter(|_| version >= V6));
+    params.sources.retain(|_| version >= V3);
+    params
+}
+
 #[test]
-fn what_is_written_reads_back() {
-    assert_eq!(read_shared(write_shared_v5(&nation()).as_bytes()).unwrap(), nation());
+fn what_is_written_reads_back_as_far_as_the_version_has_words_for_it() {
+    for version in ConfigurationVersion::ALL {
+        let read = read_shared(write_shared(&nation(), version).as_bytes()).unwrap();
+        assert_eq!(read, nation_in(version), "{version:?}");
+    }
     assert_eq!(read_private(write_private(&private()).as_bytes()).unwrap(), private());
     assert_eq!(read_anchor(write_anchor(&anchor()).as_bytes()).unwrap(), anchor());
 }
@@ -120,16 +158,22 @@ fn what_is_written_validates_against_the_schemas() {
     let Some(samples) = samples::folder("schema validation of the global configuration") else { return };
     let folder = tempfile::tempdir().unwrap();
     let schemas = samples::schemas_of_configurations(&samples, folder.path());
-    for (name, schema, xml) in [
-        ("shared.xml", "v5/shared-parameters.xsd", write_shared_v5(&nation())),
-        (
-            "empty.xml",
-            "v5/shared-parameters.xsd",
-            write_shared_v5(&SharedParams { sources: nation().sources, ..SharedParams::empty("BB") }),
-        ),
-        ("private.xml", "v2/private-parameters.xsd", write_private(&private())),
-        ("anchor.xml", "v2/private-parameters.xsd", write_anchor(&anchor())),
-    ] {
+    let empty = || SharedParams { sources: nation().sources, ..SharedParams::empty("BB") };
+    let mut files = vec![
+        ("private.xml".to_owned(), "v2/private-parameters.xsd".to_owned(), write_private(&private())),
+        ("anchor.xml".to_owned(), "v2/private-parameters.xsd".to_owned(), write_anchor(&anchor())),
+    ];
+    for version in ConfigurationVersion::ALL {
+        let number = version.number();
+        let schema = format!("v{number}/shared-parameters.xsd");
+        if !schemas.join(&schema).exists() {
+            samples::left_out(&format!("the schema of version {number} is not among the samples"));
+            continue;
+        }
+        files.push((format!("shared{number}.xml"), schema.clone(), write_shared(&nation(), version)));
+        files.push((format!("empty{number}.xml"), schema, write_shared(&empty(), version)));
+    }
+    for (name, schema, xml) in files {
         let file = folder.path().join(name);
         std::fs::write(&file, xml).unwrap();
         let schema = schemas.join(schema);
@@ -239,7 +283,7 @@ fn an_authentication_certificate_that_two_nodes_claim_speaks_for_neither() {
 #[test]
 fn an_expired_configuration_is_no_configuration() {
     let end = Timestamp::from_seconds(1_000);
-    let files = TrustDir::files("BB", write_shared_v5(&nation()).as_bytes(), 5, end);
+    let files = TrustDir::files("BB", write_shared(&nation(), V6).as_bytes(), 5, end);
     let dir = TrustDir::load(&files).unwrap();
     assert!(dir.check_fresh("BB", Timestamp::from_seconds(999)).is_ok());
     assert!(matches!(dir.check_fresh("BB", end), Err(TrustDirError::Expired { .. })));
@@ -248,7 +292,7 @@ fn an_expired_configuration_is_no_configuration() {
 
 #[test]
 fn a_member_that_this_house_cannot_name_does_not_stop_the_others() {
-    let xml = write_shared_v5(&nation()).replace(">2001<", ">20:01<");
+    let xml = write_shared(&nation(), V6).replace(">2001<", ">20:01<");
     let params = read_shared(xml.as_bytes()).unwrap();
     assert_eq!(params.members.len(), 1);
     assert_eq!(params.servers.len(), 1);

@@ -70,7 +70,7 @@ impl Nation {
         let issue = |spec: &CertificateSpec<'_>| Certificate::issue(&ca, &keys[0], spec).unwrap();
         let responder = issue(&spec(CertificateProfile::OcspResponder, &[2], named("OCSP"), &keys[1]));
         let tsa = issue(&spec(CertificateProfile::TimeStamping, &[3], named("TSA"), &keys[2]));
-        let ocsp = OcspInfo { url: "http://127.0.0.1:8604/ocsp".to_owned(), cert: None };
+        let ocsp = OcspInfo { url: "http://127.0.0.1:8604/ocsp".to_owned(), cert: None, cost: None };
         let shared = SharedParams {
             approved_cas: vec![ApprovedCa {
                 name: "CA".to_owned(),
@@ -78,7 +78,12 @@ impl Nation {
                 certificate_profile: MemberNameProfile::fi_vrk().class_name,
                 ..ApprovedCa::default()
             }],
-            approved_tsas: vec![ApprovedTsa { name: "TSA".to_owned(), url: String::new(), cert: tsa.der().to_vec() }],
+            approved_tsas: vec![ApprovedTsa {
+                name: "TSA".to_owned(),
+                url: String::new(),
+                cert: tsa.der().to_vec(),
+                cost: None,
+            }],
             ocsp_freshness_s: 3_600,
             ..SharedParams::empty("BB")
         };

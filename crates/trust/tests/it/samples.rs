@@ -18,6 +18,12 @@ pub(crate) fn folder(what: &str) -> Option<PathBuf> {
     None
 }
 
+/// Says on stderr what a test could not judge.
+#[expect(clippy::print_stderr, reason = "a test that is left out must say so")]
+pub(crate) fn left_out(what: &str) {
+    eprintln!("LEFT OUT: {what}");
+}
+
 /// Every file below a folder, by its path with forward slashes.
 pub(crate) fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut files = BTreeMap::new();
