@@ -22,6 +22,8 @@
 //! # }
 //! ```
 
+pub mod age;
+pub mod archive;
 pub mod asic;
 mod asn1;
 pub mod c14n;

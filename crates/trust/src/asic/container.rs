@@ -125,7 +125,7 @@ impl Container {
 
 /// The number of entries in the end-of-central-directory record. The zip reader keeps files by name and would silently
 /// drop all but one of several with the same name, so the counts are compared.
-fn entries_recorded(bytes: &[u8]) -> Option<usize> {
+pub(crate) fn entries_recorded(bytes: &[u8]) -> Option<usize> {
     let from = bytes.len().checked_sub(22)?;
     let start = (from.saturating_sub(usize::from(u16::MAX))..=from).rev().find(|start| {
         let record = bytes.get(*start..).unwrap_or_default();
@@ -167,14 +167,19 @@ fn unpack(bytes: &[u8]) -> Result<BTreeMap<String, Vec<u8>>, AsicError> {
     Ok(files)
 }
 
-fn pack(files: &[(&str, &[u8])], at: Timestamp) -> Result<Vec<u8>, AsicError> {
-    let failed = |_| AsicError::TooLarge;
+/// A moment as zip files write it; their first moment where it lies outside of their calendar.
+pub(crate) fn zip_time(at: Timestamp) -> DateTime {
     let moment = at.calendar();
     let time = u16::try_from(moment.year()).ok().and_then(|year| {
         let (month, day) = (u8::from(moment.month()), moment.day());
         DateTime::from_date_and_time(year, month, day, moment.hour(), moment.minute(), moment.second()).ok()
     });
-    let options = SimpleFileOptions::default().last_modified_time(time.unwrap_or_default());
+    time.unwrap_or_default()
+}
+
+fn pack(files: &[(&str, &[u8])], at: Timestamp) -> Result<Vec<u8>, AsicError> {
+    let failed = |_| AsicError::TooLarge;
+    let options = SimpleFileOptions::default().last_modified_time(zip_time(at));
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
     zip.set_comment(format!("mimetype={MIMETYPE}"));
     zip.start_file("mimetype", options.compression_method(CompressionMethod::Stored)).map_err(failed)?;

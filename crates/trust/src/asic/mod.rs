@@ -22,6 +22,7 @@ mod message;
 use civic::{MemberId, Timestamp};
 
 pub use container::{CONTAINER_MAX, ChainFiles, Container, FILES_MAX, StampFiles, UNPACKED_MAX};
+pub(crate) use container::{entries_recorded, zip_time};
 pub use message::{Direction, MessageSummary, Protocol};
 
 use crate::globalconf::TrustDir;
