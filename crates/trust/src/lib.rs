@@ -34,6 +34,8 @@ pub mod hashchain;
 pub mod jose;
 pub mod keys;
 pub mod merkle;
+mod mime;
+pub mod mserv;
 pub mod note;
 pub mod ocsp;
 mod pem;

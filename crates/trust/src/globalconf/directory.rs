@@ -15,9 +15,9 @@ use base64::engine::general_purpose::STANDARD;
 use civic::{Random, Timestamp, random_hex};
 use der::{Decode, Encode};
 
-use super::mime::{self, MimeError};
 use crate::digest::{self, DigestAlgorithm};
 use crate::keys::{KeyError, PublicKey, SignatureAlgorithm, SigningKey};
+use crate::mime::{self, MimeError};
 
 /// The content identifier of `shared-params.xml`.
 pub const SHARED_PARAMETERS: &str = "SHARED-PARAMETERS";

@@ -17,7 +17,6 @@
 //! ```
 
 mod directory;
-mod mime;
 mod read;
 mod trust_dir;
 mod values;

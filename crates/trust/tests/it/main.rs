@@ -4,6 +4,7 @@
 mod archive;
 mod asic;
 mod globalconf;
+mod mserv;
 mod nation;
 mod pki;
 mod samples;

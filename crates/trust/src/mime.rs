@@ -1,4 +1,4 @@
-//! The little of MIME (RFC 2046) that signed directories use: headers, parameters, parts between boundaries.
+//! The little of MIME (RFC 2046) that signed directories and management requests use: headers, parameters, parts between boundaries.
 //! Lines end with CRLF or LF. Nothing is copied; a part's body is a slice of the input, since it may be what is signed.
 
 use std::fmt;
@@ -8,11 +8,11 @@ const PARTS_MAX: usize = 1024;
 
 /// Headers of one part, names in lower case.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Headers(Vec<(String, String)>);
+pub(crate) struct Headers(Vec<(String, String)>);
 
 /// What is wrong with a multipart text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct MimeError(pub(super) &'static str);
+pub(crate) struct MimeError(pub(crate) &'static str);
 
 impl fmt::Display for MimeError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -21,12 +21,12 @@ impl fmt::Display for MimeError {
 }
 
 impl Headers {
-    pub(super) fn get(&self, name: &str) -> Option<&str> {
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
     /// The value before the first semicolon, and the parameter of that name, without quotes.
-    pub(super) fn with_parameter(&self, name: &str, parameter: &str) -> Option<(&str, Option<&str>)> {
+    pub(crate) fn with_parameter(&self, name: &str, parameter: &str) -> Option<(&str, Option<&str>)> {
         let mut pieces = self.get(name)?.split(';').map(str::trim);
         let value = pieces.next().unwrap_or_default();
         let found = pieces.find_map(|piece| {
@@ -38,7 +38,7 @@ impl Headers {
 }
 
 /// Reads headers up to an empty line or the end; answers them and what follows.
-pub(super) fn headers(mut bytes: &[u8]) -> Result<(Headers, &[u8]), MimeError> {
+pub(crate) fn headers(mut bytes: &[u8]) -> Result<(Headers, &[u8]), MimeError> {
     let mut headers = Headers::default();
     while !bytes.is_empty() {
         let (line, rest) = line(bytes);
@@ -62,7 +62,7 @@ pub(super) fn headers(mut bytes: &[u8]) -> Result<(Headers, &[u8]), MimeError> {
 
 /// The parts between the lines of this boundary. The line end before a boundary belongs to the boundary.
 /// Whether the closing boundary is there is answered too.
-pub(super) fn parts<'b>(body: &'b [u8], boundary: &str) -> Result<(Vec<&'b [u8]>, bool), MimeError> {
+pub(crate) fn parts<'b>(body: &'b [u8], boundary: &str) -> Result<(Vec<&'b [u8]>, bool), MimeError> {
     if boundary.is_empty() || boundary.len() > 128 {
         return Err(MimeError("the boundary is empty or too long"));
     }
