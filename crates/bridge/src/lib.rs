@@ -49,6 +49,7 @@ mod ocsp;
 mod outbound;
 mod provider;
 mod signing;
+pub mod spool;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod tls;

@@ -12,8 +12,10 @@ use crate::fault::{Fault, Reason, Side};
 use crate::globalconf::Snapshot;
 use crate::transport::{BatchParts, Envelope};
 
-/// The name of the body in a signature.
-const ATTACHMENT: &str = "/attachment1";
+/// The name of an attachment in a signature; the first has number 1.
+fn attachment_name(number: usize) -> String {
+    format!("/attachment{number}")
+}
 
 /// A signature and what stands beside it.
 pub(crate) struct Signed {
@@ -21,20 +23,17 @@ pub(crate) struct Signed {
     pub(crate) batch: Option<BatchParts>,
 }
 
-/// Signs a message for the organisation.
-pub(crate) fn sign(core: &Core, side: Side, head: &[u8], body: Option<&[u8]>) -> Result<Signed, Fault> {
+/// Signs a message for the organisation: `message` and `attachments` are the SHA-512 of its parts.
+pub(crate) fn sign(core: &Core, side: Side, message: &[u8; 64], attachments: &[[u8; 64]]) -> Result<Signed, Fault> {
     let failed = |error: String| {
         let message = format!("{error}. The signing key and certificate of the node are to be looked at");
         Fault::new(side, Reason::CannotCreateSignature, message)
     };
     let ocsp = core.own_ocsp.signing().map_err(|error| failed(error.to_string()))?;
-    let mut digests = vec![digest::sha512(head)];
-    digests.extend(body.map(digest::sha512));
     let now = core.clock.now();
-    let alone = digests.len() == 1;
-    // A hash chain needs two files at least: a message without body is always signed directly (as X-Road does).
-    if core.config.batch_signatures && !alone {
-        let files = vec![digests.iter().map(|digest| digest.to_vec()).collect()];
+    // A hash chain needs two files at least: a message without attachments is always signed directly (as X-Road does).
+    if core.config.batch_signatures && !attachments.is_empty() {
+        let files = vec![std::iter::once(message).chain(attachments).map(|digest| digest.to_vec()).collect()];
         let built = hashchain::build(DigestAlgorithm::Sha512, hashchain::Files::SIGNATURE, &files)
             .map_err(|error| failed(error.to_string()))?;
         let chain = built.chains.into_iter().next().ok_or_else(|| failed("the hash chain is empty".to_owned()))?;
@@ -43,11 +42,9 @@ pub(crate) fn sign(core: &Core, side: Side, head: &[u8], body: Option<&[u8]>) ->
         let batch = Some(BatchParts { result: Bytes::from(built.result), chain: Bytes::from(chain) });
         return Ok(Signed { signature: Bytes::from(signature), batch });
     }
-    let files: Vec<DataRef<'_>> = [xades::MESSAGE, ATTACHMENT]
-        .into_iter()
-        .zip(&digests)
-        .map(|(name, sha512)| DataRef { name, sha512: *sha512 })
-        .collect();
+    let names: Vec<String> = (1..=attachments.len()).map(attachment_name).collect();
+    let mut files = vec![DataRef { name: xades::MESSAGE, sha512: *message }];
+    files.extend(names.iter().zip(attachments).map(|(name, sha512)| DataRef { name, sha512: *sha512 }));
     let signature = core.signer.sign(&files, now, &[&ocsp]).map_err(|error| failed(error.to_string()))?;
     Ok(Signed { signature: Bytes::from(signature), batch: None })
 }
@@ -55,10 +52,11 @@ pub(crate) fn sign(core: &Core, side: Side, head: &[u8], body: Option<&[u8]>) ->
 /// Verifies that the organisation of a client signed exactly this message, with a certificate that is good now.
 pub(crate) fn verify(core: &Core, side: Side, sender: &ClientId, envelope: &Envelope) -> Result<(), Fault> {
     let signature = Signature::parse(&envelope.signature).map_err(|error| refused(side, &error))?;
-    let head = digest::sha512(&envelope.head);
-    let body = envelope.body.as_deref().map(digest::sha512);
-    let mut parts = vec![Part::sha512(xades::MESSAGE, &head)];
-    parts.extend(body.as_ref().map(|digest| Part::sha512(ATTACHMENT, digest)));
+    let message = digest::sha512(envelope.message.bytes());
+    let names: Vec<String> = (1..=envelope.attachments.len()).map(attachment_name).collect();
+    let mut parts = vec![Part::sha512(xades::MESSAGE, &message)];
+    let attachments = names.iter().zip(&envelope.attachments);
+    parts.extend(attachments.map(|(name, attachment)| Part::sha512(name, attachment.body.sha512())));
     let chain = envelope.batch.as_ref().map(|batch| HashChain { result: &batch.result, chain: &batch.chain });
     signature.check_files(&parts, chain).map_err(|error| refused(side, &error))?;
     let snapshot = core.configuration(side)?;

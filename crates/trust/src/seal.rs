@@ -20,6 +20,10 @@
 //! Whoever holds the file can read and forge every sealed value; whoever can only write the database can neither read,
 //! forge nor move one (they can delete it or put an older value of the same place back).
 
+mod pieces;
+
+pub use pieces::{PIECE_TAG_BYTES, PieceKey};
+
 use std::fmt;
 use std::fmt::Write as _;
 use std::sync::Arc;

@@ -24,7 +24,11 @@ use crate::message::{ErrorForm, RequestIds, RestRequest, RestResponse, render_er
 use crate::messagelog::{Content, NewRecord, RecordKind, Role};
 use crate::outbound::{CollectError, collect};
 use crate::signing;
-use crate::transport::{self, Envelope, EnvelopeReader, Kind, Limits, Received};
+use crate::spool::Body;
+use crate::transport::{self, Attachment, Envelope, EnvelopeReader, Kind, Limits, Message, Received};
+
+/// What a message may have on the wire beside its body, bytes.
+const WIRE_BYTES: usize = 2 * 1024 * 1024;
 
 /// Answers a request of an information system.
 pub(crate) async fn handle(core: Arc<Core>, request: Request<Incoming>) -> Answer {
@@ -68,7 +72,7 @@ async fn exchange(core: &Arc<Core>, head: &Parts, body: Incoming) -> Result<Answ
     }
     let targets = snapshot.targets(&request)?;
     let envelope = sign(core, &request, body)?;
-    let request_hash = request.hash(envelope.body.as_deref());
+    let request_hash = request.hash(envelope.rest_body().map(Body::sha512));
     let mut records = vec![record(&request, RecordKind::Request, "sent", Content::from(&envelope))];
     if !request.verb().is_safe() {
         // A request that changes something leaves no node without a trace.
@@ -85,7 +89,7 @@ async fn exchange(core: &Arc<Core>, head: &Parts, body: Incoming) -> Result<Answ
         Ok((response, answer)) => {
             records.push(record(&request, RecordKind::Response, "answered", Content::from(answer.as_ref())));
             log(core, records).await?;
-            to_http(response, answer.body)
+            to_http(response, answer.rest_body().and_then(Body::memory).cloned())
         }
         Err(fault) => {
             for record in &mut records {
@@ -140,7 +144,9 @@ fn read_request(core: &Core, head: &Parts) -> Result<RestRequest, Fault> {
 }
 
 fn sign(core: &Core, request: &RestRequest, body: Option<Bytes>) -> Result<Envelope, Fault> {
-    let signed = signing::sign(core, Side::ClientProxy, request.bytes(), body.as_deref())?;
+    let body = body.map(Body::from);
+    let digests: Vec<[u8; 64]> = body.iter().map(|body| *body.sha512()).collect();
+    let signed = signing::sign(core, Side::ClientProxy, request.sha512(), &digests)?;
     let ocsp = core.own_ocsp.authentication().map_err(fault(
         Side::ClientProxy,
         Reason::CannotCreateSignature,
@@ -148,8 +154,8 @@ fn sign(core: &Core, request: &RestRequest, body: Option<Bytes>) -> Result<Envel
     ))?;
     Ok(Envelope {
         ocsp: vec![ocsp],
-        head: request.bytes().clone(),
-        body,
+        message: Message::Rest(request.bytes().clone()),
+        attachments: body.map(Attachment::rest).into_iter().collect(),
         batch: signed.batch,
         signature: signed.signature,
     })
@@ -191,10 +197,10 @@ async fn send(
 
 async fn read_answer(core: &Core, response: pool::PeerResponse) -> Result<Received, Fault> {
     let malformed = fault(Side::ClientProxy, Reason::ServiceFailed, "The provider's node is to be looked at");
-    let limits = Limits::with_body(core.config.limits.body_bytes_max);
+    let limits = Limits::with_body(core.config.limits.body_bytes_max as u64);
     let content_type = response.content_type().to_owned();
-    let bytes = response.collect(limits.wire_bytes_max()).await?;
-    if content_type.to_ascii_lowercase().starts_with(transport::SOAP_FAULT) {
+    let bytes = response.collect(core.config.limits.body_bytes_max + WIRE_BYTES).await?;
+    if content_type.to_ascii_lowercase().starts_with(transport::TEXT_XML) {
         return transport::read_fault(&bytes).map(Received::Fault).map_err(malformed);
     }
     let mut reader = EnvelopeReader::new(Kind::Response, &content_type, limits).map_err(&malformed)?;
@@ -209,7 +215,11 @@ fn verify(
     request_hash: &[u8; 64],
     answer: &Envelope,
 ) -> Result<RestResponse, Fault> {
-    let response = RestResponse::parse(answer.head.clone()).map_err(fault(
+    let Message::Rest(head) = &answer.message else {
+        let message = "a REST request was answered by a SOAP message. The provider's node is to be looked at";
+        return Err(Fault::new(Side::ClientProxy, Reason::InvalidMessage, message));
+    };
+    let response = RestResponse::parse(head.clone()).map_err(fault(
         Side::ClientProxy,
         Reason::InvalidMessage,
         "The provider's node is to be looked at",

@@ -50,16 +50,15 @@ pub enum MessageError {
 }
 
 /// The digest of X-Road-Request-Hash: SHA-512 of the header part, or of both digests one after the other where there is a body
-/// (PR-REST §4.3; CODE: a body part that is present and empty counts as a body).
-pub fn request_hash(header_part: &[u8], body: Option<&[u8]>) -> [u8; 64] {
-    let head = digest::sha512(header_part);
+/// (PR-REST §4.3; CODE: a body part that is present and empty counts as a body). Both arguments are SHA-512.
+pub fn request_hash(header_part: &[u8; 64], body: Option<&[u8; 64]>) -> [u8; 64] {
     match body {
-        None => head,
+        None => *header_part,
         Some(body) => {
             let mut both = [0_u8; 128];
             let (first, second) = both.split_at_mut(64);
-            first.copy_from_slice(&head);
-            second.copy_from_slice(&digest::sha512(body));
+            first.copy_from_slice(header_part);
+            second.copy_from_slice(body);
             digest::sha512(&both)
         }
     }

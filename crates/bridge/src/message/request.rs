@@ -2,6 +2,7 @@ use std::str::FromStr;
 
 use bytes::Bytes;
 use civic::{ClientId, ServerId, ServiceId};
+use trust::digest;
 
 use super::headers::{self, Header, cut};
 use super::{MessageError, request_hash};
@@ -73,6 +74,7 @@ pub struct RestRequest {
     server: Option<ServerId>,
     message_id: String,
     request_id: String,
+    sha512: [u8; 64],
     bytes: Bytes,
 }
 
@@ -166,9 +168,14 @@ impl RestRequest {
         &self.bytes
     }
 
-    /// The digest that the answer must name.
-    pub fn hash(&self, body: Option<&[u8]>) -> [u8; 64] {
-        request_hash(&self.bytes, body)
+    /// The SHA-512 of the header part.
+    pub const fn sha512(&self) -> &[u8; 64] {
+        &self.sha512
+    }
+
+    /// The digest that the answer must name; `body` is the SHA-512 of the body.
+    pub fn hash(&self, body: Option<&[u8; 64]>) -> [u8; 64] {
+        request_hash(&self.sha512, body)
     }
 
     fn assemble(verb: Verb, target: &str, headers: Vec<Header>, bytes: Bytes) -> Result<Self, MessageError> {
@@ -196,6 +203,7 @@ impl RestRequest {
             server,
             message_id,
             request_id,
+            sha512: digest::sha512(&bytes),
             bytes,
         })
     }

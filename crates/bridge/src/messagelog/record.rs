@@ -3,6 +3,7 @@ use civic::{ClientId, ServiceId, Timestamp};
 use store::{Row, Store, StoreError};
 
 use super::LogError;
+use crate::spool::Body;
 use crate::transport::{BatchParts, Envelope};
 
 /// On which side of the exchange this node stood.
@@ -126,8 +127,8 @@ impl RecordKind {
 impl From<&Envelope> for Content {
     fn from(envelope: &Envelope) -> Self {
         Self {
-            head: envelope.head.clone(),
-            body: envelope.body.clone(),
+            head: envelope.message.bytes().clone(),
+            body: envelope.rest_body().and_then(Body::memory).cloned(),
             signature: envelope.signature.clone(),
             batch: envelope.batch.clone(),
         }

@@ -31,8 +31,9 @@ use crate::message::{RestRequest, RestResponse};
 use crate::messagelog::{Content, LogError, NewRecord, RecordKind, Role, replay_key};
 use crate::outbound::{CollectError, collect};
 use crate::signing;
+use crate::spool::Body;
 use crate::tls::Peer;
-use crate::transport::{self, Envelope, EnvelopeReader, Kind, Limits, Received, TransportError};
+use crate::transport::{self, Attachment, Envelope, EnvelopeReader, Kind, Limits, Message, Received, TransportError};
 use crate::usage::{NewUsage, UsageRecord, UseBasis, UsePurpose};
 
 /// The service code under which the node itself tells citizens who used their data.
@@ -123,7 +124,7 @@ async fn receive(core: &Core, request: Request<Incoming>) -> Result<Envelope, Fa
     if request.method() != Method::POST {
         return Err(Fault::new(side, Reason::InvalidHttpMethod, "nodes send each other POST requests only"));
     }
-    let limits = Limits::with_body(core.config.limits.body_bytes_max);
+    let limits = Limits::with_body(core.config.limits.body_bytes_max as u64);
     let content_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let mut reader = EnvelopeReader::new(Kind::Request, content_type, limits).map_err(fault(
         side,
@@ -131,7 +132,11 @@ async fn receive(core: &Core, request: Request<Incoming>) -> Result<Envelope, Fa
         "Send the message as PR-MESSTRANSP says",
     ))?;
     let waiting = core.config.limits.request_timeout;
-    let collected = tokio::time::timeout(waiting, collect(request.into_body(), limits.wire_bytes_max())).await;
+    let collected = tokio::time::timeout(
+        waiting,
+        collect(request.into_body(), core.config.limits.body_bytes_max + 2 * 1024 * 1024),
+    )
+    .await;
     let bytes = match collected {
         Ok(Ok(bytes)) => bytes,
         Ok(Err(CollectError::TooLarge)) => return Err(too_large(core)),
@@ -161,7 +166,10 @@ async fn receive(core: &Core, request: Request<Incoming>) -> Result<Envelope, Fa
 /// Who asks: the peer's certificate and its OCSP response, the client at that peer, the signature of the client's organisation.
 fn authenticate(core: &Core, peer: &Peer, envelope: Envelope) -> Result<Verified, Fault> {
     let side = Side::ServerProxy;
-    let request = RestRequest::parse(envelope.head.clone()).map_err(fault(
+    let Message::Rest(head) = &envelope.message else {
+        return Err(Fault::new(side, Reason::MissingRest, "this node has no SOAP services. Ask the provider for REST"));
+    };
+    let request = RestRequest::parse(head.clone()).map_err(fault(
         side,
         Reason::InvalidMessage,
         "The caller's node is to be looked at",
@@ -232,8 +240,9 @@ async fn admit<'c>(core: &'c Core, verified: &Verified, replay: [u8; 32]) -> Res
 }
 
 async fn ask(core: &Core, verified: &Verified, route: &Route<'_>) -> Result<ServiceAnswer, Fault> {
-    let (request, body) = (&verified.request, verified.envelope.body.clone());
-    let request_hash = request.hash(body.as_deref());
+    let (request, body) = (&verified.request, verified.envelope.rest_body());
+    let request_hash = request.hash(body.map(Body::sha512));
+    let body = body.and_then(Body::memory).cloned();
     match route {
         Route::DataTracker => data_tracker::answer(core, request, &request_hash).await,
         Route::Service(service, authorised) => {
@@ -245,11 +254,13 @@ async fn ask(core: &Core, verified: &Verified, route: &Route<'_>) -> Result<Serv
 
 fn sign(core: &Core, service: ServiceAnswer) -> Result<Envelope, Fault> {
     let ServiceAnswer { response, body } = service;
-    let signed = signing::sign(core, Side::ServerProxy, response.bytes(), body.as_deref())?;
+    let body = body.map(Body::from);
+    let digests: Vec<[u8; 64]> = body.iter().map(|body| *body.sha512()).collect();
+    let signed = signing::sign(core, Side::ServerProxy, &digest::sha512(response.bytes()), &digests)?;
     Ok(Envelope {
         ocsp: Vec::new(),
-        head: response.bytes().clone(),
-        body,
+        message: Message::Rest(response.bytes().clone()),
+        attachments: body.map(Attachment::rest).into_iter().collect(),
         batch: signed.batch,
         signature: signed.signature,
     })

@@ -25,7 +25,8 @@ use super::{Federation, TwoNodes, need};
 use crate::NodeKeys;
 use crate::listener::{plain, serve};
 use crate::message::{RequestIds, RestRequest};
-use crate::transport::{self, BatchParts, Envelope, EnvelopeReader, Kind, Limits, Received};
+use crate::spool::Body;
+use crate::transport::{self, Attachment, BatchParts, Envelope, EnvelopeReader, Kind, Limits, Message, Received};
 
 /// Signs a message with the keys of a node. `batch` goes through a hash chain (of message and body).
 pub fn sign(federation: &Federation, keys: &NodeKeys, head: Bytes, body: Option<Bytes>, batch: bool) -> Envelope {
@@ -48,7 +49,13 @@ pub fn sign(federation: &Federation, keys: &NodeKeys, head: Bytes, body: Option<
         (need(signer.sign(&files, now, &[&ocsp])), None)
     };
     let auth = Bytes::from(federation.ocsp_response(&keys.auth_certificate));
-    Envelope { ocsp: vec![auth], head, body, batch: parts, signature: Bytes::from(signature) }
+    Envelope {
+        ocsp: vec![auth],
+        message: Message::Rest(head),
+        attachments: body.map(|body| Attachment::rest(Body::from(body))).into_iter().collect(),
+        batch: parts,
+        signature: Bytes::from(signature),
+    }
 }
 
 /// The header part of a request of [`super::CLIENT`]; `path` follows `/r1/`.

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use bridge::message::{RestRequest, RestResponse};
+use bridge::spool::Body;
 use bridge::testing::wire::{self, FakeNode};
 use bridge::testing::{ECHO, PERSON, TwoNodes, two_nodes, two_nodes_on};
-use bridge::transport::{self, BatchParts, Envelope, Kind, Received};
+use bridge::transport::{self, Attachment, BatchParts, Envelope, Kind, Message, Received};
 use bytes::Bytes;
 
 /// Flips one bit at some places of some bytes.
@@ -29,11 +30,11 @@ fn join(start: &[u8], whole: &[u8]) -> Bytes {
 /// Every envelope that differs from this one by one bit at a sampled place, with the name of the part.
 fn altered(envelope: &Envelope) -> Vec<(&'static str, Envelope)> {
     let mut all = Vec::new();
-    for head in flips(&envelope.head) {
-        all.push(("header part", Envelope { head, ..envelope.clone() }));
+    for head in flips(envelope.message.bytes()) {
+        all.push(("header part", Envelope { message: Message::Rest(head), ..envelope.clone() }));
     }
-    for body in envelope.body.iter().flat_map(flips) {
-        all.push(("body", Envelope { body: Some(body), ..envelope.clone() }));
+    for body in envelope.rest_body().and_then(Body::memory).into_iter().flat_map(flips) {
+        all.push(("body", Envelope { attachments: vec![Attachment::rest(Body::from(body))], ..envelope.clone() }));
     }
     for signature in flips(&envelope.signature) {
         all.push(("signature", Envelope { signature, ..envelope.clone() }));
@@ -60,7 +61,11 @@ fn altered(envelope: &Envelope) -> Vec<(&'static str, Envelope)> {
     all.push((
         "body added or left out",
         Envelope {
-            body: if envelope.body.is_some() { None } else { Some(Bytes::from_static(b"x")) },
+            attachments: if envelope.attachments.is_empty() {
+                vec![Attachment::rest(Body::from(Bytes::from_static(b"x")))]
+            } else {
+                Vec::new()
+            },
             ..envelope.clone()
         },
     ));
@@ -96,7 +101,7 @@ async fn an_answer_with_one_flipped_bit_anywhere_reaches_no_application() {
         for which in 0..count {
             let playing = Arc::clone(&nodes);
             let reaction = Arc::new(move |request: Envelope| {
-                let request = RestRequest::parse(request.head).unwrap();
+                let request = RestRequest::parse(request.message.bytes().clone()).unwrap();
                 let good = answer_to(&playing, &request, batch);
                 let (_, wrong) = altered(&good).swap_remove(which);
                 Some(transport::write(Kind::Response, "xtopTEST", &Envelope { ocsp: Vec::new(), ..wrong }))

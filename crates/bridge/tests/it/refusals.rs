@@ -6,7 +6,7 @@ use bridge::access::{AccessRight, Endpoint};
 use bridge::fault::ErrorStyle;
 use bridge::message::Verb;
 use bridge::testing::{CLIENT, ECHO, Outage, PROVIDER, Reply, TwoNodes, two_nodes, two_nodes_with, wire};
-use bridge::transport::Received;
+use bridge::transport::{Message, Received};
 use bytes::Bytes;
 use trust::cert::CertificateProfile;
 use trust::keys::SigningKey;
@@ -265,7 +265,7 @@ async fn a_message_that_is_no_message_is_refused_between_nodes() {
     let mut envelope = wire::sign(&nodes.federation, keys, request.bytes().clone(), None, false);
     envelope.ocsp.clear();
     assert_fault(&nodes.post(keys, &envelope).await.unwrap(), "server.serverproxy.ssl_authentication_failed");
-    envelope.head = Bytes::from_static(b"GET\r\nnonsense\r\n");
+    envelope.message = Message::Rest(Bytes::from_static(b"GET\r\nnonsense\r\n"));
     assert_fault(&nodes.post(keys, &envelope).await.unwrap(), "server.serverproxy.invalid_message");
     nothing_reached_the_service(nodes).await;
 }

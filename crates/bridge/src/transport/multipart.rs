@@ -1,4 +1,5 @@
 use bytes::{Bytes, BytesMut};
+use memchr::memmem;
 
 use super::TransportError;
 
@@ -14,11 +15,36 @@ pub enum Event {
     Start {
         /// Its media type, lower case, without parameters.
         content_type: String,
+        /// All its headers.
+        headers: PartHeaders,
     },
     /// Content of the part.
     Data(Bytes),
     /// The part ended.
     End,
+}
+
+/// The headers of a part, as they came.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PartHeaders(Bytes);
+
+impl PartHeaders {
+    /// Name and value of each, in order; a line that is folded is one value.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        // The block was read as UTF-8 when it came.
+        let text = std::str::from_utf8(&self.0).unwrap_or_default();
+        text.split("\r\n").filter_map(|line| line.split_once(':')).map(|(name, value)| (name.trim(), value.trim()))
+    }
+
+    /// The first header with this name, in whatever case.
+    pub fn get(&self, wanted: &str) -> Option<&str> {
+        self.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value)
+    }
+
+    /// All of them as pairs.
+    pub fn to_vec(&self) -> Vec<(String, String)> {
+        self.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,9 +57,12 @@ enum State {
 }
 
 /// Reads a multipart body in slices of any size, keeping no more than a boundary between two of them.
+#[derive(Debug)]
 pub struct MultipartReader {
     /// `CR LF - - boundary`.
-    delimiter: Vec<u8>,
+    delimiter: memmem::Finder<'static>,
+    /// Whether an empty line may stand before the first boundary, as X-Road writes it before nested parts.
+    empty_line_first: bool,
     state: State,
     carry: Bytes,
     epilogue_bytes: usize,
@@ -51,7 +80,13 @@ impl MultipartReader {
     /// A reader for parts between this boundary.
     pub fn new(boundary: &str) -> Self {
         let delimiter = [b"\r\n--", boundary.as_bytes()].concat();
-        Self { delimiter, state: State::Start, carry: Bytes::new(), epilogue_bytes: 0 }
+        let delimiter = memmem::Finder::new(&delimiter).into_owned();
+        Self { delimiter, empty_line_first: false, state: State::Start, carry: Bytes::new(), epilogue_bytes: 0 }
+    }
+
+    /// The same, for a body in which an empty line may stand before the first boundary.
+    pub fn after_empty_line(boundary: &str) -> Self {
+        Self { empty_line_first: true, ..Self::new(boundary) }
     }
 
     /// Takes the next slice and tells `sink` what it holds.
@@ -104,7 +139,13 @@ impl MultipartReader {
 
     fn start(&mut self, buffer: &mut Bytes) -> Result<bool, TransportError> {
         // The first boundary stands at the very beginning; no node writes a preamble.
-        let opening = self.delimiter.get(2..).unwrap_or_default();
+        let with_line = self.delimiter.needle();
+        let without_line = with_line.get(2..).unwrap_or_default();
+        let opening = if self.empty_line_first && buffer.first().is_none_or(|byte| *byte == b'\r') {
+            with_line
+        } else {
+            without_line
+        };
         if buffer.len() < opening.len() {
             return if opening.starts_with(buffer) { Ok(false) } else { Err(no_boundary()) };
         }
@@ -134,7 +175,10 @@ impl MultipartReader {
         buffer: &mut Bytes,
         sink: &mut dyn FnMut(Event) -> Result<(), TransportError>,
     ) -> Result<bool, TransportError> {
-        let Some(end) = find(buffer, b"\r\n\r\n") else {
+        // A part without headers begins with the empty line itself.
+        let found =
+            if buffer.starts_with(b"\r\n") { Some(0) } else { memmem::find(buffer, b"\r\n\r\n").map(|at| at + 2) };
+        let Some(end) = found else {
             return if buffer.len() > PART_HEADER_BYTES_MAX {
                 Err(TransportError::Multipart("the headers of a part are too long or have no end"))
             } else {
@@ -144,15 +188,14 @@ impl MultipartReader {
         if end > PART_HEADER_BYTES_MAX {
             return Err(TransportError::Multipart("the headers of a part are too long"));
         }
-        let block = buffer.split_to(end + 4);
-        let text = std::str::from_utf8(&block).map_err(|_| TransportError::Multipart("a part header is not UTF-8"))?;
-        let content_type = text
-            .split("\r\n")
-            .filter_map(|line| line.split_once(':'))
-            .find(|(name, _)| name.trim().eq_ignore_ascii_case("content-type"))
-            .map(|(_, value)| value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
+        let block = buffer.split_to(end + 2);
+        std::str::from_utf8(&block).map_err(|_| TransportError::Multipart("a part header is not UTF-8"))?;
+        let headers = PartHeaders(block);
+        let content_type = headers
+            .get("content-type")
+            .map(|value| value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
             .ok_or(TransportError::Multipart("a part has no content type"))?;
-        sink(Event::Start { content_type })?;
+        sink(Event::Start { content_type, headers })?;
         self.state = State::Content;
         Ok(true)
     }
@@ -168,7 +211,7 @@ impl MultipartReader {
                 if !data.is_empty() {
                     sink(Event::Data(data))?;
                 }
-                let _ = buffer.split_to(self.delimiter.len());
+                let _ = buffer.split_to(self.delimiter.needle().len());
                 sink(Event::End)?;
                 self.state = State::AfterBoundary;
                 Ok(true)
@@ -191,26 +234,21 @@ impl MultipartReader {
     }
 
     fn locate(&self, buffer: &[u8]) -> Found {
-        let mut from = 0;
-        while let Some(offset) = buffer.get(from..).and_then(|rest| rest.iter().position(|byte| *byte == b'\r')) {
-            let at = from + offset;
-            let rest = buffer.get(at..).unwrap_or_default();
-            if rest.starts_with(&self.delimiter) {
-                return Found::At(at);
-            }
-            if rest.len() < self.delimiter.len() && self.delimiter.starts_with(rest) {
-                return Found::Perhaps(at);
-            }
-            from = at + 1;
+        if let Some(at) = self.delimiter.find(buffer) {
+            return Found::At(at);
         }
-        Found::No
+        // Only the end of the slice can hold the beginning of a delimiter.
+        let delimiter = self.delimiter.needle();
+        let tail_at = buffer.len().saturating_sub(delimiter.len() - 1);
+        let tail = buffer.get(tail_at..).unwrap_or_default();
+        let begins = |offset: &usize| tail.get(*offset..).is_some_and(|rest| delimiter.starts_with(rest));
+        match memchr::memchr_iter(b'\r', tail).find(begins) {
+            Some(offset) => Found::Perhaps(tail_at + offset),
+            None => Found::No,
+        }
     }
 }
 
 fn no_boundary() -> TransportError {
     TransportError::Multipart("the body does not begin with its boundary")
-}
-
-fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
-    haystack.windows(needle.len()).position(|window| window == needle)
 }
