@@ -18,6 +18,9 @@ const RATCHET: &str = "xtask/tidy-ratchet.txt";
 /// Checksums of merged migrations: a change of one is refused, a new one is added by `cargo xtask gen`.
 pub(crate) const MIGRATIONS: &str = "xtask/migrations.lock";
 
+/// Binary files that may be kept.
+const PICTURES: &[&str] = &["png", "ico"];
+
 /// Words that mark unfinished work or a machine of ours. Assembled so that this file does not find itself.
 const FORBIDDEN: &[(&str, &str)] = &[
     (concat!("/wo", "rk/"), "a path of somebody's machine"),
@@ -33,7 +36,12 @@ pub(crate) fn run() -> anyhow::Result<()> {
     let mut broken = String::new();
     let mut used = 0_usize;
     for path in tracked_files()? {
-        let Ok(text) = std::fs::read_to_string(root().join(&path)) else { continue };
+        let Ok(text) = std::fs::read_to_string(root().join(&path)) else {
+            if !PICTURES.iter().any(|kind| has_extension(&path, kind)) {
+                writeln!(broken, "{path}: a binary file; only pictures are kept here")?;
+            }
+            continue;
+        };
         for (word, why) in FORBIDDEN {
             if let Some(line) = text.lines().position(|line| line.contains(word)) {
                 writeln!(broken, "{path}:{}: `{word}` ({why})", line + 1)?;
