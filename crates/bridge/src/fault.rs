@@ -45,6 +45,10 @@ reasons! {
     NotFound => "not_found",
     /// Reading or writing failed.
     IoError => "io_error",
+    /// The request lacks what HTTP or the metaservice demands.
+    InvalidRequest => "invalid_request",
+    /// A server answered with a status that is none of the protocol.
+    HttpError => "http_error",
     /// The peer could not be reached or went away.
     NetworkError => "network_error",
     /// The node is broken; its log says how.
@@ -55,6 +59,10 @@ reasons! {
     ServiceMissingUrl => "service_missing_url",
     /// The caller may not use the service.
     AccessDenied => "access_denied",
+    /// The operator has switched the service off.
+    ServiceDisabled => "service_disabled",
+    /// A REST service is asked by SOAP, or the other way round.
+    InvalidServiceType => "service_type",
     /// The service does not exist.
     UnknownService => "unknown_service",
     /// The member, subsystem or node does not exist.
@@ -67,6 +75,28 @@ reasons! {
     MissingSignature => "missing_signature",
     /// The REST part is absent.
     MissingRest => "missing_rest",
+    /// The SOAP part is absent.
+    MissingSoap => "missing_soap",
+    /// The SOAP part is no SOAP 1.1.
+    InvalidSoap => "invalid_soap",
+    /// An identifier in the header is malformed.
+    InvalidXml => "invalid_xml",
+    /// The SOAP header is absent.
+    MissingHeader => "missing_header",
+    /// A mandatory header field is absent.
+    MissingHeaderField => "missing_header_field",
+    /// A header field stands twice.
+    DuplicateHeaderField => "duplicate_header_field",
+    /// The SOAP body is absent.
+    MissingBody => "missing_body",
+    /// The SOAP body has not exactly one element.
+    InvalidBody => "invalid_body",
+    /// Header and body name different services.
+    InconsistentHeaders => "inconsistent_headers",
+    /// Another version of the message protocol.
+    InvalidProtocolVersion => "invalid_protocol_version",
+    /// SOAPAction is malformed.
+    InvalidSoapAction => "invalid_soap_action",
     /// The message is malformed.
     InvalidMessage => "invalid_message",
     /// The multipart structure is malformed.

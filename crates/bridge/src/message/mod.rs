@@ -7,6 +7,7 @@ mod headers;
 mod render;
 mod request;
 mod response;
+pub mod soap;
 
 pub use headers::{Header, is_dropped};
 pub(crate) use render::escape_xml;

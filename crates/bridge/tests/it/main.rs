@@ -7,3 +7,5 @@ mod exchange;
 mod faults;
 mod logging;
 mod refusals;
+mod samples;
+mod soap;

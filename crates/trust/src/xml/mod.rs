@@ -18,6 +18,7 @@
 mod parser;
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 /// The namespace that the prefix `xml` always stands for (Namespaces in XML §3).
 pub const XML_NAMESPACE: &str = "http://www.w3.org/XML/1998/namespace";
@@ -204,6 +205,8 @@ struct ElementData<'a> {
     attributes: (u32, u32),
     declarations: (u32, u32),
     first_child: u32,
+    /// Where it stands in the input: from its `<` to behind its last `>`.
+    span: (u32, u32),
 }
 
 #[derive(Debug)]
@@ -212,6 +215,8 @@ struct AttributeData<'a> {
     local: &'a str,
     namespace: u32,
     value: Cow<'a, str>,
+    /// Where the value stands in the input, quotes left out.
+    span: (u32, u32),
 }
 
 /// `xmlns="…"` (empty prefix) or `xmlns:prefix="…"`.
@@ -257,6 +262,7 @@ static NOTHING: ElementData<'static> = ElementData {
     attributes: (0, 0),
     declarations: (0, 0),
     first_child: NONE,
+    span: (0, 0),
 };
 
 impl<'d, 'a> Element<'d, 'a> {
@@ -301,6 +307,19 @@ impl<'d, 'a> Element<'d, 'a> {
             namespace: document.namespace(data.namespace),
             value: &data.value,
         })
+    }
+
+    /// The bytes of the input that the element takes, from its `<` to behind its last `>`: who changes a text without writing
+    /// it anew cuts here.
+    pub fn span(&self) -> Range<usize> {
+        self.data.span.0 as usize..self.data.span.1 as usize
+    }
+
+    /// The bytes of the input that the value of an attribute without prefix takes, quotes left out.
+    pub fn attribute_span(&self, local: &str) -> Option<Range<usize>> {
+        let attributes = slice(&self.document.attributes, self.data.attributes);
+        let found = attributes.iter().find(|data| data.local == local && data.namespace == NO_NAMESPACE)?;
+        Some(found.span.0 as usize..found.span.1 as usize)
     }
 
     /// The namespace declarations of this very element: (prefix, namespace), prefix empty for the default namespace.

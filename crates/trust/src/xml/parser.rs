@@ -71,6 +71,13 @@ struct Parser<'a> {
     bindings: Vec<Declaration<'a>>,
 }
 
+/// An attribute or declaration as it stands in a start tag, references in its value replaced.
+struct RawAttribute<'a> {
+    name: &'a str,
+    value: Cow<'a, str>,
+    span: (u32, u32),
+}
+
 /// An element whose end tag has not come.
 struct Open<'a> {
     node: u32,
@@ -209,7 +216,16 @@ impl<'a> Parser<'a> {
         }
         self.bindings.truncate(open.bindings);
         self.rest = rest;
+        self.end_span(open.element);
         Ok(())
+    }
+
+    /// The element ends where the parser is.
+    fn end_span(&mut self, element: u32) {
+        let at = index(self.at());
+        if let Some(element) = self.document.elements.get_mut(element as usize) {
+            element.span.1 = at;
+        }
     }
 
     fn start_tag(&mut self, markup: &'a str) -> Result<(), XmlError> {
@@ -241,8 +257,8 @@ impl<'a> Parser<'a> {
             if raw.len() >= self.limits.attributes_max {
                 return Err(XmlError::Limit { what: "attributes on one element", max: self.limits.attributes_max });
             }
-            let (attribute, value, after) = self.raw_attribute(trimmed)?;
-            raw.push((attribute, value));
+            let (attribute, after) = self.raw_attribute(trimmed)?;
+            raw.push(attribute);
             rest = after;
         };
         let (node, element) = self.element(name, raw)?;
@@ -252,11 +268,14 @@ impl<'a> Parser<'a> {
             self.open.push(Open { node, element, last_child: NONE, name, bindings });
         }
         self.rest = rest;
+        if empty {
+            self.end_span(element);
+        }
         Ok(())
     }
 
-    /// `name="value"` at the start of the text: the name, the value with references replaced, and what follows.
-    fn raw_attribute(&self, text: &'a str) -> Result<(&'a str, Cow<'a, str>, &'a str), XmlError> {
+    /// `name="value"` at the start of the text, and what follows.
+    fn raw_attribute(&self, text: &'a str) -> Result<(RawAttribute<'a>, &'a str), XmlError> {
         let (name, after) = text.split_once('=').ok_or_else(|| self.malformed("an attribute has no value"))?;
         let name = name.trim_end_matches(is_space);
         let after = after.trim_start_matches(is_space);
@@ -267,19 +286,23 @@ impl<'a> Parser<'a> {
         if value.contains('<') {
             return Err(self.malformed("`<` stands in an attribute; write `&lt;`"));
         }
-        Ok((name, self.unescaped(value, true)?, rest))
+        let end = self.length.saturating_sub(rest.len() + 1);
+        let span = (index(end.saturating_sub(value.len())), index(end));
+        Ok((RawAttribute { name, value: self.unescaped(value, true)?, span }, rest))
     }
 
     /// Adds the element with its attributes; its declarations stay bound.
-    fn element(&mut self, name: &'a str, raw: Vec<(&'a str, Cow<'a, str>)>) -> Result<(u32, u32), XmlError> {
+    fn element(&mut self, name: &'a str, raw: Vec<RawAttribute<'a>>) -> Result<(u32, u32), XmlError> {
         let declarations_from = index(self.document.declarations.len());
         let attributes_from = index(self.document.attributes.len());
         let mut attributes = Vec::with_capacity(raw.len());
-        for (name, value) in raw {
-            match name.strip_prefix("xmlns") {
-                Some("") => self.declare("", value)?,
-                Some(prefix) if prefix.starts_with(':') => self.declare(prefix.get(1..).unwrap_or(""), value)?,
-                _ => attributes.push((name, value)),
+        for attribute in raw {
+            match attribute.name.strip_prefix("xmlns") {
+                Some("") => self.declare("", attribute.value)?,
+                Some(prefix) if prefix.starts_with(':') => {
+                    self.declare(prefix.get(1..).unwrap_or(""), attribute.value)?;
+                }
+                _ => attributes.push(attribute),
             }
         }
         let declared = self.document.declarations.get(declarations_from as usize..).unwrap_or_default();
@@ -288,14 +311,14 @@ impl<'a> Parser<'a> {
                 return Err(XmlError::DuplicateAttribute { name: cut(declaration.prefix), at: self.at() });
             }
         }
-        for (name, value) in attributes {
+        for RawAttribute { name, value, span } in attributes {
             let (prefix, local) = self.qualified(name)?;
             let namespace = if prefix.is_empty() { NO_NAMESPACE } else { self.resolve(prefix)? };
             let earlier = self.document.attributes.get(attributes_from as usize..).unwrap_or_default();
             if earlier.iter().any(|other| other.local == local && other.namespace == namespace) {
                 return Err(XmlError::DuplicateAttribute { name: cut(name), at: self.at() });
             }
-            self.document.attributes.push(AttributeData { prefix, local, namespace, value });
+            self.document.attributes.push(AttributeData { prefix, local, namespace, value, span });
         }
         let (prefix, local) = self.qualified(name)?;
         let element = index(self.document.elements.len());
@@ -307,6 +330,7 @@ impl<'a> Parser<'a> {
             attributes: (attributes_from, index(self.document.attributes.len())),
             declarations: (declarations_from, index(self.document.declarations.len())),
             first_child: NONE,
+            span: (index(self.at()), 0),
         });
         let node = self.add(Content::Element(element))?;
         if self.open.is_empty() {
@@ -492,6 +516,15 @@ mod tests {
         assert_eq!((b.attribute("x"), b.attribute_of("urn:2", "x")), (Some("2"), Some("1")));
         assert_eq!(b.parent(), Some(document.root()));
         assert_eq!(document.root().descendants().count(), 4);
+    }
+
+    #[test]
+    fn an_element_and_a_value_know_their_bytes() {
+        let text = "\u{feff}<?xml version='1.0'?><é x = 'a&amp;b'><b y=\"\"/> </é >";
+        let document = read(text);
+        let (root, b) = (document.root(), document.root().elements().next().unwrap());
+        assert_eq!((&text[root.span()], &text[b.span()]), (&text[24..], "<b y=\"\"/>"));
+        assert_eq!((&text[root.attribute_span("x").unwrap()], &text[b.attribute_span("y").unwrap()]), ("a&amp;b", ""));
     }
 
     #[test]
