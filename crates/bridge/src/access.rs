@@ -6,6 +6,7 @@
 
 use civic::{ClientId, ServiceId};
 use percent_encoding::percent_decode_str;
+use serde::Serialize;
 
 use crate::message::Verb;
 
@@ -21,7 +22,8 @@ pub struct AccessRight {
 }
 
 /// A method and a path pattern.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(into = "String")]
 pub struct Endpoint {
     /// The method; `None` for all.
     pub verb: Option<Verb>,
@@ -87,20 +89,50 @@ impl ServicePath {
     }
 }
 
-/// Whether one of the rights covers the request.
-pub fn is_allowed(
-    rights: &[AccessRight],
-    client: &ClientId,
-    service: &ServiceId,
-    verb: Verb,
-    path: &ServicePath,
-) -> bool {
-    rights.iter().filter(|right| &right.client == client && &right.service == service).any(|right| {
-        match &right.endpoint {
-            None => true,
-            Some(endpoint) => endpoint.verb.is_none_or(|allowed| allowed == verb) && path.fits(&endpoint.path),
+impl Endpoint {
+    /// The method as it is kept: `*` for all.
+    pub const fn method(&self) -> &'static str {
+        match self.verb {
+            Some(verb) => verb.as_str(),
+            None => "*",
         }
-    })
+    }
+
+    /// Whether it is the whole service: `* **`.
+    pub fn is_whole_service(&self) -> bool {
+        self.verb.is_none() && self.path == "**"
+    }
+
+    /// Whether it covers a request.
+    pub fn covers(&self, verb: Verb, path: &ServicePath) -> bool {
+        self.is_whole_service() || self.verb.is_none_or(|allowed| allowed == verb) && path.fits(&self.path)
+    }
+
+    /// Whether the pattern is one that a path can fit; the reason where not.
+    pub fn check(&self) -> Result<(), String> {
+        let path = self.path.as_str();
+        let plain = ServicePath::parse(path).is_ok_and(|path| !path.ambiguous);
+        if path.len() > 1_024 || path.contains(['?', '#', '%']) || !plain {
+            let shown: String = path.chars().take(128).collect();
+            return Err(format!("`{shown}` is no path pattern: no query, no escapes, no `;`, no `//`, no `..`"));
+        }
+        if path == "**" || path.starts_with('/') {
+            return Ok(());
+        }
+        Err("a path pattern starts with `/`, or is `**`".to_owned())
+    }
+}
+
+impl std::fmt::Display for Endpoint {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{} {}", self.method(), self.path)
+    }
+}
+
+impl From<Endpoint> for String {
+    fn from(endpoint: Endpoint) -> Self {
+        endpoint.to_string()
+    }
 }
 
 /// Matching of segments by dynamic programming: `**` cannot make it exponential.
@@ -192,16 +224,17 @@ mod tests {
     }
 
     #[test]
-    fn rights_are_of_one_client_to_one_service() {
-        let service: ServiceId = "BB/GOV/1002/fisc/s".parse().unwrap();
-        let bank: ClientId = "BB/COM/2001/credit".parse().unwrap();
-        let endpoint = Some(Endpoint { verb: Some(Verb::Get), path: "/a/*".to_owned() });
-        let rights = [AccessRight { client: bank.clone(), service: service.clone(), endpoint }];
-        let other: ClientId = "BB/COM/2001/other".parse().unwrap();
-        assert!(is_allowed(&rights, &bank, &service, Verb::Get, &path("/a/1")));
-        assert!(!is_allowed(&rights, &bank, &service, Verb::Post, &path("/a/1")));
-        assert!(!is_allowed(&rights, &bank, &service, Verb::Get, &path("/b/1")));
-        assert!(!is_allowed(&rights, &other, &service, Verb::Get, &path("/a/1")));
+    fn an_endpoint_covers_its_method_and_path_and_its_pattern_must_be_plain() {
+        let endpoint = Endpoint { verb: Some(Verb::Get), path: "/a/*".to_owned() };
+        assert!(endpoint.covers(Verb::Get, &path("/a/1")));
+        assert!(!endpoint.covers(Verb::Post, &path("/a/1")));
+        assert!(!endpoint.covers(Verb::Get, &path("/b/1")));
+        for pattern in ["/a/../b", "/a//b", "/a;x", "/%61", "a", "/a?x", "/a\\b", ""] {
+            assert!(Endpoint { verb: None, path: pattern.to_owned() }.check().is_err(), "{pattern}");
+        }
+        for pattern in ["**", "/", "/**", "/a/*/b/", "/café"] {
+            assert_eq!(Endpoint { verb: None, path: pattern.to_owned() }.check(), Ok(()), "{pattern}");
+        }
     }
 
     proptest::proptest! {

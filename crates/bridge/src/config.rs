@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use civic::{ClientId, ServerId, ServiceId};
+use serde::{Deserialize, Serialize};
 use trust::jose::Jwks;
 
 use crate::access::AccessRight;
@@ -68,7 +69,8 @@ pub struct ServiceConfig {
 }
 
 /// Why the data of a service may be given.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "basis", rename_all = "snake_case")]
 pub enum ServiceBasis {
     /// They are public.
     Public,
@@ -86,7 +88,8 @@ pub enum ServiceBasis {
 }
 
 /// How the node knows whom a request is about, for the citizen's list of uses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum SubjectRule {
     /// About nobody.
     None,

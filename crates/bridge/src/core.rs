@@ -1,16 +1,15 @@
 //! What all parts of a running node share.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use civic::{ServiceId, SharedClock, SharedRandom};
+use civic::{SharedClock, SharedRandom};
 use ledger::LedgerClient;
 use rustls::CommonState;
 use trust::xades::Signer;
 
 use crate::access::ServicePath;
 use crate::authorisation::{Authorised, Authoriser};
-use crate::config::{NodeConfig, ServiceConfig};
+use crate::config::NodeConfig;
 use crate::consumer::Pool;
 use crate::fault::{Fault, Reason, Side};
 use crate::globalconf::{GlobalConf, Snapshot, Target};
@@ -19,12 +18,13 @@ use crate::messagelog::{Committer, MessageLog, Role, Stamper};
 use crate::metrics::Metrics;
 use crate::ocsp::{self, OwnOcsp, Trusted};
 use crate::outbound::Outbound;
+use crate::registry::Registry;
 use crate::tls::{self, Peer};
 
 /// The shared state of one node.
 pub(crate) struct Core {
     pub(crate) config: NodeConfig,
-    pub(crate) services: HashMap<ServiceId, ServiceConfig>,
+    pub(crate) registry: Registry,
     pub(crate) clock: SharedClock,
     pub(crate) random: SharedRandom,
     pub(crate) conf: Arc<GlobalConf>,

@@ -59,9 +59,7 @@ async fn export(core: &Core, head: &Parts) -> Result<Answer, Failure> {
         return Err(bad("only GET is answered here"));
     }
     let wanted = Wanted::read(head.uri.query().unwrap_or_default())?;
-    let is_ours =
-        core.config.clients.contains(&wanted.client) || core.services.keys().any(|id| id.client() == &wanted.client);
-    if !is_ours {
+    if !core.registry.current().clients.contains_key(&wanted.client) {
         let message = format!("{} is no subsystem of this node. Ask the node of that organisation", wanted.client);
         return Err((StatusCode::UNAUTHORIZED, Fault::new(Side::ClientProxy, Reason::AccessDenied, message)));
     }

@@ -18,6 +18,7 @@ use trust::globalconf::{
 use crate::fault::{Fault, Reason, Side};
 use crate::message::RestRequest;
 use crate::outbound::{Outbound, OutboundError};
+use crate::registry::GlobalGroupId;
 
 const VERSION: u32 = 5;
 const FETCH_LIMIT: Duration = Duration::from_secs(20);
@@ -297,6 +298,12 @@ impl Snapshot {
     /// The node whose authentication certificate has this SHA-256 digest.
     pub(crate) fn server_of(&self, fingerprint: &[u8; 32]) -> Option<&ServerId> {
         self.dir.server_of_auth_cert_hash(fingerprint)
+    }
+
+    /// Whether the client is in a global group; the authority of the group's instance says so.
+    pub(crate) fn is_in_group(&self, group: &GlobalGroupId, client: &ClientId) -> bool {
+        let found = self.dir.instance(&group.instance).and_then(|instance| instance.group(&group.code));
+        found.is_some_and(|found| found.members.contains(client))
     }
 
     /// The official name of a member; its code where there is none.

@@ -48,6 +48,7 @@ mod node;
 mod ocsp;
 mod outbound;
 mod provider;
+pub mod registry;
 mod signing;
 pub mod spool;
 #[cfg(feature = "testing")]

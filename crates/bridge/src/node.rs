@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use civic::{SharedClock, SharedRandom};
 use ledger::LedgerClient;
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::Registry as MetricRegistry;
 use store::Store;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
@@ -30,6 +30,7 @@ use crate::messagelog::{self, Committer, LogError, MessageLog, Stamper};
 use crate::metrics::Metrics;
 use crate::ocsp::{OwnOcsp, Trusted};
 use crate::outbound::Outbound;
+use crate::registry::{self, Registry, RegistryError};
 use crate::tls::{self, Peer};
 use crate::{ocsp, provider};
 
@@ -50,6 +51,9 @@ pub enum StartError {
     /// The message log cannot be opened.
     #[error(transparent)]
     Log(#[from] LogError),
+    /// The registry cannot be opened, or the configuration declares what cannot be.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
     /// The keys do not serve.
     #[error("the keys of the node cannot be used: {0}")]
     Keys(String),
@@ -133,6 +137,11 @@ impl Node {
         &self.core.log
     }
 
+    /// What the node offers and to whom.
+    pub fn registry(&self) -> &Registry {
+        &self.core.registry
+    }
+
     /// Fetches configuration and OCSP responses now, and tells why that fails.
     pub async fn ready(&self) -> Result<(), String> {
         self.core.conf.refresh().await.map_err(|error| error.to_string())?;
@@ -154,7 +163,7 @@ impl Node {
     }
 
     /// Adds the metrics of the node and of its store to a registry; the admin listener serves its own.
-    pub fn register_metrics(&self, registry: &mut Registry) {
+    pub fn register_metrics(&self, registry: &mut MetricRegistry) {
         self.core.metrics.register(registry);
         self.core.log.store().register_metrics(registry);
     }
@@ -182,7 +191,7 @@ impl Node {
         let handle = move |(): (), request| std::future::ready(ocsp::handle(&core, &request));
         self.tasks.spawn(serve(listeners.ocsp, limits, self.shutdown.clone(), plain, handle));
 
-        let mut registry = Registry::default();
+        let mut registry = MetricRegistry::default();
         self.register_metrics(&mut registry);
         let router = web::health::router(self.health(), Arc::new(Mutex::new(registry)));
         let shutdown = self.shutdown.clone();
@@ -237,6 +246,9 @@ impl Node {
             // Without a configuration the job above says so, and fetches the responses once it has one.
             let Some(snapshot) = core.conf.current() else { return Ok(()) };
             core.own_ocsp.renew(&snapshot, &core.outbound).await
+        });
+        self.job("registry", registry::RHYTHM, |core| async move {
+            core.registry.refresh().await.map(|_| ()).map_err(|error| error.to_string())
         });
         self.job("time stamps", rhythm.stamping, |core| async move {
             messagelog::stamp(&core).await.map(|_| ()).map_err(|error| error.to_string())
@@ -309,7 +321,7 @@ async fn build(config: NodeConfig, parts: NodeParts) -> Result<(Arc<Core>, TlsAc
     let log = MessageLog::open(store, Arc::clone(&clock), Arc::clone(&random)).await?;
     let authoriser = config.consent.clone().map(|trust| Authoriser::new(trust, keys.sign.clone()));
     let core = Core {
-        services: config.services.iter().map(|service| (service.id.clone(), service.clone())).collect(),
+        registry: Registry::open(log.store().clone(), Arc::clone(&clock), &config).await?,
         own_ocsp: OwnOcsp::new(&keys, Arc::clone(&clock)),
         trusted: Trusted::default(),
         stamper: Stamper::default(),

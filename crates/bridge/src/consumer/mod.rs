@@ -65,7 +65,9 @@ async fn exchange(core: &Arc<Core>, head: &Parts, body: Incoming) -> Result<Answ
     let body = read_body(core, body).await?;
     let request = read_request(core, head)?;
     let snapshot = core.configuration(Side::ClientProxy)?;
-    if !core.config.clients.contains(request.client()) || !snapshot.serves(&core.config.server, request.client()) {
+    if core.registry.current().open_client(request.client()).is_none()
+        || !snapshot.serves(&core.config.server, request.client())
+    {
         let message =
             format!("{} is no registered subsystem of this node. Check the header X-Road-Client", request.client());
         return Err(Fault::new(Side::ClientProxy, Reason::UnknownMember, message));

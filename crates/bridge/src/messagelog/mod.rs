@@ -94,14 +94,15 @@ struct Recent {
     order: VecDeque<[u8; 32]>,
 }
 
-/// The migrations of the bridge: message log and usage records.
+/// The migrations of the bridge: message log and usage records, registry.
 pub fn migrations() -> Vec<Migration> {
-    vec![Migration {
+    let message_log = Migration {
         room: "bridge",
         number: 1,
         name: "message log",
         sql: include_str!("../../migrations/0001_message_log.sql"),
-    }]
+    };
+    vec![message_log, crate::registry::MIGRATION]
 }
 
 impl MessageLog {

@@ -5,11 +5,11 @@ use http_body_util::Full;
 use hyper::ext::ReasonPhrase;
 
 use super::ServiceAnswer;
-use crate::config::ServiceConfig;
 use crate::core::Core;
 use crate::fault::{Fault, Reason, Side, fault};
 use crate::message::{RestRequest, RestResponse};
 use crate::outbound::OutboundError;
+use crate::registry::Service;
 
 /// The header in which the information system gets the proof of the consent service.
 const GRANT_USE: &str = "baobab-grant-use";
@@ -17,7 +17,7 @@ const GRANT_USE: &str = "baobab-grant-use";
 /// Asks the information system and makes the answer of the message out of what it says.
 pub(super) async fn ask(
     core: &Core,
-    service: &ServiceConfig,
+    service: &Service,
     request: &RestRequest,
     body: Option<Bytes>,
     grant_use: Option<&str>,
@@ -25,8 +25,7 @@ pub(super) async fn ask(
 ) -> Result<ServiceAnswer, Fault> {
     let outgoing = to_http(service, request, body, grant_use)?;
     let limits = core.config.limits;
-    let answer =
-        core.outbound.send(outgoing, limits.service_timeout, limits.body_bytes_max).await.map_err(service_fault)?;
+    let answer = core.outbound.send(outgoing, service.timeout, limits.body_bytes_max).await.map_err(service_fault)?;
     let (head, body) = answer.into_parts();
     let phrase = head.extensions.get::<ReasonPhrase>().and_then(|phrase| std::str::from_utf8(phrase.as_bytes()).ok());
     let reason = phrase.or_else(|| head.status.canonical_reason()).unwrap_or("Unknown");
@@ -38,7 +37,7 @@ pub(super) async fn ask(
 }
 
 fn to_http(
-    service: &ServiceConfig,
+    service: &Service,
     request: &RestRequest,
     body: Option<Bytes>,
     grant_use: Option<&str>,

@@ -20,9 +20,9 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use trust::digest;
 
-use crate::access::{ServicePath, is_allowed};
+use crate::access::ServicePath;
 use crate::authorisation::Authorised;
-use crate::config::{ServiceBasis, ServiceConfig, SubjectRule};
+use crate::config::{ServiceBasis, SubjectRule};
 use crate::core::Core;
 use crate::fault::{Fault, Reason, Side, fault};
 use crate::globalconf::Snapshot;
@@ -30,6 +30,7 @@ use crate::listener::Answer;
 use crate::message::{RestRequest, RestResponse};
 use crate::messagelog::{Content, LogError, NewRecord, RecordKind, Role, replay_key};
 use crate::outbound::{CollectError, collect};
+use crate::registry::{Offer, Service};
 use crate::signing;
 use crate::spool::Body;
 use crate::tls::Peer;
@@ -62,6 +63,8 @@ struct Verified {
     envelope: Envelope,
     snapshot: Arc<Snapshot>,
     path: ServicePath,
+    offer: Arc<Offer>,
+    service: Option<Arc<Service>>,
 }
 
 /// What the service said.
@@ -71,8 +74,8 @@ struct ServiceAnswer {
 }
 
 /// What a permitted request goes to.
-enum Route<'c> {
-    Service(&'c ServiceConfig, Option<Authorised>),
+enum Route {
+    Service(Arc<Service>, Option<Authorised>),
     DataTracker,
 }
 
@@ -80,7 +83,7 @@ async fn exchange(core: &Arc<Core>, peer: &Peer, request: Request<Incoming>) -> 
     let envelope = receive(core, request).await?;
     let verified = authenticate(core, peer, envelope)?;
     let request = &verified.request;
-    let replay = replay_of(core, request);
+    let replay = replay_of(&verified);
     let route = match admit(core, &verified, replay).await {
         Ok(route) => route,
         Err(fault) => {
@@ -176,7 +179,9 @@ fn authenticate(core: &Core, peer: &Peer, envelope: Envelope) -> Result<Verified
     ))?;
     let snapshot = core.configuration(side)?;
     let provider = request.service().client();
-    if provider.member() != core.config.server.owner() || !snapshot.serves(&core.config.server, provider) {
+    let offer = core.registry.current();
+    let ours = provider.member() == core.config.server.owner() && offer.open_client(provider).is_some();
+    if !ours || !snapshot.serves(&core.config.server, provider) {
         let message =
             format!("{provider} is not served by this node. Check the service id and the global configuration");
         return Err(Fault::new(side, Reason::UnknownMember, message));
@@ -202,28 +207,35 @@ fn authenticate(core: &Core, peer: &Peer, envelope: Envelope) -> Result<Verified
     signing::verify(core, side, request.client(), &envelope)?;
     let path =
         ServicePath::parse(request.service_path()).map_err(fault(side, Reason::BadRequest, "Correct the path"))?;
-    Ok(Verified { request, envelope, snapshot, path })
+    let service = offer.service(request.service(), None).map(Arc::clone);
+    Ok(Verified { request, envelope, snapshot, path, offer, service })
 }
 
 /// Whether they may: right, replay, token and grant.
-async fn admit<'c>(core: &'c Core, verified: &Verified, replay: [u8; 32]) -> Result<Route<'c>, Fault> {
+async fn admit(core: &Core, verified: &Verified, replay: [u8; 32]) -> Result<Route, Fault> {
     let side = Side::ServerProxy;
     let request = &verified.request;
-    let service = core.services.get(request.service());
+    let service = verified.service.as_ref();
     let is_tracker = request.service().code() == DATA_TRACKER;
     if service.is_none() && !is_tracker {
         let message = format!("{} does not exist. Check the service code", request.service());
         return Err(Fault::new(side, Reason::UnknownService, message));
     }
-    if !is_allowed(&core.config.rights, request.client(), request.service(), request.verb(), &verified.path) {
+    let wanted = Some((request.verb(), &verified.path));
+    if !verified.offer.is_allowed(&verified.snapshot, request.client(), request.service(), wanted) {
         let message = format!("{} may not use {}. Ask its owner for the right", request.client(), request.service());
         return Err(Fault::new(side, Reason::AccessDenied, message));
+    }
+    if let Some(service) = service.filter(|service| !service.enabled) {
+        let notice = service.disabled_notice.as_deref().unwrap_or("ask its owner when it comes back");
+        let message = format!("{} is switched off: {notice}", request.service());
+        return Err(Fault::new(side, Reason::ServiceDisabled, message));
     }
     if !core.log.remember(replay) {
         return Err(duplicate());
     }
-    if let Some(ServiceConfig { subject: SubjectRule::PathSegment(at), .. }) = service
-        && subject_in(&verified.path, *at).is_none()
+    if let Some(SubjectRule::PathSegment(at)) = service.map(|service| service.subject)
+        && subject_in(&verified.path, at).is_none()
     {
         // A path that names nobody plainly would be a use that nobody sees.
         let message = format!("segment {} of the path must be a national number, written plainly", at + 1);
@@ -233,13 +245,13 @@ async fn admit<'c>(core: &'c Core, verified: &Verified, replay: [u8; 32]) -> Res
         None => Ok(Route::DataTracker),
         Some(service) if service.basis == ServiceBasis::Consent => {
             let authorised = core.authorise(request, &verified.path).await?;
-            Ok(Route::Service(service, Some(authorised)))
+            Ok(Route::Service(Arc::clone(service), Some(authorised)))
         }
-        Some(service) => Ok(Route::Service(service, None)),
+        Some(service) => Ok(Route::Service(Arc::clone(service), None)),
     }
 }
 
-async fn ask(core: &Core, verified: &Verified, route: &Route<'_>) -> Result<ServiceAnswer, Fault> {
+async fn ask(core: &Core, verified: &Verified, route: &Route) -> Result<ServiceAnswer, Fault> {
     let (request, body) = (&verified.request, verified.envelope.rest_body());
     let request_hash = request.hash(body.map(Body::sha512));
     let body = body.and_then(Body::memory).cloned();
@@ -280,9 +292,10 @@ fn to_http(core: &Core, envelope: Option<Envelope>) -> Answer {
 
 /// What makes a request unique. Where consent is the basis the caller's own message id does: a use is counted once for each, so
 /// the same id may not bring data twice.
-fn replay_of(core: &Core, request: &RestRequest) -> [u8; 32] {
+fn replay_of(verified: &Verified) -> [u8; 32] {
+    let request = &verified.request;
     let client = request.client().to_string();
-    match core.services.get(request.service()) {
+    match &verified.service {
         Some(service) if service.basis == ServiceBasis::Consent => replay_key(&[&client, request.message_id()]),
         _ => replay_key(&[&client, request.message_id(), request.request_id()]),
     }
@@ -294,7 +307,7 @@ fn subject_in(path: &ServicePath, segment: usize) -> Option<NationalNumber> {
 }
 
 /// The use that the citizen will see.
-fn uses(verified: &Verified, route: &Route<'_>, answered: bool) -> Vec<NewUsage> {
+fn uses(verified: &Verified, route: &Route, answered: bool) -> Vec<NewUsage> {
     let Route::Service(service, authorised) = route else { return Vec::new() };
     let request = &verified.request;
     let subject = match (service.subject, authorised) {

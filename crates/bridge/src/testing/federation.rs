@@ -16,8 +16,8 @@ use trust::cert::{
     Certificate, CertificateProfile, CertificateSpec, DistinguishedName, MemberNameProfile, NameAttribute,
 };
 use trust::globalconf::{
-    Anchor, AnchorSource, ApprovedCa, ApprovedTsa, CaInfo, ConfigurationVersion, Directory, DirectoryPart, Member,
-    OcspInfo, SHARED_PARAMETERS, SecurityServer, SharedParams, Subsystem, write_anchor, write_shared,
+    Anchor, AnchorSource, ApprovedCa, ApprovedTsa, CaInfo, ConfigurationVersion, Directory, DirectoryPart, GlobalGroup,
+    Member, OcspInfo, SHARED_PARAMETERS, SecurityServer, SharedParams, Subsystem, write_anchor, write_shared,
 };
 use trust::keys::{PublicKey, SigningKey};
 use trust::ocsp::{CertId, OcspAnswer, OcspRequest, OcspResponse, OcspStatus};
@@ -160,6 +160,15 @@ impl Federation {
             auth_cert_hashes: vec![auth.sha256().to_vec()],
             clients: vec![client.clone()],
             maintenance: None,
+        });
+    }
+
+    /// Says who is in a global group.
+    pub fn group(&self, code: &str, members: &[ClientId]) {
+        self.change(|params| {
+            params.groups.retain(|group| group.code != code);
+            let group = GlobalGroup { code: code.to_owned(), description: code.to_owned(), members: members.to_vec() };
+            params.groups.push(group);
         });
     }
 

@@ -172,6 +172,36 @@ impl TwoNodes {
         Reply { status: head.status, headers: head.headers, body }
     }
 
+    /// Another process of the provider's node on this store: the same keys and configuration, other ports.
+    pub async fn replica_of_provider(&self, store: Store) -> Node {
+        self.replica_of_provider_with(store, |_| {}).await
+    }
+
+    /// The same, with changes to its configuration.
+    pub async fn replica_of_provider_with(&self, store: Store, change: impl FnOnce(&mut NodeConfig)) -> Node {
+        need(self.try_replica_of_provider(store, change).await)
+    }
+
+    /// The same, which may fail.
+    pub async fn try_replica_of_provider(
+        &self,
+        store: Store,
+        change: impl FnOnce(&mut NodeConfig),
+    ) -> Result<Node, crate::StartError> {
+        let mut config = config(&self.federation, &self.folders, &need("BB/GOV/1002/node-1".parse()));
+        config.services = services(&self.service);
+        config.rights = rights();
+        change(&mut config);
+        let parts = NodeParts {
+            keys: self.provider_keys.clone(),
+            store,
+            ledger: Some(self.ledger.client("node")),
+            clock: Arc::clone(&self.clock) as SharedClock,
+            random: Arc::new(SeededRandom::new(77)),
+        };
+        Node::start(config, listeners().await, parts).await
+    }
+
     /// Stops both nodes and closes their stores.
     pub async fn stop(self) {
         self.consumer.stop().await;

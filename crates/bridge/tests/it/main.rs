@@ -7,5 +7,6 @@ mod exchange;
 mod faults;
 mod logging;
 mod refusals;
+mod registry;
 mod samples;
 mod soap;

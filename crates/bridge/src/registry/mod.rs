@@ -1,0 +1,105 @@
+//! What the node offers and to whom, changeable while it runs: clients, descriptions of services, endpoints, rights, groups.
+//!
+//! The tables are the truth; [`Registry::current`] is a snapshot of them that exchanges ask without touching the database. A change is
+//! checked, applied and written to the audit in one transaction, and is in force for the next exchange of this process. Other processes on
+//! the same store (replicas) see it within the rhythm of [`Registry::refresh`], about a second.
+//!
+//! What the configuration of the node declares is put into the tables at every start and wins there: it cannot be changed or taken away by
+//! other ways, and goes when it is no longer declared.
+//!
+//! Trusted: whoever can write these tables decides who may use the services of the organisation. The audit names who did, unless they
+//! can write the database.
+
+mod change;
+mod model;
+mod offer;
+mod store;
+
+pub use change::{Author, Change, NewService, RegistryError, ServicePatch};
+pub use model::{
+    ClientSettings, ClientStatus, Connection, ConnectionType, Description, GlobalGroupId, LocalGroup, LogMode,
+    NumberedEndpoint, Right, Service, ServiceKind, Subject, TIMEOUT_MAX, UnknownWord,
+};
+pub use offer::Offer;
+pub use store::AuditEntry;
+
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use ::store::{Migration, Store};
+use civic::SharedClock;
+
+use crate::config::NodeConfig;
+
+/// The registry of one node.
+pub struct Registry {
+    store: Store,
+    clock: SharedClock,
+    current: RwLock<Arc<Offer>>,
+}
+
+/// The migration of the registry's tables.
+pub(crate) const MIGRATION: Migration =
+    Migration { room: "bridge", number: 2, name: "registry", sql: include_str!("../../migrations/0002_registry.sql") };
+
+/// How often other processes' changes are looked for.
+pub(crate) const RHYTHM: Duration = Duration::from_secs(1);
+
+impl Registry {
+    /// Opens the registry in a store that the message log has migrated, and puts in what the configuration declares.
+    pub(crate) async fn open(store: Store, clock: SharedClock, config: &NodeConfig) -> Result<Self, RegistryError> {
+        let registry = Self { store, clock, current: RwLock::default() };
+        let declared = store::Declared::of(config)?;
+        let now = registry.clock.now();
+        registry.store.tx("bridge.declare", move |tx| store::declare(tx, &declared, now)).await?;
+        registry.refresh().await?;
+        Ok(registry)
+    }
+
+    /// What the node offers now. Keep it for one exchange, not longer.
+    pub fn current(&self) -> Arc<Offer> {
+        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Takes over what others changed; whether there was anything.
+    pub async fn refresh(&self) -> Result<bool, RegistryError> {
+        let known = self.current().version;
+        let rows = self.store.read("bridge.read_registry", move |tx| store::read_if_newer(tx, known)).await?;
+        let Some(rows) = rows else { return Ok(false) };
+        let offer = Arc::new(Offer::of(rows));
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        // Two refreshes may overtake each other.
+        if offer.version > current.version {
+            *current = offer;
+        }
+        Ok(true)
+    }
+
+    /// Applies a change. Answers the number of what was made, where something with a number was. When it returns, the change is
+    /// durable, audited and in force.
+    pub async fn apply(&self, author: &Author, change: Change) -> Result<Option<i64>, RegistryError> {
+        let numbers = self.apply_all(author, vec![change]).await?;
+        Ok(numbers.into_iter().next().flatten())
+    }
+
+    /// Applies several changes, all or none.
+    pub async fn apply_all(&self, author: &Author, changes: Vec<Change>) -> Result<Vec<Option<i64>>, RegistryError> {
+        let (author, now) = (author.to_string(), self.clock.now());
+        let apply = move |tx: &mut ::store::Tx<'_>| store::apply(tx, &author, &changes, now);
+        let numbers = self.store.tx("bridge.change_registry", apply).await?;
+        self.refresh().await?;
+        Ok(numbers)
+    }
+
+    /// Writes an action to the audit that changes no table of the registry.
+    pub async fn audit(&self, author: &Author, action: &str, object: &str) -> Result<(), RegistryError> {
+        let (author, action, object) = (author.to_string(), action.to_owned(), object.to_owned());
+        let now = self.clock.now();
+        self.store.tx("bridge.audit", move |tx| store::audit(tx, &author, &action, &object, "{}", now)).await
+    }
+
+    /// The latest entries of the audit, newest first, at most 1,000.
+    pub async fn audit_entries(&self, limit: u32) -> Result<Vec<AuditEntry>, RegistryError> {
+        self.store.read("bridge.read_audit", move |tx| store::audit_entries(tx, limit.min(1_000))).await
+    }
+}
