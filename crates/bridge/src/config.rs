@@ -1,7 +1,9 @@
 //! What an operator decides about a node. Values only; the roof reads them from its configuration.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use civic::{ClientId, ServerId, ServiceId};
@@ -110,16 +112,52 @@ pub struct ConsentTrust {
     pub base_url: String,
 }
 
+/// A version of the software of a node: major, minor, patch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PeerVersion(pub u16, pub u16, pub u16);
+
+impl FromStr for PeerVersion {
+    type Err = &'static str;
+
+    /// Reads `7.4`, `7.4.2` or `7.8.0-SNAPSHOT`; what follows the three numbers does not count.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let numbers = text.trim().split(['-', '+']).next().unwrap_or_default();
+        let mut parts = numbers.split('.').map(str::parse::<u16>);
+        let mut part = |missing: Option<u16>| match parts.next() {
+            Some(number) => number.map_err(|_| NO_VERSION),
+            None => missing.ok_or(NO_VERSION),
+        };
+        Ok(Self(part(None)?, part(Some(0))?, part(Some(0))?))
+    }
+}
+
+const NO_VERSION: &str = "a version is written 7.8.0";
+
+impl fmt::Display for PeerVersion {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}.{}.{}", self.0, self.1, self.2)
+    }
+}
+
 /// Limits and waiting times of a node.
 #[derive(Clone, Copy, Debug)]
 pub struct NodeLimits {
     /// The body of a request or answer, bytes.
-    pub body_bytes_max: usize,
+    pub body_bytes_max: u64,
+    /// A body of at most this many bytes is logged whole; of a longer one the log keeps the digest, which the signature covers.
+    pub logged_body_bytes_max: u64,
+    /// The space on the disk for all bodies on their way together, bytes.
+    pub spool_bytes_max: u64,
+    /// A body may come at this rate at least, bytes a second, on top of the waiting times below: a large one over a slow line takes its
+    /// time, a peer that only keeps a connection busy does not.
+    pub bytes_per_s_min: u64,
+    /// The oldest version of a calling node that is answered (`x-proxy-version`).
+    pub peer_version_min: Option<PeerVersion>,
     /// Connections on each listener.
     pub connections_max: usize,
     /// A caller or peer must have sent its request head within this time.
     pub head_timeout: Duration,
-    /// A caller or peer must have sent its whole request within this time.
+    /// A caller or peer must have sent its request within this time, and that of its bytes at the lowest rate.
     pub request_timeout: Duration,
     /// Connecting to a peer or service may take this long.
     pub connect_timeout: Duration,
@@ -134,7 +172,11 @@ pub struct NodeLimits {
 impl Default for NodeLimits {
     fn default() -> Self {
         Self {
-            body_bytes_max: 10 * 1024 * 1024,
+            body_bytes_max: 2 * 1024 * 1024 * 1024,
+            logged_body_bytes_max: 10 * 1024 * 1024,
+            spool_bytes_max: 16 * 1024 * 1024 * 1024,
+            bytes_per_s_min: 4 * 1024,
+            peer_version_min: None,
             connections_max: 4_096,
             head_timeout: Duration::from_secs(20),
             request_timeout: Duration::from_mins(1),

@@ -19,6 +19,8 @@ use crate::metrics::Metrics;
 use crate::ocsp::{self, OwnOcsp, Trusted};
 use crate::outbound::Outbound;
 use crate::registry::Registry;
+use crate::signing::Signatures;
+use crate::spool::Spool;
 use crate::tls::{self, Peer};
 
 /// The shared state of one node.
@@ -36,6 +38,8 @@ pub(crate) struct Core {
     pub(crate) committer: Committer,
     pub(crate) outbound: Outbound,
     pub(crate) pool: Arc<Pool>,
+    pub(crate) spool: Arc<Spool>,
+    pub(crate) signatures: Signatures,
     pub(crate) authoriser: Option<Authoriser>,
     pub(crate) ledger: Option<LedgerClient>,
     pub(crate) metrics: Metrics,

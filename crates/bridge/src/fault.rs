@@ -129,6 +129,8 @@ reasons! {
     DuplicateMessage => "duplicate_message",
     /// The body is larger than the node allows.
     BodyTooLarge => "body_too_large",
+    /// The calling node is older than this node accepts.
+    PeerVersion => "client_proxy_version_not_supported",
     /// The peer or the service was too slow.
     Timeout => "timeout",
     /// The access token is absent.

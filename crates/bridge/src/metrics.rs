@@ -38,6 +38,8 @@ enum Outcome {
 pub(crate) struct Metrics {
     exchanges: Family<ExchangeLabels, Counter>,
     durations: Family<RoleLabels, Histogram, fn() -> Histogram>,
+    batches: Counter,
+    batched: Counter,
     pub(crate) stamps_waiting: Gauge,
     pub(crate) leaves: Counter,
     pub(crate) configuration_seconds: Gauge,
@@ -48,6 +50,8 @@ impl Metrics {
         Self {
             exchanges: Family::default(),
             durations: Family::new_with_constructor(buckets as fn() -> Histogram),
+            batches: Counter::default(),
+            batched: Counter::default(),
             stamps_waiting: Gauge::default(),
             leaves: Counter::default(),
             configuration_seconds: Gauge::default(),
@@ -61,6 +65,8 @@ impl Metrics {
             "From the request to the answer, with everything logged",
             self.durations.clone(),
         );
+        registry.register("baobab_bridge_signature_batches", "Signatures made for batches", self.batches.clone());
+        registry.register("baobab_bridge_batched_messages", "Messages signed in batches", self.batched.clone());
         registry.register(
             "baobab_bridge_stamps_waiting_records",
             "Logged messages that have no time stamp yet",
@@ -72,6 +78,12 @@ impl Metrics {
             "How long the global configuration still holds; negative once it expired",
             self.configuration_seconds.clone(),
         );
+    }
+
+    /// One signature was made for so many messages.
+    pub(crate) fn signed_together(&self, messages: usize) {
+        self.batches.inc();
+        self.batched.inc_by(messages as u64);
     }
 
     pub(crate) fn exchange(&self, role: Role, answered: bool, duration: Duration) {

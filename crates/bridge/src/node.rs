@@ -25,12 +25,14 @@ use crate::consumer::{self, Pool};
 use crate::core::Core;
 use crate::globalconf::{ConfigurationError, GlobalConf};
 use crate::keys::NodeKeys;
-use crate::listener::{plain, serve};
+use crate::listener::{Reply, plain, serve};
 use crate::messagelog::{self, Committer, LogError, MessageLog, Stamper};
 use crate::metrics::Metrics;
 use crate::ocsp::{OwnOcsp, Trusted};
 use crate::outbound::Outbound;
 use crate::registry::{self, Registry, RegistryError};
+use crate::signing::Signatures;
+use crate::spool::{Flow, Spool, SpoolError};
 use crate::tls::{self, Peer};
 use crate::{ocsp, provider};
 
@@ -54,6 +56,9 @@ pub enum StartError {
     /// The registry cannot be opened, or the configuration declares what cannot be.
     #[error(transparent)]
     Registry(#[from] RegistryError),
+    /// The folder for bodies on their way cannot be used.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
     /// The keys do not serve.
     #[error("the keys of the node cannot be used: {0}")]
     Keys(String),
@@ -327,6 +332,8 @@ async fn build(config: NodeConfig, parts: NodeParts) -> Result<(Arc<Core>, TlsAc
         stamper: Stamper::default(),
         committer: Committer::default(),
         pool: Pool::new(connector, config.limits.connect_timeout, config.limits.idle_connections_max),
+        spool: Spool::open(&config.state_dir.join("spool"), config.limits.spool_bytes_max, Arc::clone(&random))?,
+        signatures: Signatures::default(),
         metrics: Metrics::new(),
         config,
         clock,
@@ -357,15 +364,15 @@ async fn accept(
 }
 
 /// Runs an exchange to its end also when the caller goes away: what was begun is logged.
-fn detached<F>(exchange: F) -> Pin<Box<dyn Future<Output = crate::listener::Answer> + Send>>
+fn detached<F>(exchange: F) -> Pin<Box<dyn Future<Output = Reply> + Send>>
 where
-    F: Future<Output = crate::listener::Answer> + Send + 'static,
+    F: Future<Output = Reply> + Send + 'static,
 {
     let task = tokio::spawn(exchange);
     Box::pin(async move {
         task.await.unwrap_or_else(|error| {
             tracing::error!(%error, "an exchange ended in a defect of the program");
-            let mut answer = http::Response::new(http_body_util::Full::default());
+            let mut answer = http::Response::new(Flow::from(bytes::Bytes::new()));
             *answer.status_mut() = http::StatusCode::INTERNAL_SERVER_ERROR;
             answer
         })

@@ -6,10 +6,12 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
-use hyper::body::Body;
+use hyper::body::{Body, Incoming};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+
+use crate::spool::Flow;
 
 /// Why a request of the node failed.
 #[derive(Debug, thiserror::Error)]
@@ -62,7 +64,7 @@ pub enum OutboundError {
 /// A pooled HTTP client.
 #[derive(Clone)]
 pub(crate) struct Outbound {
-    client: Client<HttpConnector, Full<Bytes>>,
+    client: Client<HttpConnector, Flow>,
 }
 
 /// A body could not be collected.
@@ -94,19 +96,8 @@ impl Outbound {
         bytes_max: usize,
     ) -> Result<Response<Bytes>, OutboundError> {
         let address = request.uri().authority().map(ToString::to_string).unwrap_or_default();
-        if request.uri().scheme_str() != Some("http") || address.is_empty() {
-            return Err(OutboundError::Address(request.uri().to_string().chars().take(128).collect()));
-        }
         let whole = async {
-            let response = self.client.request(request).await.map_err(|error| {
-                let reason = chain(&error);
-                if error.is_connect() {
-                    OutboundError::Connect { address: address.clone(), reason }
-                } else {
-                    OutboundError::Broken { address: address.clone(), reason }
-                }
-            })?;
-            let (head, body) = response.into_parts();
+            let (head, body) = self.open(request.map(Flow::from)).await?.into_parts();
             let body = collect(body, bytes_max).await.map_err(|error| match error {
                 CollectError::TooLarge => OutboundError::TooLarge { address: address.clone(), bytes_max },
                 CollectError::Broken(reason) => OutboundError::Broken { address: address.clone(), reason },
@@ -117,6 +108,22 @@ impl Outbound {
             Ok(outcome) => outcome,
             Err(_) => Err(OutboundError::Timeout { address, seconds: limit.as_secs() }),
         }
+    }
+
+    /// Sends a request and answers as soon as the head of the answer is there. Without a time limit: the caller has one.
+    pub(crate) async fn open(&self, request: Request<Flow>) -> Result<Response<Incoming>, OutboundError> {
+        let address = request.uri().authority().map(ToString::to_string).unwrap_or_default();
+        if request.uri().scheme_str() != Some("http") || address.is_empty() {
+            return Err(OutboundError::Address(request.uri().to_string().chars().take(128).collect()));
+        }
+        self.client.request(request).await.map_err(|error| {
+            let reason = chain(&error);
+            if error.is_connect() {
+                OutboundError::Connect { address, reason }
+            } else {
+                OutboundError::Broken { address, reason }
+            }
+        })
     }
 
     /// `GET`; an answer other than 200 is an error.

@@ -1,7 +1,11 @@
 //! Signatures of messages: made with the key of the organisation, verified against the global configuration.
 
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+
 use bytes::Bytes;
 use civic::{ClientId, MemberId};
+use tokio::sync::oneshot;
 use trust::cert::Certificate;
 use trust::digest::{self, DigestAlgorithm};
 use trust::hashchain;
@@ -23,35 +27,43 @@ pub(crate) struct Signed {
     pub(crate) batch: Option<BatchParts>,
 }
 
-/// Signs a message for the organisation: `message` and `attachments` are the SHA-512 of its parts.
-pub(crate) fn sign(core: &Core, side: Side, message: &[u8; 64], attachments: &[[u8; 64]]) -> Result<Signed, Fault> {
+/// Signs a message for the organisation: `message` and `attachments` are the SHA-512 of its parts. Where batch signatures are on, one
+/// signature serves all messages that wait at this moment.
+pub(crate) async fn sign(
+    core: &Core,
+    side: Side,
+    message: &[u8; 64],
+    attachments: &[[u8; 64]],
+) -> Result<Signed, Fault> {
     let failed = |error: String| {
         let message = format!("{error}. The signing key and certificate of the node are to be looked at");
         Fault::new(side, Reason::CannotCreateSignature, message)
     };
-    let ocsp = core.own_ocsp.signing().map_err(|error| failed(error.to_string()))?;
-    let now = core.clock.now();
-    // A hash chain needs two files at least: a message without attachments is always signed directly (as X-Road does).
-    if core.config.batch_signatures && !attachments.is_empty() {
-        let files = vec![std::iter::once(message).chain(attachments).map(|digest| digest.to_vec()).collect()];
-        let built = hashchain::build(DigestAlgorithm::Sha512, hashchain::Files::SIGNATURE, &files)
-            .map_err(|error| failed(error.to_string()))?;
-        let chain = built.chains.into_iter().next().ok_or_else(|| failed("the hash chain is empty".to_owned()))?;
-        let file = DataRef { name: xades::HASH_CHAIN_RESULT, sha512: digest::sha512(built.result.as_bytes()) };
-        let signature = core.signer.sign(&[file], now, &[&ocsp]).map_err(|error| failed(error.to_string()))?;
-        let batch = Some(BatchParts { result: Bytes::from(built.result), chain: Bytes::from(chain) });
-        return Ok(Signed { signature: Bytes::from(signature), batch });
+    if core.config.batch_signatures {
+        return core.signatures.sign(core, message, attachments).await.map_err(failed);
     }
     let names: Vec<String> = (1..=attachments.len()).map(attachment_name).collect();
     let mut files = vec![DataRef { name: xades::MESSAGE, sha512: *message }];
     files.extend(names.iter().zip(attachments).map(|(name, sha512)| DataRef { name, sha512: *sha512 }));
-    let signature = core.signer.sign(&files, now, &[&ocsp]).map_err(|error| failed(error.to_string()))?;
-    Ok(Signed { signature: Bytes::from(signature), batch: None })
+    Ok(Signed { signature: sign_files(core, &files).map_err(failed)?, batch: None })
+}
+
+fn sign_files(core: &Core, files: &[DataRef<'_>]) -> Result<Bytes, String> {
+    let ocsp = core.own_ocsp.signing().map_err(|error| error.to_string())?;
+    let signature = core.signer.sign(files, core.clock.now(), &[&ocsp]).map_err(|error| error.to_string())?;
+    Ok(Bytes::from(signature))
 }
 
 /// Verifies that the organisation of a client signed exactly this message, with a certificate that is good now.
 pub(crate) fn verify(core: &Core, side: Side, sender: &ClientId, envelope: &Envelope) -> Result<(), Fault> {
-    let signature = Signature::parse(&envelope.signature).map_err(|error| refused(side, &error))?;
+    // The messages of a batch share their signature: its value is verified once.
+    let shared = envelope.batch.as_ref().map(|_| digest::sha256(&envelope.signature));
+    let known = shared.and_then(|digest| core.signatures.verified(&digest));
+    let is_known = known.is_some();
+    let signature = match known {
+        Some(signature) => signature,
+        None => Arc::new(Signature::parse(&envelope.signature).map_err(|error| refused(side, &error))?),
+    };
     let message = digest::sha512(envelope.message.bytes());
     let names: Vec<String> = (1..=envelope.attachments.len()).map(attachment_name).collect();
     let mut parts = vec![Part::sha512(xades::MESSAGE, &message)];
@@ -69,7 +81,12 @@ pub(crate) fn verify(core: &Core, side: Side, sender: &ClientId, envelope: &Enve
         let message = format!("{} signed for {}", certificate.member, sender.member());
         return Err(cert(message));
     }
-    signature.check_value(certificate.certificate.public_key()).map_err(|error| refused(side, &error))?;
+    if !is_known {
+        signature.check_value(certificate.certificate.public_key()).map_err(|error| refused(side, &error))?;
+        if let Some(digest) = shared {
+            core.signatures.remember(digest, &signature);
+        }
+    }
     let ocsp = signature.ocsp();
     let mut last = "the signature holds no OCSP response".to_owned();
     for response in ocsp {
@@ -79,6 +96,102 @@ pub(crate) fn verify(core: &Core, side: Side, sender: &ClientId, envelope: &Enve
         }
     }
     Err(cert(last))
+}
+
+/// How many messages one signature serves at most.
+const BATCH_MAX: usize = 256;
+/// How many signatures of batches are remembered as verified.
+const VERIFIED_MAX: usize = 256;
+
+/// Messages that wait for a signature, and signatures of batches that were verified.
+#[derive(Default)]
+pub(crate) struct Signatures {
+    waiting: Mutex<Vec<Waiting>>,
+    verified: Mutex<Verified>,
+}
+
+struct Waiting {
+    digests: Vec<Vec<u8>>,
+    done: oneshot::Sender<Result<Signed, String>>,
+}
+
+#[derive(Default)]
+struct Verified {
+    signatures: HashMap<[u8; 32], Arc<Signature>>,
+    order: VecDeque<[u8; 32]>,
+}
+
+impl Signatures {
+    /// Signs together with whatever else waits. Whoever comes first after all others had their turn signs for all: nobody waits for a
+    /// clock, and a task that is given up leaves nobody waiting.
+    async fn sign(&self, core: &Core, message: &[u8; 64], attachments: &[[u8; 64]]) -> Result<Signed, String> {
+        let digests = std::iter::once(message).chain(attachments).map(|digest| digest.to_vec()).collect();
+        let (done, signed) = oneshot::channel();
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).push(Waiting { digests, done });
+        tokio::task::yield_now().await;
+        let all = std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut all: Vec<Waiting> = all.into_iter().filter(|waiting| !waiting.done.is_closed()).collect();
+        while !all.is_empty() {
+            let rest = all.split_off(all.len().min(BATCH_MAX));
+            sign_batch(core, all);
+            all = rest;
+        }
+        signed.await.unwrap_or_else(|_| Err("the batch of this message was given up".to_owned()))
+    }
+
+    fn verified(&self, digest: &[u8; 32]) -> Option<Arc<Signature>> {
+        self.verified.lock().unwrap_or_else(PoisonError::into_inner).signatures.get(digest).cloned()
+    }
+
+    fn remember(&self, digest: [u8; 32], signature: &Arc<Signature>) {
+        let mut verified = self.verified.lock().unwrap_or_else(PoisonError::into_inner);
+        if verified.signatures.insert(digest, Arc::clone(signature)).is_none() {
+            verified.order.push_back(digest);
+        }
+        if verified.order.len() > VERIFIED_MAX
+            && let Some(oldest) = verified.order.pop_front()
+        {
+            verified.signatures.remove(&oldest);
+        }
+    }
+}
+
+/// One signature for these messages, told to each.
+fn sign_batch(core: &Core, batch: Vec<Waiting>) {
+    let (digests, waiting): (Vec<_>, Vec<_>) = batch.into_iter().map(|one| (one.digests, one.done)).unzip();
+    core.metrics.signed_together(digests.len());
+    match signed_batch(core, &digests) {
+        Ok(signed) => {
+            for (done, signed) in waiting.into_iter().zip(signed) {
+                let _ = done.send(Ok(signed));
+            }
+        }
+        Err(error) => {
+            for done in waiting {
+                let _ = done.send(Err(error.clone()));
+            }
+        }
+    }
+}
+
+fn signed_batch(core: &Core, messages: &[Vec<Vec<u8>>]) -> Result<Vec<Signed>, String> {
+    // A hash chain needs two files at least: a message alone in all respects is signed directly (as X-Road does).
+    if let [message] = messages
+        && let [digest] = message.as_slice()
+    {
+        let sha512 = digest.as_slice().try_into().map_err(|_| "a digest has another length".to_owned())?;
+        let signature = sign_files(core, &[DataRef { name: xades::MESSAGE, sha512 }])?;
+        return Ok(vec![Signed { signature, batch: None }]);
+    }
+    let built = hashchain::build(DigestAlgorithm::Sha512, hashchain::Files::SIGNATURE, messages)
+        .map_err(|error| error.to_string())?;
+    let file = DataRef { name: xades::HASH_CHAIN_RESULT, sha512: digest::sha512(built.result.as_bytes()) };
+    let (signature, result) = (sign_files(core, &[file])?, Bytes::from(built.result));
+    let one = |chain: String| Signed {
+        signature: signature.clone(),
+        batch: Some(BatchParts { result: result.clone(), chain: Bytes::from(chain) }),
+    };
+    Ok(built.chains.into_iter().map(one).collect())
 }
 
 /// A signing certificate that leads to an approved authority.

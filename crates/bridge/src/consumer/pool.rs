@@ -8,7 +8,6 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use http::{HeaderMap, Request, Response};
-use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
@@ -16,16 +15,24 @@ use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
+use super::send::Load;
 use crate::core::Core;
 use crate::fault::{Fault, Reason, Side};
 use crate::globalconf::Target;
-use crate::outbound::{CollectError, chain, collect};
+use crate::outbound::chain;
+use crate::spool::Flow;
 use crate::tls::Peer;
 
 /// A connection that idled longer than this is not used again: the peer may be closing it.
 const IDLE: Duration = Duration::from_secs(15);
-/// After a failed connect a node is passed over for this long, where there is another.
-const AVOIDED: Duration = Duration::from_secs(10);
+/// A connection that idled no longer than this is as good as a new one.
+const FRESH: Duration = Duration::from_secs(1);
+/// After a failed connect a node is passed over for this long, where there is another; twice as long after each further failure.
+const AVOIDED: Duration = Duration::from_secs(5);
+/// But no longer than this.
+const AVOIDED_MAX: Duration = Duration::from_mins(5);
+/// Idle connections to all nodes together.
+const IDLE_ALL_MAX: usize = 1_024;
 
 /// The pool of one node.
 pub(crate) struct Pool {
@@ -33,7 +40,7 @@ pub(crate) struct Pool {
     idle_max: usize,
     connect_timeout: Duration,
     idle: Mutex<HashMap<Target, Vec<Idle>>>,
-    failed: Mutex<HashMap<Target, Instant>>,
+    failed: Mutex<HashMap<Target, Failures>>,
 }
 
 struct Idle {
@@ -41,9 +48,16 @@ struct Idle {
     since: Instant,
 }
 
+/// Connects that failed one after the other.
+#[derive(Clone, Copy)]
+struct Failures {
+    last: Instant,
+    count: u32,
+}
+
 /// One connection to one peer.
 struct Link {
-    sender: SendRequest<Full<Bytes>>,
+    sender: SendRequest<Flow>,
     peer: Arc<Peer>,
     target: Target,
     used: bool,
@@ -67,10 +81,10 @@ impl Pool {
         core: &Core,
         targets: &[Target],
         headers: HeaderMap,
-        body: Bytes,
+        mut load: Load,
     ) -> Result<PeerResponse, Fault> {
         loop {
-            let mut link = match self.kept(core, targets) {
+            let mut link = match self.kept(core, targets, load.idle_max()) {
                 Some(link) => link,
                 None => self.connect(core, targets).await?,
             };
@@ -80,27 +94,31 @@ impl Pool {
                 }
                 return Err(broken(&link.target, &chain(&error)));
             }
-            let mut request = Request::post("/").body(Full::new(body.clone())).map_err(internal)?;
+            let mut request = Request::post("/").body(load.flow()).map_err(internal)?;
             request.headers_mut().clone_from(&headers);
             if let Ok(host) = link.target.authority().parse() {
                 request.headers_mut().insert(http::header::HOST, host);
             }
-            match link.sender.send_request(request).await {
+            let mut failed = match link.sender.try_send_request(request).await {
                 Ok(response) => return Ok(PeerResponse { response, link, pool: Arc::clone(self) }),
-                // The peer closed a kept connection while we took it: try the next. The request id makes a second arrival harmless.
-                Err(error)
-                    if link.used && (error.is_canceled() || error.is_incomplete_message() || error.is_closed()) => {}
-                Err(error) => return Err(broken(&link.target, &chain(&error))),
+                Err(failed) => failed,
+            };
+            let unsent = failed.take_message().map(Request::into_body);
+            let error = failed.into_error();
+            // The peer closed a kept connection while we took it: try the next. The request id makes a second arrival harmless.
+            let again = link.used && (error.is_canceled() || error.is_incomplete_message() || error.is_closed());
+            if !(again && load.take_back(unsent)) {
+                return Err(broken(&link.target, &chain(&error)));
             }
         }
     }
 
-    fn kept(&self, core: &Core, targets: &[Target]) -> Option<Link> {
+    fn kept(&self, core: &Core, targets: &[Target], idle_max: Duration) -> Option<Link> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         for target in targets {
             let Some(links) = idle.get_mut(target) else { continue };
             while let Some(Idle { link, since }) = links.pop() {
-                if since.elapsed() < IDLE && !link.sender.is_closed() && core.trusts(&link.peer) {
+                if since.elapsed() < idle_max && !link.sender.is_closed() && core.trusts(&link.peer) {
                     return Some(link);
                 }
             }
@@ -111,9 +129,17 @@ impl Pool {
     fn keep(&self, mut link: Link) {
         link.used = true;
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_good = |kept: &Idle| !kept.link.sender.is_closed() && kept.since.elapsed() < IDLE;
+        let all: usize = idle.values().map(Vec::len).sum();
+        if all >= IDLE_ALL_MAX {
+            idle.retain(|_, links| {
+                links.retain(is_good);
+                !links.is_empty()
+            });
+        }
         let links = idle.entry(link.target.clone()).or_default();
-        links.retain(|kept| !kept.link.sender.is_closed());
-        if links.len() < self.idle_max {
+        links.retain(is_good);
+        if links.len() < self.idle_max && all < IDLE_ALL_MAX {
             links.push(Idle { link, since: Instant::now() });
         }
     }
@@ -143,7 +169,8 @@ impl Pool {
                 Ok(link)
             }
             Err(fault) => {
-                failed.insert(target.clone(), Instant::now());
+                let count = failed.get(target).map_or(0, |failures| failures.count).saturating_add(1);
+                failed.insert(target.clone(), Failures { last: Instant::now(), count });
                 Err(fault)
             }
         }
@@ -177,7 +204,13 @@ impl Pool {
 
     fn is_avoided(&self, target: &Target) -> bool {
         let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-        failed.get(target).is_some_and(|since| since.elapsed() < AVOIDED)
+        failed.get(target).is_some_and(|failures| failures.last.elapsed() < failures.pause())
+    }
+}
+
+impl Failures {
+    fn pause(&self) -> Duration {
+        AVOIDED.saturating_mul(1 << self.count.saturating_sub(1).min(16)).min(AVOIDED_MAX)
     }
 }
 
@@ -187,19 +220,46 @@ impl PeerResponse {
         value.and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
 
-    pub(crate) async fn collect(self, bytes_max: usize) -> Result<Bytes, Fault> {
-        let Self { response, link, pool } = self;
-        match collect(response.into_body(), bytes_max).await {
-            Ok(bytes) => {
-                pool.keep(link);
-                Ok(bytes)
+    /// The body, to be read to its end.
+    pub(crate) fn body(&mut self) -> &mut Incoming {
+        self.response.body_mut()
+    }
+
+    /// The body was read to its end: the connection may be used again.
+    pub(crate) fn done(self) {
+        self.pool.keep(self.link);
+    }
+
+    /// The fault of a connection that broke.
+    pub(crate) fn broken(&self, reason: &str) -> Fault {
+        broken(&self.link.target, reason)
+    }
+}
+
+impl Load {
+    /// How long a connection may have idled that is to carry this: what cannot be sent twice takes no chances.
+    const fn idle_max(&self) -> Duration {
+        match self {
+            Self::Whole(_) => IDLE,
+            Self::Stream(_) => FRESH,
+        }
+    }
+
+    fn flow(&mut self) -> Flow {
+        match self {
+            Self::Whole(bytes) => Flow::from(bytes.clone()),
+            Self::Stream(flow) => flow.take().unwrap_or_else(|| Flow::from(Bytes::new())),
+        }
+    }
+
+    /// Whether it can be sent again; a stream can where nothing of it was sent.
+    fn take_back(&mut self, unsent: Option<Flow>) -> bool {
+        match self {
+            Self::Whole(_) => true,
+            Self::Stream(flow) => {
+                *flow = unsent;
+                flow.is_some()
             }
-            Err(CollectError::TooLarge) => {
-                let message =
-                    format!("the answer has more than {bytes_max} bytes. Ask for less, or for a larger limit");
-                Err(Fault::new(Side::ClientProxy, Reason::BodyTooLarge, message))
-            }
-            Err(CollectError::Broken(reason)) => Err(broken(&link.target, &reason)),
         }
     }
 }

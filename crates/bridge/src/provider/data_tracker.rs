@@ -5,7 +5,7 @@ use civic::{NationalNumber, Timestamp};
 use percent_encoding::percent_decode_str;
 use serde_json::{Value as Json, json};
 
-use super::ServiceAnswer;
+use super::{ServiceAnswer, ServiceBody};
 use crate::core::Core;
 use crate::fault::{Fault, Reason, Side, fault};
 use crate::message::{RestRequest, RestResponse, Verb};
@@ -38,7 +38,7 @@ pub(super) async fn answer(
     let headers = [("content-type", &b"application/json"[..]), ("cache-control", b"no-store")];
     let response = RestResponse::from_http(request, request_hash, status, reason, headers.into_iter())
         .map_err(fault(Side::ServerProxy, Reason::InternalError, "Look into the log of the node"))?;
-    Ok(ServiceAnswer { response, body: Some(Bytes::from(body.to_string())) })
+    Ok(ServiceAnswer { response, body: ServiceBody::Whole(Some(Bytes::from(body.to_string()))) })
 }
 
 fn query_of(core: &Core, request: &RestRequest) -> Result<UsageQuery, &'static str> {

@@ -1,15 +1,17 @@
-use bytes::Bytes;
 use http::header::{HeaderName, HeaderValue};
 use http::{Method, Request};
-use http_body_util::Full;
+use hyper::body::Body as _;
 use hyper::ext::ReasonPhrase;
 
-use super::ServiceAnswer;
+use super::answer::{broken_off, too_large};
+use super::{ServiceAnswer, ServiceBody};
 use crate::core::Core;
 use crate::fault::{Fault, Reason, Side, fault};
 use crate::message::{RestRequest, RestResponse};
 use crate::outbound::OutboundError;
+use crate::pace::{Gathered, Pace, PaceError};
 use crate::registry::Service;
+use crate::spool::{Body, Flow, MEMORY_BYTES_MAX};
 
 /// The header in which the information system gets the proof of the consent service.
 const GRANT_USE: &str = "baobab-grant-use";
@@ -19,38 +21,55 @@ pub(super) async fn ask(
     core: &Core,
     service: &Service,
     request: &RestRequest,
-    body: Option<Bytes>,
+    body: Option<&Body>,
     grant_use: Option<&str>,
     request_hash: &[u8; 64],
 ) -> Result<ServiceAnswer, Fault> {
     let outgoing = to_http(service, request, body, grant_use)?;
     let limits = core.config.limits;
-    let answer = core.outbound.send(outgoing, service.timeout, limits.body_bytes_max).await.map_err(service_fault)?;
-    let (head, body) = answer.into_parts();
+    let allowance = Pace::allowance(service.timeout, limits.bytes_per_s_min, body.map_or(0, Body::len));
+    let opened = tokio::time::timeout(allowance, core.outbound.open(outgoing)).await;
+    let (head, mut body) = match opened {
+        Ok(answer) => answer.map_err(service_fault)?.into_parts(),
+        Err(_) => return Err(too_slow(&format!("within {} s", allowance.as_secs()))),
+    };
     let phrase = head.extensions.get::<ReasonPhrase>().and_then(|phrase| std::str::from_utf8(phrase.as_bytes()).ok());
     let reason = phrase.or_else(|| head.status.canonical_reason()).unwrap_or("Unknown");
     let headers = head.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
     let response = RestResponse::from_http(request, request_hash, head.status.as_u16(), reason, headers).map_err(
         fault(Side::ServerProxy, Reason::ServiceFailed, "The information system behind the service is to be looked at"),
     )?;
-    Ok(ServiceAnswer { response, body: Some(body).filter(|body| !body.is_empty()) })
+    if body.size_hint().lower() > limits.body_bytes_max {
+        return Err(too_large(core));
+    }
+    let mut pace = Pace::new(service.timeout, limits.bytes_per_s_min);
+    let body = match pace.gather(&mut body, MEMORY_BYTES_MAX).await {
+        Ok(Gathered::Whole(bytes)) if bytes.len() as u64 > limits.body_bytes_max => return Err(too_large(core)),
+        Ok(Gathered::Whole(bytes)) => ServiceBody::Whole(Some(bytes).filter(|bytes| !bytes.is_empty())),
+        Ok(Gathered::Partly(first)) => ServiceBody::Stream { first, rest: body, pace },
+        Err(PaceError::Slow { .. }) => return Err(too_slow("in time")),
+        Err(error @ PaceError::Broken(_)) => return Err(broken_off(&error)),
+    };
+    Ok(ServiceAnswer { response, body })
+}
+
+fn too_slow(when: &str) -> Fault {
+    let message = format!("the information system did not answer {when}. Try again later, or tell the provider");
+    Fault::new(Side::ServerProxy, Reason::Timeout, message)
 }
 
 fn to_http(
     service: &Service,
     request: &RestRequest,
-    body: Option<Bytes>,
+    body: Option<&Body>,
     grant_use: Option<&str>,
-) -> Result<Request<Full<Bytes>>, Fault> {
+) -> Result<Request<Flow>, Fault> {
     let base = service.base_url.as_str();
     let rest = request.service_path_and_query();
     let base = if rest.starts_with('/') { base.strip_suffix('/').unwrap_or(base) } else { base };
     let method = Method::from_bytes(request.verb().as_str().as_bytes()).map_err(wrong)?;
-    let mut outgoing = Request::builder()
-        .method(method)
-        .uri(format!("{base}{rest}"))
-        .body(Full::new(body.unwrap_or_default()))
-        .map_err(wrong)?;
+    let mut outgoing =
+        Request::builder().method(method).uri(format!("{base}{rest}")).body(Flow::of(body)).map_err(wrong)?;
     for header in request.headers() {
         // Only the node says what the consent service said.
         if header.is(GRANT_USE) {

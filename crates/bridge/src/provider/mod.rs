@@ -4,19 +4,22 @@
 //! then token and grant, and only then the service is asked. A refusal before the signature is verified leaves no record: anybody
 //! could fill the log. Every refusal after it does.
 
+mod answer;
 mod data_tracker;
 mod forward;
+mod receive;
 
 use std::sync::Arc;
 use std::time::Instant;
 
+use answer::{Ending, ServiceAnswer, ServiceBody};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use civic::NationalNumber;
-use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
-use http::{Method, Request, Response, StatusCode};
-use http_body_util::Full;
+use http::header::{CONTENT_TYPE, HeaderValue};
+use http::request::Parts;
+use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use trust::digest;
 
@@ -26,33 +29,34 @@ use crate::config::{ServiceBasis, SubjectRule};
 use crate::core::Core;
 use crate::fault::{Fault, Reason, Side, fault};
 use crate::globalconf::Snapshot;
-use crate::listener::Answer;
-use crate::message::{RestRequest, RestResponse};
-use crate::messagelog::{Content, LogError, NewRecord, RecordKind, Role, replay_key};
-use crate::outbound::{CollectError, collect};
+use crate::listener::{Reply, lingering};
+use crate::logged;
+use crate::message::RestRequest;
+use crate::messagelog::{LogError, NewRecord, RecordKind, Role, replay_key};
 use crate::registry::{Offer, Service};
 use crate::signing;
-use crate::spool::Body;
+use crate::spool::{Body, Flow};
 use crate::tls::Peer;
-use crate::transport::{self, Attachment, Envelope, EnvelopeReader, Kind, Limits, Message, Received, TransportError};
+use crate::transport::{self, Envelope, Message};
 use crate::usage::{NewUsage, UsageRecord, UseBasis, UsePurpose};
 
 /// The service code under which the node itself tells citizens who used their data.
 pub const DATA_TRACKER: &str = "data-tracker";
 
 /// Answers a message of another node.
-pub(crate) async fn handle(core: Arc<Core>, peer: Arc<Peer>, request: Request<Incoming>) -> Answer {
+pub(crate) async fn handle(core: Arc<Core>, peer: Arc<Peer>, request: Request<Incoming>) -> Reply {
     let started = Instant::now();
-    let outcome = exchange(&core, &peer, request).await;
+    let (head, mut body) = request.into_parts();
+    let outcome = exchange(&core, &peer, &head, &mut body).await;
     core.metrics.exchange(Role::Provider, outcome.is_ok(), started.elapsed());
     match outcome {
         Ok(answer) => answer,
         Err(fault) => {
             let fault = core.logged(Role::Provider, fault);
-            let mut answer = Response::new(Full::new(Bytes::from(transport::write_fault(&fault))));
+            let mut answer = Response::new(Flow::from(Bytes::from(transport::write_fault(&fault))));
             *answer.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
             answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/xml; charset=UTF-8"));
-            answer
+            lingering(answer, body)
         }
     }
 }
@@ -67,20 +71,14 @@ struct Verified {
     service: Option<Arc<Service>>,
 }
 
-/// What the service said.
-struct ServiceAnswer {
-    response: RestResponse,
-    body: Option<Bytes>,
-}
-
 /// What a permitted request goes to.
 enum Route {
     Service(Arc<Service>, Option<Authorised>),
     DataTracker,
 }
 
-async fn exchange(core: &Arc<Core>, peer: &Peer, request: Request<Incoming>) -> Result<Answer, Fault> {
-    let envelope = receive(core, request).await?;
+async fn exchange(core: &Arc<Core>, peer: &Peer, head: &Parts, body: &mut Incoming) -> Result<Reply, Fault> {
+    let envelope = receive::receive(core, head, body).await?;
     let verified = authenticate(core, peer, envelope)?;
     let request = &verified.request;
     let replay = replay_of(&verified);
@@ -88,81 +86,23 @@ async fn exchange(core: &Arc<Core>, peer: &Peer, request: Request<Incoming>) -> 
         Ok(route) => route,
         Err(fault) => {
             // A replay keeps no second record: the first one is the evidence.
-            let unique = Some(replay).filter(|_| !fault.is(Reason::DuplicateMessage));
-            if unique.is_some() {
-                log(core, vec![request_record(&verified, fault.code(), unique)], Vec::new()).await?;
+            if !fault.is(Reason::DuplicateMessage) {
+                let record = request_record(core, &verified, fault.code(), Some(replay)).await?;
+                log(core, vec![record], Vec::new()).await?;
             }
             return Err(fault);
         }
     };
-    let mut records = vec![request_record(&verified, "received", Some(replay))];
+    let mut records = vec![request_record(core, &verified, "received", Some(replay)).await?];
     if !request.verb().is_safe() || matches!(route, Route::Service(_, Some(_))) {
         // What changes something, or spends a use, is on disk before it happens.
         log(core, std::mem::take(&mut records), Vec::new()).await?;
     }
     let outcome = ask(core, &verified, &route).await;
-    let uses = uses(&verified, &route, outcome.is_ok());
-    let (answer, outcome) = match outcome {
-        Ok(service) => {
-            let envelope = sign(core, service)?;
-            records.push(response_record(&verified, &envelope));
-            (Some(envelope), Ok(()))
-        }
-        Err(fault) => {
-            for record in &mut records {
-                fault.code().clone_into(&mut record.outcome);
-            }
-            (None, Err(fault))
-        }
-    };
-    if !records.is_empty() || !uses.is_empty() {
-        log(core, records, uses).await?;
-    }
-    outcome?;
-    Ok(to_http(core, answer))
-}
-
-async fn receive(core: &Core, request: Request<Incoming>) -> Result<Envelope, Fault> {
-    let side = Side::ServerProxy;
-    if request.method() != Method::POST {
-        return Err(Fault::new(side, Reason::InvalidHttpMethod, "nodes send each other POST requests only"));
-    }
-    let limits = Limits::with_body(core.config.limits.body_bytes_max as u64);
-    let content_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let mut reader = EnvelopeReader::new(Kind::Request, content_type, limits).map_err(fault(
-        side,
-        Reason::InvalidContentType,
-        "Send the message as PR-MESSTRANSP says",
-    ))?;
-    let waiting = core.config.limits.request_timeout;
-    let collected = tokio::time::timeout(
-        waiting,
-        collect(request.into_body(), core.config.limits.body_bytes_max + 2 * 1024 * 1024),
-    )
-    .await;
-    let bytes = match collected {
-        Ok(Ok(bytes)) => bytes,
-        Ok(Err(CollectError::TooLarge)) => return Err(too_large(core)),
-        Ok(Err(CollectError::Broken(reason))) => {
-            return Err(Fault::new(side, Reason::IoError, format!("the message broke off ({reason}). Send it again")));
-        }
-        Err(_) => {
-            let message = format!("the message did not arrive within {} s. Send it again, faster", waiting.as_secs());
-            return Err(Fault::new(side, Reason::Timeout, message));
-        }
-    };
-    let read = reader.push(bytes).and_then(|()| reader.finish());
-    match read {
-        Ok(Received::Message(envelope)) => Ok(*envelope),
-        Ok(Received::Fault(_)) => Err(Fault::new(side, Reason::MissingRest, "a fault is no request")),
-        Err(TransportError::TooLarge { .. }) => Err(too_large(core)),
-        Err(error @ TransportError::Truncated(_)) => {
-            Err(Fault::new(side, Reason::MissingSignature, format!("{error}. Send the whole message")))
-        }
-        Err(error @ TransportError::Order { .. }) => {
-            Err(Fault::new(side, Reason::InvalidContentType, format!("{error}. Send the parts in their order")))
-        }
-        Err(error) => Err(Fault::new(side, Reason::MimeParsingFailed, format!("{error}. Send the message again"))),
+    let ending = Ending { core: Arc::clone(core), verified, route, records };
+    match outcome {
+        Ok(answer) => answer::give(ending, answer).await,
+        Err(fault) => Err(ending.failed(fault, false).await),
     }
 }
 
@@ -254,7 +194,6 @@ async fn admit(core: &Core, verified: &Verified, replay: [u8; 32]) -> Result<Rou
 async fn ask(core: &Core, verified: &Verified, route: &Route) -> Result<ServiceAnswer, Fault> {
     let (request, body) = (&verified.request, verified.envelope.rest_body());
     let request_hash = request.hash(body.map(Body::sha512));
-    let body = body.and_then(Body::memory).cloned();
     match route {
         Route::DataTracker => data_tracker::answer(core, request, &request_hash).await,
         Route::Service(service, authorised) => {
@@ -262,32 +201,6 @@ async fn ask(core: &Core, verified: &Verified, route: &Route) -> Result<ServiceA
             forward::ask(core, service, request, body, grant_use, &request_hash).await
         }
     }
-}
-
-fn sign(core: &Core, service: ServiceAnswer) -> Result<Envelope, Fault> {
-    let ServiceAnswer { response, body } = service;
-    let body = body.map(Body::from);
-    let digests: Vec<[u8; 64]> = body.iter().map(|body| *body.sha512()).collect();
-    let signed = signing::sign(core, Side::ServerProxy, &digest::sha512(response.bytes()), &digests)?;
-    Ok(Envelope {
-        ocsp: Vec::new(),
-        message: Message::Rest(response.bytes().clone()),
-        attachments: body.map(Attachment::rest).into_iter().collect(),
-        batch: signed.batch,
-        signature: signed.signature,
-    })
-}
-
-fn to_http(core: &Core, envelope: Option<Envelope>) -> Answer {
-    let boundary = transport::boundary(&*core.random);
-    let body = envelope.map(|envelope| transport::write(Kind::Response, &boundary, &envelope)).unwrap_or_default();
-    let mut answer = Response::new(Full::new(Bytes::from(body)));
-    let headers = answer.headers_mut();
-    if let Ok(value) = HeaderValue::from_str(&transport::content_type(&boundary)) {
-        headers.insert(CONTENT_TYPE, value);
-    }
-    headers.insert(HeaderName::from_static("x-hash-algorithm"), HeaderValue::from_static("SHA-512"));
-    answer
 }
 
 /// What makes a request unique. Where consent is the basis the caller's own message id does: a use is counted once for each, so
@@ -350,24 +263,40 @@ fn uses(verified: &Verified, route: &Route, answered: bool) -> Vec<NewUsage> {
     vec![NewUsage { subject, service: request.service().clone(), record }]
 }
 
-fn request_record(verified: &Verified, outcome: &str, replay: Option<[u8; 32]>) -> NewRecord {
+async fn request_record(
+    core: &Core,
+    verified: &Verified,
+    outcome: &str,
+    replay: Option<[u8; 32]>,
+) -> Result<NewRecord, Fault> {
+    let record = record(core, verified, RecordKind::Request, outcome, &verified.envelope).await?;
+    Ok(NewRecord { replay, ..record })
+}
+
+async fn record(
+    core: &Core,
+    verified: &Verified,
+    kind: RecordKind,
+    outcome: &str,
+    envelope: &Envelope,
+) -> Result<NewRecord, Fault> {
     let request = &verified.request;
-    NewRecord {
+    let content = logged::content(envelope, core.config.limits.logged_body_bytes_max).await.map_err(fault(
+        Side::ServerProxy,
+        Reason::LoggingFailed,
+        "The provider's node is to be looked at",
+    ))?;
+    Ok(NewRecord {
         role: Role::Provider,
-        kind: RecordKind::Request,
+        kind,
         client: request.client().clone(),
         service: request.service().clone(),
         message_id: request.message_id().to_owned(),
         request_id: request.request_id().to_owned(),
         outcome: outcome.to_owned(),
-        replay,
-        content: Content::from(&verified.envelope),
-    }
-}
-
-fn response_record(verified: &Verified, answer: &Envelope) -> NewRecord {
-    let content = Content::from(answer);
-    NewRecord { kind: RecordKind::Response, content, ..request_record(verified, "answered", None) }
+        replay: None,
+        content,
+    })
 }
 
 async fn log(core: &Core, records: Vec<NewRecord>, uses: Vec<NewUsage>) -> Result<(), Fault> {
@@ -384,9 +313,4 @@ async fn log(core: &Core, records: Vec<NewRecord>, uses: Vec<NewUsage>) -> Resul
 fn duplicate() -> Fault {
     let message = "this message was received before. Send a new request with a new X-Road-Id";
     Fault::new(Side::ServerProxy, Reason::DuplicateMessage, message)
-}
-
-fn too_large(core: &Core) -> Fault {
-    let message = format!("the message is over the limit of {} bytes of body", core.config.limits.body_bytes_max);
-    Fault::new(Side::ServerProxy, Reason::BodyTooLarge, message)
 }

@@ -9,9 +9,11 @@
 
 mod body;
 mod collector;
+mod flow;
 
 pub use body::{Body, BodyReader};
 pub use collector::Collector;
+pub(crate) use flow::{Flow, FlowError, FlowSender};
 
 use std::fs::{File, OpenOptions};
 use std::io;

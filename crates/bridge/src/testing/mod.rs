@@ -3,6 +3,7 @@
 
 mod federation;
 mod service;
+pub mod stream;
 pub mod wire;
 
 pub use federation::{Federation, Outage};

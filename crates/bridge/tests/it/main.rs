@@ -10,3 +10,4 @@ mod refusals;
 mod registry;
 mod samples;
 mod soap;
+mod streaming;

@@ -1,0 +1,304 @@
+//! One exchange on the side of the caller: request out, answer in, both logged before the answer leaves.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::request::Parts;
+use hyper::body::Incoming;
+
+use super::answer;
+use super::send::{self, Dispatch, Load};
+use crate::core::Core;
+use crate::fault::{Fault, Reason, Side, fault};
+use crate::globalconf::Target;
+use crate::listener::Reply;
+use crate::logged;
+use crate::message::{RequestIds, RestRequest};
+use crate::messagelog::{NewRecord, RecordKind, Role};
+use crate::pace::{Gathered, Pace, PaceError};
+use crate::signing;
+use crate::spool::{Body, Collector, Flow, FlowError, FlowSender, MEMORY_BYTES_MAX};
+use crate::transport::{self, Attachment, Envelope, EnvelopeWriter, Kind, Message, Received};
+
+/// What is known once a request is signed.
+struct Sent {
+    request_hash: [u8; 64],
+    /// The record of the request, where it waits to be logged together with the answer.
+    record: Option<NewRecord>,
+}
+
+/// Answers a request. What is left of its body afterwards belongs to the caller of this function.
+pub(super) async fn exchange(core: &Arc<Core>, head: &Parts, body: &mut Incoming) -> Result<Reply, Fault> {
+    let request = read_request(core, head)?;
+    let targets = permitted(core, &request)?;
+    let limits = core.config.limits;
+    let announced = hyper::body::Body::size_hint(body).lower();
+    if announced > limits.body_bytes_max {
+        return Err(too_large(core));
+    }
+    let mut pace = Pace::new(limits.request_timeout, limits.bytes_per_s_min);
+    let gathered = pace.gather(body, MEMORY_BYTES_MAX).await.map_err(body_fault)?;
+    let dispatch = Dispatch { core, targets: &targets, request: &request, head };
+    let (sent, received) = match gathered {
+        Gathered::Whole(bytes) if bytes.len() as u64 > limits.body_bytes_max => return Err(too_large(core)),
+        Gathered::Whole(bytes) => whole(&dispatch, Some(bytes).filter(|bytes| !bytes.is_empty())).await?,
+        Gathered::Partly(first) => streamed(&dispatch, first, body, pace).await?,
+    };
+    finish(core, &request, sent, received).await
+}
+
+fn read_request(core: &Core, head: &Parts) -> Result<RestRequest, Fault> {
+    let ids = RequestIds {
+        message_id: format!("{}-{}", core.config.server.owner().instance(), core.uuid()),
+        request_id: core.uuid(),
+    };
+    let target = head.uri.path_and_query().map_or("", http::uri::PathAndQuery::as_str);
+    let headers = head.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+    RestRequest::from_http(head.method.as_str(), target, headers, ids).map_err(fault(
+        Side::Client,
+        Reason::BadRequest,
+        "Correct the request",
+    ))
+}
+
+/// The nodes to which the request may go, where its client is ours.
+fn permitted(core: &Core, request: &RestRequest) -> Result<Vec<Target>, Fault> {
+    let snapshot = core.configuration(Side::ClientProxy)?;
+    if core.registry.current().open_client(request.client()).is_none()
+        || !snapshot.serves(&core.config.server, request.client())
+    {
+        let message =
+            format!("{} is no registered subsystem of this node. Check the header X-Road-Client", request.client());
+        return Err(Fault::new(Side::ClientProxy, Reason::UnknownMember, message));
+    }
+    snapshot.targets(request)
+}
+
+/// A body that is in memory: signed, logged and sent in one piece.
+async fn whole(dispatch: &Dispatch<'_>, body: Option<Bytes>) -> Result<(Sent, Result<Received, Fault>), Fault> {
+    let Dispatch { core, request, .. } = *dispatch;
+    let body = body.map(Body::from);
+    let digest = body.as_ref().map(Body::sha512).copied();
+    let signed = signing::sign(core, Side::ClientProxy, request.sha512(), digest.as_slice()).await?;
+    let envelope = Envelope {
+        ocsp: vec![own_ocsp(core)?],
+        message: Message::Rest(request.bytes().clone()),
+        attachments: body.map(Attachment::rest).into_iter().collect(),
+        batch: signed.batch,
+        signature: signed.signature,
+    };
+    let record = request_record(core, request, &envelope).await?;
+    let record = logged_if_unsafe(core, request, record).await?;
+    let boundary = transport::boundary(&*core.random);
+    let load = Load::Whole(Bytes::from(transport::write(Kind::Request, &boundary, &envelope)));
+    let sent = Sent { request_hash: request.hash(digest.as_ref()), record };
+    let received = match send::open(dispatch, &boundary, load, envelope.memory_bytes() as u64).await {
+        Ok(response) => send::receive(core, response, true).await,
+        Err(fault) => Err(fault),
+    };
+    Ok((sent, received))
+}
+
+/// A body that passes through: sent as it comes, its digest taken on the way, the signature last.
+async fn streamed(
+    dispatch: &Dispatch<'_>,
+    first: Bytes,
+    body: &mut Incoming,
+    pace: Pace,
+) -> Result<(Sent, Result<Received, Fault>), Fault> {
+    let core = dispatch.core;
+    let boundary = transport::boundary(&*core.random);
+    let (sender, flow) = Flow::made();
+    let mut pump = std::pin::pin!(pump(dispatch, &boundary, first, body, pace, sender));
+    let limits = core.config.limits;
+    // The peer's time to answer begins when it has the whole request.
+    let mut opening = std::pin::pin!(send::open_untimed(dispatch, &boundary, Load::Stream(Some(flow))));
+    let sent = tokio::select! {
+        sent = pump.as_mut() => sent?,
+        opened = opening.as_mut() => {
+            // Before it has the signature a peer can only refuse.
+            return Err(match send::receive(core, opened?, false).await? {
+                Received::Fault(fault) => fault,
+                Received::Message(_) => {
+                    let message = "the provider's node answered before it had the request. It is to be looked at";
+                    Fault::new(Side::ClientProxy, Reason::InconsistentResponse, message)
+                }
+            });
+        }
+    };
+    let (sent, length) = sent;
+    let allowance = Pace::allowance(limits.exchange_timeout, limits.bytes_per_s_min, length);
+    let received = match tokio::time::timeout(allowance, opening).await {
+        Ok(Ok(response)) => send::receive(core, response, true).await,
+        Ok(Err(fault)) => Err(fault),
+        Err(_) => Err(send::timed_out(allowance)),
+    };
+    Ok((sent, received))
+}
+
+/// Brings a body from the application to the peer. Answers with what was signed and the length of the body.
+async fn pump(
+    dispatch: &Dispatch<'_>,
+    boundary: &str,
+    first: Bytes,
+    body: &mut Incoming,
+    mut pace: Pace,
+    sender: FlowSender,
+) -> Result<(Sent, u64), Fault> {
+    let Dispatch { core, request, .. } = *dispatch;
+    let limits = core.config.limits;
+    let ocsp = own_ocsp(core)?;
+    let message = Message::Rest(request.bytes().clone());
+    let mut writer = EnvelopeWriter::new(boundary, 8 * 1024);
+    writer.start(Kind::Request, std::slice::from_ref(&ocsp), &message);
+    writer.begin_rest_body();
+    give(&sender, writer.take()).await;
+    let mut collector = Collector::spooled(Arc::clone(&core.spool)).keeping(limits.logged_body_bytes_max);
+    let mut next = Some(first).filter(|first| !first.is_empty());
+    loop {
+        let slice = match next.take() {
+            Some(slice) => slice,
+            None => match pace.next(body).await {
+                Ok(Some(slice)) => slice,
+                Ok(None) => break,
+                Err(error) => {
+                    let _ = sender.send(Err(FlowError::GivenUp(error.to_string()))).await;
+                    return Err(body_fault(error));
+                }
+            },
+        };
+        collector.push(slice.clone());
+        if collector.length() > limits.body_bytes_max {
+            let _ = sender.send(Err(FlowError::GivenUp("it is too large".to_owned()))).await;
+            return Err(too_large(core));
+        }
+        collector.settle().await.map_err(spool_fault)?;
+        give(&sender, slice).await;
+    }
+    let body = collector.finish().await.map_err(spool_fault)?;
+    let (length, digest) = (body.len(), *body.sha512());
+    let signed = signing::sign(core, Side::ClientProxy, request.sha512(), &[digest]).await?;
+    writer.sign(signed.batch.as_ref(), &signed.signature);
+    let attachments = vec![Attachment::rest(body)];
+    let envelope =
+        Envelope { ocsp: Vec::new(), message, attachments, batch: signed.batch, signature: signed.signature };
+    let record = request_record(core, request, &envelope).await?;
+    // A request that changes something leaves no node without a trace: its signature goes last, after the log.
+    let record = logged_if_unsafe(core, request, record).await?;
+    give(&sender, writer.take()).await;
+    Ok((Sent { request_hash: request.hash(Some(&digest)), record }, length))
+}
+
+/// Hands a slice to the connection. Where the connection is gone this waits for ever: the other side of it knows why, and tells.
+async fn give(sender: &FlowSender, slice: Bytes) {
+    if sender.send(Ok(slice)).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Verifies the answer, logs what is not yet logged, and only then lets the answer out.
+async fn finish(
+    core: &Core,
+    request: &RestRequest,
+    sent: Sent,
+    received: Result<Received, Fault>,
+) -> Result<Reply, Fault> {
+    let mut records: Vec<NewRecord> = sent.record.into_iter().collect();
+    let outcome = match received {
+        Ok(Received::Message(envelope)) => {
+            answer::verify(core, request, &sent.request_hash, &envelope).map(|response| (response, envelope))
+        }
+        Ok(Received::Fault(fault)) | Err(fault) => Err(fault),
+    };
+    match outcome {
+        Ok((response, envelope)) => {
+            records.push(record(core, request, RecordKind::Response, "answered", &envelope).await?);
+            log(core, records).await?;
+            answer::to_http(&response, envelope.rest_body())
+        }
+        Err(fault) => {
+            for record in &mut records {
+                fault.code().clone_into(&mut record.outcome);
+            }
+            if !records.is_empty() {
+                log(core, records).await?;
+            }
+            Err(fault)
+        }
+    }
+}
+
+fn own_ocsp(core: &Core) -> Result<Bytes, Fault> {
+    core.own_ocsp.authentication().map_err(fault(
+        Side::ClientProxy,
+        Reason::CannotCreateSignature,
+        "The node renews it by itself; look at the OCSP responder of the authority",
+    ))
+}
+
+async fn request_record(core: &Core, request: &RestRequest, envelope: &Envelope) -> Result<NewRecord, Fault> {
+    record(core, request, RecordKind::Request, "sent", envelope).await
+}
+
+/// Logs a request that changes something at once; the record of another waits for the answer.
+async fn logged_if_unsafe(core: &Core, request: &RestRequest, record: NewRecord) -> Result<Option<NewRecord>, Fault> {
+    if request.verb().is_safe() {
+        return Ok(Some(record));
+    }
+    log(core, vec![record]).await?;
+    Ok(None)
+}
+
+async fn record(
+    core: &Core,
+    request: &RestRequest,
+    kind: RecordKind,
+    outcome: &str,
+    envelope: &Envelope,
+) -> Result<NewRecord, Fault> {
+    Ok(NewRecord {
+        role: Role::Consumer,
+        kind,
+        client: request.client().clone(),
+        service: request.service().clone(),
+        message_id: request.message_id().to_owned(),
+        request_id: request.request_id().to_owned(),
+        outcome: outcome.to_owned(),
+        replay: None,
+        content: logged::content(envelope, core.config.limits.logged_body_bytes_max).await.map_err(spool_fault)?,
+    })
+}
+
+async fn log(core: &Core, records: Vec<NewRecord>) -> Result<(), Fault> {
+    core.log.append(records, Vec::new()).await.map_err(fault(
+        Side::ClientProxy,
+        Reason::LoggingFailed,
+        "Nothing is exchanged that cannot be logged; free the disk of the node or repair its database",
+    ))
+}
+
+/// The body of the application did not come.
+fn body_fault(error: PaceError) -> Fault {
+    match error {
+        PaceError::Slow { .. } => Fault::new(
+            Side::Client,
+            Reason::Timeout,
+            format!("the body did not arrive in time: {error}. Send it faster"),
+        ),
+        PaceError::Broken(_) => {
+            Fault::new(Side::Client, Reason::IoError, format!("the body did not arrive: {error}. Send it again, whole"))
+        }
+    }
+}
+
+fn too_large(core: &Core) -> Fault {
+    let bytes_max = core.config.limits.body_bytes_max;
+    let message = format!("the body has more than {bytes_max} bytes. Send less, or ask for a larger limit");
+    Fault::new(Side::Client, Reason::BodyTooLarge, message)
+}
+
+/// The node has no place for a body.
+pub(super) fn spool_fault(error: impl std::fmt::Display) -> Fault {
+    let message = format!("{error}. Try again later; the operator of the caller's node is to free the disk");
+    Fault::new(Side::ClientProxy, Reason::IoError, message)
+}

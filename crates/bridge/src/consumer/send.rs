@@ -1,0 +1,136 @@
+//! A signed request on its way to the provider's node, and the message that comes back.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use http::request::Parts;
+
+use super::pool::PeerResponse;
+use crate::core::Core;
+use crate::fault::{Fault, Reason, Side, fault};
+use crate::globalconf::Target;
+use crate::message::RestRequest;
+use crate::pace::{Pace, PaceError};
+use crate::spool::Flow;
+use crate::transport::{self, EnvelopeReader, Kind, Limits, Received, TransportError};
+
+/// A request and where it may go.
+#[derive(Clone, Copy)]
+pub(super) struct Dispatch<'d> {
+    pub(super) core: &'d Arc<Core>,
+    pub(super) targets: &'d [Target],
+    pub(super) request: &'d RestRequest,
+    /// What the application sent.
+    pub(super) head: &'d Parts,
+}
+
+/// The bytes of a message between nodes.
+pub(crate) enum Load {
+    /// All of them: they can be sent again where a kept connection turns out to be dead.
+    Whole(Bytes),
+    /// As they come: they can be sent once.
+    Stream(Option<Flow>),
+}
+
+/// Sends a whole message; `length` is about how many bytes it has.
+pub(super) async fn open(
+    dispatch: &Dispatch<'_>,
+    boundary: &str,
+    load: Load,
+    length: u64,
+) -> Result<PeerResponse, Fault> {
+    let limits = dispatch.core.config.limits;
+    let allowance = Pace::allowance(limits.exchange_timeout, limits.bytes_per_s_min, length);
+    let opened = tokio::time::timeout(allowance, open_untimed(dispatch, boundary, load)).await;
+    opened.unwrap_or_else(|_| Err(timed_out(allowance)))
+}
+
+/// Sends a message and waits for the beginning of the answer.
+pub(super) async fn open_untimed(dispatch: &Dispatch<'_>, boundary: &str, load: Load) -> Result<PeerResponse, Fault> {
+    let mut headers = http::HeaderMap::with_capacity(8);
+    let mut set = |name: &'static str, value: &str| {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            headers.insert(HeaderName::from_static(name), value);
+        }
+    };
+    set("content-type", &transport::content_type(boundary));
+    set("x-road-request-id", dispatch.request.request_id());
+    set("x-hash-algorithm", "SHA-512");
+    set("x-proxy-version", crate::PROTOCOL_VERSION);
+    set("x-road-message-type", "REST");
+    if let Some(original) = dispatch.head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()) {
+        set("x-original-content-type", original);
+    }
+    let core = dispatch.core;
+    core.pool.send(core, dispatch.targets, headers, load).await
+}
+
+pub(super) fn timed_out(limit: Duration) -> Fault {
+    let message = format!("the provider's node did not answer within {} s. Try again later", limit.as_secs());
+    Fault::new(Side::ClientProxy, Reason::Timeout, message)
+}
+
+/// Reads the answer of a peer. `keep` says whether the request was sent to its end: the connection may then be used again.
+pub(crate) async fn receive(core: &Core, mut response: PeerResponse, keep: bool) -> Result<Received, Fault> {
+    let malformed = fault(Side::ClientProxy, Reason::ServiceFailed, "The provider's node is to be looked at");
+    let limits = core.config.limits;
+    let mut pace = Pace::new(limits.exchange_timeout, limits.bytes_per_s_min);
+    let content_type = response.content_type().to_owned();
+    if content_type.to_ascii_lowercase().starts_with(transport::TEXT_XML) {
+        return receive_fault(response, pace, keep).await;
+    }
+    let reader = EnvelopeReader::new(Kind::Response, &content_type, Limits::with_body(limits.body_bytes_max));
+    let mut reader = reader.map_err(&malformed)?.with_spool(&core.spool);
+    while let Some(slice) = next(&mut response, &mut pace).await? {
+        reader.push(slice).map_err(unreadable)?;
+        reader.settle().await.map_err(unreadable)?;
+    }
+    if keep {
+        response.done();
+    }
+    reader.close().await.map_err(unreadable)
+}
+
+/// A fault instead of a message. A peer may send it while it still takes what we send, so its end is looked for and not waited for.
+async fn receive_fault(mut response: PeerResponse, mut pace: Pace, keep: bool) -> Result<Received, Fault> {
+    let mut bytes = BytesMut::new();
+    while let Some(slice) = next(&mut response, &mut pace).await? {
+        bytes.extend_from_slice(&slice);
+        if bytes.len() > FAULT_BYTES_MAX {
+            break;
+        }
+        if !keep && let Ok(fault) = transport::read_fault(&bytes) {
+            return Ok(Received::Fault(fault));
+        }
+    }
+    if keep {
+        response.done();
+    }
+    transport::read_fault(&bytes).map(Received::Fault).map_err(unreadable)
+}
+
+/// A fault of a peer may have this many bytes.
+const FAULT_BYTES_MAX: usize = 64 * 1024;
+
+async fn next(response: &mut PeerResponse, pace: &mut Pace) -> Result<Option<Bytes>, Fault> {
+    pace.next(response.body()).await.map_err(|error| match error {
+        PaceError::Slow { .. } => {
+            let message = format!("the provider's node did not answer in time: {error}. Try again later");
+            Fault::new(Side::ClientProxy, Reason::Timeout, message)
+        }
+        PaceError::Broken(reason) => response.broken(&reason),
+    })
+}
+
+fn unreadable(error: TransportError) -> Fault {
+    match error {
+        TransportError::Spool(reason) => super::exchange::spool_fault(reason),
+        TransportError::TooLarge { bytes_max, .. } => {
+            let message = format!("the answer has more than {bytes_max} bytes. Ask for less, or for a larger limit");
+            Fault::new(Side::ClientProxy, Reason::BodyTooLarge, message)
+        }
+        error => fault(Side::ClientProxy, Reason::ServiceFailed, "The provider's node is to be looked at")(error),
+    }
+}

@@ -1,0 +1,193 @@
+//! The answer of a service on its way back: signed, logged, sent. One that is in memory goes in one piece; a longer one is sent as the
+//! service gives it, its signature last, after the log. Where it breaks off a fault stands in place of the signature (PR-MESSTRANSP §3.5).
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::Response;
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use hyper::body::Incoming;
+use trust::digest;
+
+use super::{Route, Verified, log, record, uses};
+use crate::core::Core;
+use crate::fault::{Fault, Reason, Side};
+use crate::listener::Reply;
+use crate::message::RestResponse;
+use crate::messagelog::{NewRecord, RecordKind, Role};
+use crate::pace::Pace;
+use crate::signing;
+use crate::spool::{Body, Collector, Flow, FlowSender};
+use crate::transport::{self, Attachment, Envelope, EnvelopeWriter, Kind, Message};
+
+/// What the service said.
+pub(super) struct ServiceAnswer {
+    pub(super) response: RestResponse,
+    pub(super) body: ServiceBody,
+}
+
+/// The body of what it said.
+pub(super) enum ServiceBody {
+    /// In memory.
+    Whole(Option<Bytes>),
+    /// Its beginning, and the connection to the service from which the rest comes.
+    Stream { first: Bytes, rest: Incoming, pace: Pace },
+}
+
+/// All that the end of an exchange needs.
+pub(super) struct Ending {
+    pub(super) core: Arc<Core>,
+    pub(super) verified: Verified,
+    pub(super) route: Route,
+    /// The record of the request, where it is not yet logged.
+    pub(super) records: Vec<NewRecord>,
+}
+
+/// Brings the answer of the service back to the peer.
+pub(super) async fn give(ending: Ending, answer: ServiceAnswer) -> Result<Reply, Fault> {
+    let boundary = transport::boundary(&*ending.core.random);
+    let ServiceAnswer { response, body } = answer;
+    match body {
+        ServiceBody::Whole(body) => {
+            let body = body.map(Body::from);
+            let envelope = match envelope(&ending.core, &response, body).await {
+                Ok(envelope) => envelope,
+                Err(fault) => return Err(ending.failed(fault, false).await),
+            };
+            let bytes = transport::write(Kind::Response, &boundary, &envelope);
+            ending.answered(&envelope).await?;
+            Ok(reply(&boundary, Flow::from(Bytes::from(bytes))))
+        }
+        ServiceBody::Stream { first, rest, pace } => {
+            let (sender, flow) = Flow::made();
+            let reply = reply(&boundary, flow);
+            tokio::spawn(stream(ending, boundary, response, Source { first, rest, pace }, sender));
+            Ok(reply)
+        }
+    }
+}
+
+/// Where the bytes of a long answer come from.
+struct Source {
+    first: Bytes,
+    rest: Incoming,
+    pace: Pace,
+}
+
+/// Sends a long answer to its end, or to the fault that ends it. What was begun is logged, whoever goes away.
+async fn stream(ending: Ending, boundary: String, response: RestResponse, source: Source, sender: FlowSender) {
+    let core = Arc::clone(&ending.core);
+    let mut writer = EnvelopeWriter::new(&boundary, 4 * 1024);
+    writer.start(Kind::Response, &[], &Message::Rest(response.bytes().clone()));
+    writer.begin_rest_body();
+    let outcome = match pump(&core, source, writer.take(), &sender).await {
+        Ok(body) => envelope(&core, &response, Some(body)).await,
+        Err(fault) => Err(fault),
+    };
+    let outcome = match outcome {
+        Ok(envelope) => ending.answered(&envelope).await.map(|()| envelope),
+        // A part of the answer left the node: to the citizen that is an answer.
+        Err(fault) => Err(ending.failed(fault, true).await),
+    };
+    match outcome {
+        Ok(envelope) => writer.sign(envelope.batch.as_ref(), &envelope.signature),
+        Err(fault) => writer.fault(&transport::write_fault(&core.logged(Role::Provider, fault))),
+    }
+    let _ = sender.send(Ok(writer.take())).await;
+}
+
+/// Passes the body on while it comes; what of it is to be logged is kept beside.
+async fn pump(core: &Core, source: Source, start: Bytes, sender: &FlowSender) -> Result<Body, Fault> {
+    let limits = core.config.limits;
+    let Source { first, mut rest, mut pace } = source;
+    let mut collector = Collector::spooled(Arc::clone(&core.spool)).keeping(limits.logged_body_bytes_max);
+    pass(core, sender, start).await?;
+    let mut next = Some(first).filter(|first| !first.is_empty());
+    loop {
+        let slice = match next.take() {
+            Some(slice) => slice,
+            None => match pace.next(&mut rest).await.map_err(|error| broken_off(&error))? {
+                Some(slice) => slice,
+                None => return collector.finish().await.map_err(|error| no_place(&error)),
+            },
+        };
+        collector.push(slice.clone());
+        if collector.length() > limits.body_bytes_max {
+            return Err(too_large(core));
+        }
+        collector.settle().await.map_err(|error| no_place(&error))?;
+        pass(core, sender, slice).await?;
+    }
+}
+
+/// Hands a slice to the connection; a peer that takes nothing for long is given up.
+async fn pass(core: &Core, sender: &FlowSender, slice: Bytes) -> Result<(), Fault> {
+    match tokio::time::timeout(core.config.limits.exchange_timeout, sender.send(Ok(slice))).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_)) | Err(_) => {
+            let message = "the calling node went away while it got the answer. Send the request again";
+            Err(Fault::new(Side::ServerProxy, Reason::NetworkError, message))
+        }
+    }
+}
+
+async fn envelope(core: &Core, response: &RestResponse, body: Option<Body>) -> Result<Envelope, Fault> {
+    let digest = body.as_ref().map(Body::sha512).copied();
+    let message = digest::sha512(response.bytes());
+    let signed = signing::sign(core, Side::ServerProxy, &message, digest.as_slice()).await?;
+    Ok(Envelope {
+        ocsp: Vec::new(),
+        message: Message::Rest(response.bytes().clone()),
+        attachments: body.map(Attachment::rest).into_iter().collect(),
+        batch: signed.batch,
+        signature: signed.signature,
+    })
+}
+
+impl Ending {
+    /// Logs what is not yet logged, with the answer.
+    async fn answered(mut self, envelope: &Envelope) -> Result<(), Fault> {
+        self.records.push(record(&self.core, &self.verified, RecordKind::Response, "answered", envelope).await?);
+        log(&self.core, self.records, uses(&self.verified, &self.route, true)).await
+    }
+
+    /// Logs what is not yet logged, with the fault, which comes back; that of the log itself where it fails. `disclosed` says whether
+    /// anything of the answer left the node.
+    pub(super) async fn failed(mut self, fault: Fault, disclosed: bool) -> Fault {
+        for record in &mut self.records {
+            fault.code().clone_into(&mut record.outcome);
+        }
+        let uses = uses(&self.verified, &self.route, disclosed);
+        if self.records.is_empty() && uses.is_empty() {
+            return fault;
+        }
+        log(&self.core, self.records, uses).await.err().unwrap_or(fault)
+    }
+}
+
+fn reply(boundary: &str, flow: Flow) -> Reply {
+    let mut reply = Response::new(flow);
+    let headers = reply.headers_mut();
+    if let Ok(value) = HeaderValue::from_str(&transport::content_type(boundary)) {
+        headers.insert(CONTENT_TYPE, value);
+    }
+    headers.insert(HeaderName::from_static("x-hash-algorithm"), HeaderValue::from_static("SHA-512"));
+    reply
+}
+
+/// The service did not give the whole answer.
+pub(super) fn broken_off(error: &dyn std::fmt::Display) -> Fault {
+    let message = format!("the answer of the information system did not come whole: {error}. Try again later");
+    Fault::new(Side::ServerProxy, Reason::ServiceFailed, message)
+}
+
+pub(super) fn too_large(core: &Core) -> Fault {
+    let bytes_max = core.config.limits.body_bytes_max;
+    let message = format!("the answer of the service has more than {bytes_max} bytes. Ask for less");
+    Fault::new(Side::ServerProxy, Reason::BodyTooLarge, message)
+}
+
+fn no_place(error: &dyn std::fmt::Display) -> Fault {
+    let message = format!("{error}. Try again later; the operator of the provider's node is to free the disk");
+    Fault::new(Side::ServerProxy, Reason::IoError, message)
+}
