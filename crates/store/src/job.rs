@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
@@ -10,6 +11,8 @@ use crate::{StoreError, Tx};
 
 /// No more than this many callers wait for one store; the next ones are told to slow down.
 const WAITING_MAX: usize = 65_536;
+/// So many patient jobs together wait for no more.
+const COMPANY_MAX: usize = 256;
 
 /// What a job wants to become of its changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,52 +78,80 @@ where
 }
 
 /// A line of waiting jobs. Closing it lets those in it be served and refuses new ones.
+///
+/// A patient job lets others come to it until its moment; then, or as soon as a job comes that does not wait, all go.
 pub(crate) struct Line<J> {
     state: Mutex<State<J>>,
     arrival: Condvar,
 }
 
 struct State<J> {
-    waiting: VecDeque<J>,
+    waiting: VecDeque<Place<J>>,
+    /// How many in the line do not wait for company.
+    hurried: usize,
     open: bool,
+}
+
+struct Place<J> {
+    job: J,
+    /// Until when it waits for company.
+    until: Option<Instant>,
+}
+
+impl<J> State<J> {
+    fn take(&mut self) -> Option<J> {
+        let place = self.waiting.pop_front()?;
+        self.hurried -= usize::from(place.until.is_none());
+        Some(place.job)
+    }
+
+    /// Until when the first in the line goes on waiting; `None` where it goes now.
+    fn pause(&self) -> Option<Instant> {
+        let goes = self.hurried > 0 || !self.open || self.waiting.len() >= COMPANY_MAX;
+        if goes { None } else { self.waiting.front()?.until }
+    }
 }
 
 impl<J> Line<J> {
     pub(crate) fn new() -> Self {
-        Self { state: Mutex::new(State { waiting: VecDeque::new(), open: true }), arrival: Condvar::new() }
+        let state = State { waiting: VecDeque::new(), hurried: 0, open: true };
+        Self { state: Mutex::new(state), arrival: Condvar::new() }
     }
 
     pub(crate) fn push(&self, job: J) -> Result<(), StoreError> {
-        let mut state = self.lock();
-        if !state.open {
-            return Err(StoreError::Closed);
-        }
-        if state.waiting.len() >= WAITING_MAX {
-            return Err(StoreError::Overloaded { waiting: state.waiting.len() });
-        }
-        state.waiting.push_back(job);
-        drop(state);
-        self.arrival.notify_one();
-        Ok(())
+        self.enter(Place { job, until: None })
+    }
+
+    /// Lets the job wait this long for company.
+    pub(crate) fn push_patient(&self, job: J, patience: Duration) -> Result<(), StoreError> {
+        let until = Some(patience).filter(|patience| !patience.is_zero()).map(|patience| Instant::now() + patience);
+        self.enter(Place { job, until })
     }
 
     /// Waits for a job; `None` once the line is closed and empty.
     pub(crate) fn next(&self) -> Option<J> {
         let mut state = self.lock();
         loop {
-            if let Some(job) = state.waiting.pop_front() {
-                return Some(job);
+            if state.waiting.is_empty() {
+                if !state.open {
+                    return None;
+                }
+                state = self.arrival.wait(state).unwrap_or_else(PoisonError::into_inner);
+                continue;
             }
-            if !state.open {
-                return None;
+            let left = state.pause().map(|until| until.saturating_duration_since(Instant::now()));
+            match left.filter(|left| !left.is_zero()) {
+                None => return state.take(),
+                Some(left) => {
+                    state = self.arrival.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+                }
             }
-            state = self.arrival.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
     /// A job that waits now, if there is one.
     pub(crate) fn next_now(&self) -> Option<J> {
-        self.lock().waiting.pop_front()
+        self.lock().take()
     }
 
     pub(crate) fn close(&self) {
@@ -128,8 +159,67 @@ impl<J> Line<J> {
         self.arrival.notify_all();
     }
 
+    fn enter(&self, place: Place<J>) -> Result<(), StoreError> {
+        let mut state = self.lock();
+        if !state.open {
+            return Err(StoreError::Closed);
+        }
+        if state.waiting.len() >= WAITING_MAX {
+            return Err(StoreError::Overloaded { waiting: state.waiting.len() });
+        }
+        state.hurried += usize::from(place.until.is_none());
+        state.waiting.push_back(place);
+        // Nobody is woken for one more patient job beside others.
+        let wake = state.waiting.len() == 1 || state.pause().is_none();
+        drop(state);
+        if wake {
+            self.arrival.notify_one();
+        }
+        Ok(())
+    }
+
     fn lock(&self) -> MutexGuard<'_, State<J>> {
         // Nothing panics while it holds this lock; the state is whole even if something did.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(3_600);
+
+    #[test]
+    fn patient_jobs_go_together_as_soon_as_one_comes_that_does_not_wait() {
+        let line = Line::new();
+        line.push_patient(1, LONG).unwrap();
+        line.push_patient(2, LONG).unwrap();
+        std::thread::scope(|scope| {
+            let first = scope.spawn(|| line.next());
+            line.push(3).unwrap();
+            assert_eq!(first.join().unwrap(), Some(1));
+        });
+        assert_eq!((line.next_now(), line.next_now(), line.next_now()), (Some(2), Some(3), None));
+    }
+
+    #[test]
+    fn a_patient_job_goes_alone_when_its_time_is_over_or_the_line_closes() {
+        let line = Line::new();
+        line.push_patient(1, Duration::from_millis(1)).unwrap();
+        assert_eq!(line.next(), Some(1));
+        line.push_patient(2, LONG).unwrap();
+        line.close();
+        assert_eq!((line.next(), line.next()), (Some(2), None));
+        assert!(matches!(line.push_patient(3, LONG), Err(StoreError::Closed)));
+    }
+
+    #[test]
+    fn a_full_company_waits_no_longer() {
+        let line = Line::new();
+        for job in 0..COMPANY_MAX {
+            line.push_patient(job, LONG).unwrap();
+        }
+        assert_eq!(line.next(), Some(0));
     }
 }

@@ -56,7 +56,7 @@ mod value;
 use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use civic::SharedRandom;
 use prometheus_client::registry::Registry;
@@ -176,6 +176,17 @@ impl Store {
     /// Adds rows to a table, together with whoever else waits, in one commit; all of these rows or none. Durable when
     /// this returns `Ok`. The hot path of the house.
     pub async fn append(&self, table: &'static AppendTable, rows: Vec<Vec<Value>>) -> Result<(), StoreError> {
+        self.append_patiently(table, rows, Duration::ZERO).await
+    }
+
+    /// The same, where the caller knows that others are on their way: it waits up to `patience` for them, so that one
+    /// commit (and one flush of the disk) serves all. A job without patience ends the wait of everybody.
+    pub async fn append_patiently(
+        &self,
+        table: &'static AppendTable,
+        rows: Vec<Vec<Value>>,
+        patience: Duration,
+    ) -> Result<(), StoreError> {
         table.check(&rows)?;
         if rows.is_empty() {
             return Ok(());
@@ -183,8 +194,8 @@ impl Store {
         let started = Instant::now();
         let (job, answer) = AppendJob::new(table, rows);
         match &self.inner.engine {
-            Engine::Sqlite(engine) => engine.write(Box::new(job)),
-            Engine::Postgres(engine) => engine.append(job),
+            Engine::Sqlite(engine) => engine.append(Box::new(job), patience),
+            Engine::Postgres(engine) => engine.append(job, patience),
         }
         .map_err(|error| self.refused(error))?;
         let outcome = answer.await.unwrap_or(Err(StoreError::Closed));

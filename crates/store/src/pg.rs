@@ -103,8 +103,8 @@ impl Engine {
         self.work.push(Work { job, begin: BEGIN_READ })
     }
 
-    pub(crate) fn append(&self, job: AppendJob) -> Result<(), StoreError> {
-        self.appends.push(job)
+    pub(crate) fn append(&self, job: AppendJob, patience: Duration) -> Result<(), StoreError> {
+        self.appends.push_patient(job, patience)
     }
 
     pub(crate) fn shut(&self) {

@@ -64,6 +64,10 @@ impl Engine {
         self.writes.push(job)
     }
 
+    pub(crate) fn append(&self, job: Work, patience: Duration) -> Result<(), StoreError> {
+        self.writes.push_patient(job, patience)
+    }
+
     pub(crate) fn read(&self, job: Work) -> Result<(), StoreError> {
         self.reads.push(job)
     }
@@ -116,7 +120,7 @@ pub(crate) fn query(connection: &Connection, sql: &str, params: &[Value]) -> Res
 }
 
 /// Adds rows by one prepared statement.
-pub(crate) fn append(connection: &Connection, table: &AppendTable, rows: &[Vec<Value>]) -> Result<(), Refusal> {
+pub(crate) fn append_rows(connection: &Connection, table: &AppendTable, rows: &[Vec<Value>]) -> Result<(), Refusal> {
     let sql = table.row_insert();
     let mut statement = connection.prepare_cached(&sql).map_err(|error| refusal(&error, &sql))?;
     for row in rows {

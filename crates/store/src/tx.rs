@@ -61,7 +61,7 @@ impl<'a> Tx<'a> {
         self.guard(|handle| {
             table.check(rows).map_err(|error| Refusal { error, again: None })?;
             match handle {
-                Handle::Sqlite(connection) => sqlite::append(connection, table, rows),
+                Handle::Sqlite(connection) => sqlite::append_rows(connection, table, rows),
                 Handle::Postgres(session) => session.append(table, rows),
             }
         })?;
