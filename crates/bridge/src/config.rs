@@ -12,6 +12,7 @@ use trust::jose::Jwks;
 
 use crate::access::AccessRight;
 use crate::fault::ErrorStyle;
+use crate::messagelog::LogSettings;
 
 /// The configuration of a node.
 #[derive(Clone, Debug)]
@@ -38,6 +39,8 @@ pub struct NodeConfig {
     pub batch_signatures: bool,
     /// How often the jobs of the node run.
     pub rhythm: Rhythm,
+    /// What the message log keeps, how it is stamped and archived.
+    pub log: LogSettings,
 }
 
 /// Where a node listens.
@@ -199,6 +202,8 @@ pub struct Rhythm {
     pub stamping: Duration,
     /// Logged messages and uses are committed to the ledger.
     pub commitment: Duration,
+    /// Stamped messages are archived, and deleted after their retention.
+    pub archiving: Duration,
 }
 
 impl Default for Rhythm {
@@ -208,6 +213,7 @@ impl Default for Rhythm {
             ocsp: Duration::from_mins(10),
             stamping: Duration::from_mins(1),
             commitment: Duration::from_millis(500),
+            archiving: Duration::from_hours(6),
         }
     }
 }

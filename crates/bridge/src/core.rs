@@ -14,7 +14,7 @@ use crate::consumer::Pool;
 use crate::fault::{Fault, Reason, Side};
 use crate::globalconf::{GlobalConf, Snapshot, Target};
 use crate::message::RestRequest;
-use crate::messagelog::{Committer, MessageLog, Role, Stamper};
+use crate::messagelog::{Archiver, Committer, MessageLog, Role, Stamper};
 use crate::metrics::Metrics;
 use crate::ocsp::{self, OwnOcsp, Trusted};
 use crate::outbound::Outbound;
@@ -36,6 +36,7 @@ pub(crate) struct Core {
     pub(crate) log: MessageLog,
     pub(crate) stamper: Stamper,
     pub(crate) committer: Committer,
+    pub(crate) archiver: Archiver,
     pub(crate) outbound: Outbound,
     pub(crate) pool: Arc<Pool>,
     pub(crate) spool: Arc<Spool>,
@@ -53,6 +54,11 @@ impl Core {
     /// The valid global configuration.
     pub(crate) fn configuration(&self, side: Side) -> Result<Arc<Snapshot>, Fault> {
         self.conf.valid(side)
+    }
+
+    /// Whether new exchanges may begin: not where the operator wants a stop without time stamps, and there are none.
+    pub(crate) fn admits(&self, side: Side) -> Result<(), Fault> {
+        self.log.admits().map_err(|error| Fault::new(side, Reason::TimestamperFailed, error.to_string()))
     }
 
     /// Gives a fault its id and writes it to the log of the program, once. No personal data: codes, ids, words of ours.

@@ -11,7 +11,7 @@ use http::request::Parts;
 use http::{Method, Response, StatusCode};
 use http_body_util::Full;
 use percent_encoding::percent_decode_str;
-use trust::asic::{self, ChainFiles, Container, StampFiles};
+use trust::asic;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
@@ -19,7 +19,7 @@ use crate::consumer;
 use crate::core::Core;
 use crate::fault::{Fault, Reason, Side};
 use crate::listener::Answer;
-use crate::messagelog::{self, RecordKind, Role, Stamp, StoredRecord};
+use crate::messagelog::{self, LogMode, RecordKind, StoredRecord, escaped};
 
 /// An error with the status that X-Road gives it here.
 type Failure = (StatusCode, Fault);
@@ -27,13 +27,17 @@ type Failure = (StatusCode, Fault);
 /// What is asked for.
 struct Wanted {
     message_id: String,
-    client: ClientId,
     kind: Option<RecordKind>,
     unique: bool,
+    force: bool,
 }
 
-/// `GET /asic?queryId&xRoadInstance&memberClass&memberCode[&subsystemCode][&requestOnly|responseOnly][&unique]`: one container with
-/// `unique`, else a zip of all. What has no time stamp yet is stamped now.
+/// `GET /asic?queryId&xRoadInstance&memberClass&memberCode[&subsystemCode][&requestOnly|responseOnly][&unique][&force]` (UG-SIGDOC):
+/// one container with `unique`, else a zip of all. What has no time stamp yet is stamped now with `force`, else refused.
+///
+/// A subsystem of this node asks, over a connection as its own requests need it, about its own exchanges. 400: a parameter is missing
+/// or contradicts another; 401: not a subsystem of this node, or not so connected; 404: there is no such message; 500: it has no time
+/// stamp, or the log failed.
 pub(crate) async fn asic(core: &Core, head: &Parts) -> Answer {
     match export(core, head).await {
         Ok(answer) => answer,
@@ -58,112 +62,119 @@ async fn export(core: &Core, head: &Parts) -> Result<Answer, Failure> {
     if head.method != Method::GET {
         return Err(bad("only GET is answered here"));
     }
-    let wanted = Wanted::read(head.uri.query().unwrap_or_default())?;
-    if !core.registry.current().clients.contains_key(&wanted.client) {
-        let message = format!("{} is no subsystem of this node. Ask the node of that organisation", wanted.client);
-        return Err((StatusCode::UNAUTHORIZED, Fault::new(Side::ClientProxy, Reason::AccessDenied, message)));
+    // In X-Road's order: whose log, may they, what.
+    let given = parameters(head.uri.query().unwrap_or_default())?;
+    let client = client(&given)?;
+    admit(core, &client)?;
+    let wanted = Wanted::read(&given)?;
+    let mut records = wanted.find(core, &client).await?;
+    if records.is_empty() {
+        let message = "no signed document of this message is in the log of this node. Check queryId and the ids of the client; \
+                       what is older than the retention time is in the archives, and of subsystems whose messages are not kept \
+                       whole there is none";
+        return Err((StatusCode::NOT_FOUND, Fault::new(Side::ClientProxy, Reason::NotFound, message)));
     }
-    let mut records = wanted.find(core).await?;
     if records.iter().any(|record| record.stamp.is_none()) {
+        if !wanted.force {
+            let message = "the message has no time stamp yet. Ask again later, or add `force` to have it stamped now";
+            return Err(broken(Reason::TimestampingFailed, message.to_owned()));
+        }
         messagelog::stamp(core).await.map_err(|error| {
             let message = format!("{error}. The message is kept and will be stamped; ask again later");
             broken(Reason::TimestampingFailed, message)
         })?;
-        records = wanted.find(core).await?;
+        records = wanted.find(core, &client).await?;
     }
-    match (records.as_slice(), wanted.unique) {
-        ([], _) => {
-            let message = "there is no such message in the log of this node. Check queryId and the ids of the client";
-            Err((StatusCode::NOT_FOUND, Fault::new(Side::ClientProxy, Reason::NotFound, message)))
-        }
-        ([record], true) => Ok(file(container(record)?, asic::MIMETYPE, &file_name(record))),
-        (_, true) => Err(bad("several messages have this id. Leave `unique` out, or add requestOnly or responseOnly")),
-        (many, false) => {
-            let mut files = Vec::with_capacity(many.len());
-            for record in many {
-                files.push((file_name(record), container(record)?));
+    if let Some(record) = records.iter().find(|record| record.stamp.is_none()) {
+        let message = format!("record {} is being stamped by another replica of this node. Ask again", record.id);
+        return Err(broken(Reason::TimestampingFailed, message));
+    }
+    match (wanted.unique, wanted.kind) {
+        (true, None) => Err(bad("`unique` needs requestOnly or responseOnly")),
+        (true, Some(_)) => match records.first() {
+            Some(record) => Ok(file(container(record)?, asic::MIMETYPE, &record.file_name())),
+            None => Err(broken(Reason::InternalError, "the message went away meanwhile. Ask again".to_owned())),
+        },
+        (false, kind) => {
+            let mut files = Vec::with_capacity(records.len());
+            for record in &records {
+                files.push((record.file_name(), container(record)?));
             }
             let zipped = zip(files.iter().map(|(name, content)| (name.clone(), content.as_slice())));
             let zipped = zipped.map_err(|fault| (StatusCode::INTERNAL_SERVER_ERROR, fault))?;
-            Ok(file(zipped, "application/zip", &format!("{}.zip", escaped(&wanted.message_id))))
+            let direction = match kind {
+                None => "",
+                Some(RecordKind::Request) => "-request",
+                Some(RecordKind::Response) => "-response",
+            };
+            Ok(file(zipped, "application/zip", &format!("{}{direction}.zip", escaped(&wanted.message_id))))
         }
     }
 }
 
-impl Wanted {
-    fn read(query: &str) -> Result<Self, Failure> {
-        let mut given: BTreeMap<&str, String> = BTreeMap::new();
-        for pair in query.split('&').filter(|pair| !pair.is_empty()).take(16) {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let value = value.replace('+', " ");
-            let value = percent_decode_str(&value).decode_utf8().map_err(|_| bad("a parameter is not UTF-8"))?;
-            given.insert(name, value.into_owned());
+/// A subsystem of this node, connected as it must be.
+fn admit(core: &Core, client: &ClientId) -> Result<(), Failure> {
+    if !core.registry.current().clients.contains_key(client) {
+        let message = format!("{client} is no subsystem of this node. Ask the node of that organisation");
+        return Err((StatusCode::UNAUTHORIZED, Fault::new(Side::ClientProxy, Reason::AccessDenied, message)));
+    }
+    Ok(())
+}
+
+fn parameters(query: &str) -> Result<BTreeMap<&str, String>, Failure> {
+    let mut given: BTreeMap<&str, String> = BTreeMap::new();
+    for pair in query.split('&').filter(|pair| !pair.is_empty()).take(16) {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let value = value.replace('+', " ");
+        let value = percent_decode_str(&value).decode_utf8().map_err(|_| bad("a parameter is not UTF-8"))?;
+        if given.insert(name, value.into_owned()).is_some() {
+            return Err(bad(&format!("the parameter {name} is given twice")));
         }
-        let needed = |name: &str| given.get(name).ok_or_else(|| bad(&format!("the parameter {name} is missing")));
-        let member = civic::MemberId::new(needed("xRoadInstance")?, needed("memberClass")?, needed("memberCode")?);
-        let member = member.map_err(|error| bad(&error.to_string()))?;
-        let client = match given.get("subsystemCode") {
-            Some(code) => member.subsystem(code).map_err(|error| bad(&error.to_string()))?,
-            None => ClientId::of_member(member),
-        };
+    }
+    Ok(given)
+}
+
+fn needed<'g>(given: &'g BTreeMap<&str, String>, name: &str) -> Result<&'g String, Failure> {
+    given.get(name).ok_or_else(|| bad(&format!("the parameter {name} is missing")))
+}
+
+fn client(given: &BTreeMap<&str, String>) -> Result<ClientId, Failure> {
+    let (instance, class) = (needed(given, "xRoadInstance")?, needed(given, "memberClass")?);
+    let member = civic::MemberId::new(instance, class, needed(given, "memberCode")?);
+    let member = member.map_err(|error| bad(&error.to_string()))?;
+    match given.get("subsystemCode") {
+        Some(code) => member.subsystem(code).map_err(|error| bad(&error.to_string())),
+        None => Ok(ClientId::of_member(member)),
+    }
+}
+
+impl Wanted {
+    fn read(given: &BTreeMap<&str, String>) -> Result<Self, Failure> {
+        let message_id = needed(given, "queryId")?.clone();
         let kind = match (given.contains_key("requestOnly"), given.contains_key("responseOnly")) {
             (true, true) => return Err(bad("requestOnly and responseOnly exclude each other")),
             (true, false) => Some(RecordKind::Request),
             (false, true) => Some(RecordKind::Response),
             (false, false) => None,
         };
-        let unique = given.contains_key("unique");
-        if unique && kind.is_none() {
-            return Err(bad("`unique` needs requestOnly or responseOnly"));
-        }
-        Ok(Self { message_id: needed("queryId")?.clone(), client, kind, unique })
+        Ok(Self { message_id, kind, unique: given.contains_key("unique"), force: given.contains_key("force") })
     }
 
-    async fn find(&self, core: &Core) -> Result<Vec<StoredRecord>, Failure> {
+    /// The records of the client that were kept whole, oldest first.
+    async fn find(&self, core: &Core, client: &ClientId) -> Result<Vec<StoredRecord>, Failure> {
         let mut records =
             core.log.find(&self.message_id).await.map_err(|error| broken(Reason::IoError, error.to_string()))?;
         records.retain(|record| {
-            let own = match record.role {
-                Role::Consumer => &record.client,
-                Role::Provider => record.service.client(),
-            };
-            own == &self.client && self.kind.is_none_or(|kind| kind == record.kind)
+            record.mode == LogMode::Full && record.owner() == client && self.kind.is_none_or(|kind| kind == record.kind)
         });
         Ok(records)
     }
 }
 
 fn container(record: &StoredRecord) -> Result<Vec<u8>, Failure> {
-    let content = &record.content;
-    let stamp = |stamp: &Stamp| StampFiles {
-        token: stamp.token.clone(),
-        chain: ChainFiles { result: stamp.chain_result.clone(), chain: stamp.chain.clone() },
-    };
-    let container = Container {
-        message: content.head.to_vec(),
-        attachments: content.body.iter().map(|body| (1, body.to_vec())).collect(),
-        signature: content.signature.to_vec(),
-        signature_chain: content
-            .batch
-            .as_ref()
-            .map(|batch| ChainFiles { result: batch.result.to_vec(), chain: batch.chain.to_vec() }),
-        time_stamp: record.stamp.as_ref().map(stamp),
-    };
+    let damaged = || broken(Reason::InternalError, format!("record {} has no message", record.id));
+    let container = record.content.container(record.stamp.as_ref()).ok_or_else(damaged)?;
     container.write(record.at).map_err(|error| broken(Reason::InternalError, error.to_string()))
-}
-
-fn file_name(record: &StoredRecord) -> String {
-    let kind = match record.kind {
-        RecordKind::Request => "request",
-        RecordKind::Response => "response",
-    };
-    format!("{}-{kind}-{}.asice", escaped(&record.message_id), record.id)
-}
-
-/// An id as a part of a file name, on any system.
-fn escaped(id: &str) -> String {
-    let safe = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '_' };
-    id.trim_start_matches('.').chars().map(safe).take(100).collect()
 }
 
 fn zip<'a>(files: impl Iterator<Item = (String, &'a [u8])>) -> Result<Vec<u8>, Fault> {

@@ -125,6 +125,8 @@ reasons! {
     GlobalConfOutdated => "global_conf_outdated",
     /// The evidence could not be stamped.
     TimestampingFailed => "timestamping_failed",
+    /// No time stamp could be had for longer than the node may go on without.
+    TimestamperFailed => "timestamper_failed",
     /// The same message came before.
     DuplicateMessage => "duplicate_message",
     /// The body is larger than the node allows.

@@ -41,6 +41,9 @@ pub(crate) struct Metrics {
     batches: Counter,
     batched: Counter,
     pub(crate) stamps_waiting: Gauge,
+    pub(crate) stamps_oldest_seconds: Gauge,
+    pub(crate) stamps_stop_seconds: Gauge,
+    pub(crate) archived: Counter,
     pub(crate) leaves: Counter,
     pub(crate) configuration_seconds: Gauge,
 }
@@ -53,6 +56,9 @@ impl Metrics {
             batches: Counter::default(),
             batched: Counter::default(),
             stamps_waiting: Gauge::default(),
+            stamps_oldest_seconds: Gauge::default(),
+            stamps_stop_seconds: Gauge::default(),
+            archived: Counter::default(),
             leaves: Counter::default(),
             configuration_seconds: Gauge::default(),
         }
@@ -71,6 +77,21 @@ impl Metrics {
             "baobab_bridge_stamps_waiting_records",
             "Logged messages that have no time stamp yet",
             self.stamps_waiting.clone(),
+        );
+        registry.register(
+            "baobab_bridge_stamps_oldest_seconds",
+            "How long the oldest logged message has waited for its time stamp",
+            self.stamps_oldest_seconds.clone(),
+        );
+        registry.register(
+            "baobab_bridge_stamps_stop_seconds",
+            "How long until exchanges are refused for want of time stamps; -1 where nothing waits or the policy is to go on",
+            self.stamps_stop_seconds.clone(),
+        );
+        registry.register(
+            "baobab_bridge_archived_records",
+            "Logged messages written to archives",
+            self.archived.clone(),
         );
         registry.register("baobab_bridge_ledger_leaves", "Commitments in the ledger", self.leaves.clone());
         registry.register(

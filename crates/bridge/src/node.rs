@@ -26,7 +26,7 @@ use crate::core::Core;
 use crate::globalconf::{ConfigurationError, GlobalConf};
 use crate::keys::NodeKeys;
 use crate::listener::{Reply, plain, serve};
-use crate::messagelog::{self, Committer, LogError, MessageLog, Stamper};
+use crate::messagelog::{self, ArchiveFailure, ArchiveRun, Archiver, Committer, LogError, MessageLog, Stamper};
 use crate::metrics::Metrics;
 use crate::ocsp::{OwnOcsp, Trusted};
 use crate::outbound::Outbound;
@@ -159,6 +159,11 @@ impl Node {
         messagelog::stamp(&self.core).await.map_err(|error| error.to_string())
     }
 
+    /// Archives what is stamped, and deletes what is archived and older than the retention time.
+    pub async fn archive_now(&self) -> Result<ArchiveRun, ArchiveFailure> {
+        messagelog::archive(&self.core).await
+    }
+
     /// Commits what waits to the ledger; answers how many leaves were added.
     pub async fn commit_now(&self) -> Result<u64, String> {
         let Some(ledger) = &self.core.ledger else { return Ok(0) };
@@ -178,6 +183,9 @@ impl Node {
         self.shutdown.cancel();
         self.tasks.close();
         self.tasks.wait().await;
+        if let Err(error) = self.core.log.leave().await {
+            tracing::warn!(%error, "the other replicas will notice within a minute that this one is gone");
+        }
     }
 
     fn serve(&self, listeners: Listeners, acceptor: TlsAcceptor) {
@@ -230,6 +238,7 @@ impl Node {
                 let core = Arc::clone(&log);
                 async move { core.log.store().health().await.map_err(|error| Failure(error.to_string())) }
             }),
+            messagelog::stamping_health(Arc::clone(&self.core)),
         ]
     }
 
@@ -257,6 +266,12 @@ impl Node {
         });
         self.job("time stamps", rhythm.stamping, |core| async move {
             messagelog::stamp(&core).await.map(|_| ()).map_err(|error| error.to_string())
+        });
+        self.job("archives", rhythm.archiving, |core| async move {
+            messagelog::archive(&core).await.map(|_| ()).map_err(|error| error.to_string())
+        });
+        self.job("replica", messagelog::BEAT, |core| async move {
+            core.log.beat().await.map_err(|error| error.to_string())
         });
         if self.core.ledger.is_some() {
             self.job("ledger commitments", rhythm.commitment, |core| async move {
@@ -323,7 +338,7 @@ async fn build(config: NodeConfig, parts: NodeParts) -> Result<(Arc<Core>, TlsAc
     let (acceptor, connector) = tls::configure(&keys, &conf, &clock).map_err(|error| unusable(error.to_string()))?;
     let signer =
         Signer::new(keys.sign.clone(), &keys.sign_certificate, &[]).map_err(|error| unusable(error.to_string()))?;
-    let log = MessageLog::open(store, Arc::clone(&clock), Arc::clone(&random)).await?;
+    let log = MessageLog::open_with(store, Arc::clone(&clock), Arc::clone(&random), config.log.clone()).await?;
     let authoriser = config.consent.clone().map(|trust| Authoriser::new(trust, keys.sign.clone()));
     let core = Core {
         registry: Registry::open(log.store().clone(), Arc::clone(&clock), &config).await?,
@@ -331,6 +346,7 @@ async fn build(config: NodeConfig, parts: NodeParts) -> Result<(Arc<Core>, TlsAc
         trusted: Trusted::default(),
         stamper: Stamper::default(),
         committer: Committer::default(),
+        archiver: Archiver::new(&config),
         pool: Pool::new(connector, config.limits.connect_timeout, config.limits.idle_connections_max),
         spool: Spool::open(&config.state_dir.join("spool"), config.limits.spool_bytes_max, Arc::clone(&random))?,
         signatures: Signatures::default(),
@@ -345,7 +361,10 @@ async fn build(config: NodeConfig, parts: NodeParts) -> Result<(Arc<Core>, TlsAc
         authoriser,
         ledger,
     };
-    Ok((Arc::new(core), acceptor))
+    let core = Arc::new(core);
+    let weak = Arc::downgrade(&core);
+    core.log.decide_modes(move |client| Some(weak.upgrade()?.registry.current().clients.get(client)?.log_mode));
+    Ok((core, acceptor))
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {

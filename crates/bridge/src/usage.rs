@@ -130,7 +130,7 @@ pub struct NewUsage {
 }
 
 impl NewUsage {
-    pub(crate) fn row(self, id: i64, store: &Store, random: &dyn Random) -> Result<Vec<Value>, StoreError> {
+    pub(crate) fn row(&self, id: i64, store: &Store, random: &dyn Random) -> Result<Vec<Value>, StoreError> {
         let plain = self.record.canonical();
         let record = store.sealer().seal("bridge_use", "record", id.to_string(), &plain)?;
         Ok(params![
@@ -231,7 +231,8 @@ fn read_row(row: &Row, store: &Store) -> Result<KeptUse, StoreError> {
     Ok(KeptUse { record, salt, leaf: digest::hmac_sha256(&salt, &plain), index })
 }
 
-fn subject_index(store: &Store, subject: &NationalNumber) -> Vec<u8> {
+/// The keyed index by which uses and records about a person are found.
+pub(crate) fn subject_index(store: &Store, subject: &NationalNumber) -> Vec<u8> {
     store.sealer().blind_index("bridge_use", "subject", subject.as_str().as_bytes())
 }
 

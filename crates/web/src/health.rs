@@ -30,8 +30,9 @@ async fn health(State(checks): State<Arc<Vec<HealthCheck>>>) -> Response {
     let mut report = Map::new();
     let mut well = true;
     for check in checks.iter() {
-        let state = match check.ask().await {
-            Ok(()) => "ok".to_owned(),
+        let state = match check.told().await {
+            Ok(None) => "ok".to_owned(),
+            Ok(Some(note)) => format!("ok: {note}"),
             Err(failure) => {
                 well = false;
                 failure.0

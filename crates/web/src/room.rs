@@ -121,8 +121,11 @@ impl fmt::Debug for Job {
 pub struct HealthCheck {
     /// The name in the report.
     pub name: &'static str,
-    check: Deed,
+    check: Question,
 }
+
+type Telling = Pin<Box<dyn Future<Output = Result<Option<String>, Failure>> + Send>>;
+type Question = Arc<dyn Fn() -> Telling + Send + Sync>;
 
 impl HealthCheck {
     /// A check from an async closure.
@@ -131,11 +134,28 @@ impl HealthCheck {
         F: Fn() -> R + Send + Sync + 'static,
         R: Future<Output = Result<(), Failure>> + Send + 'static,
     {
+        Self::noting(name, move || {
+            let check = check();
+            async move { check.await.map(|()| None) }
+        })
+    }
+
+    /// A check that may have something to note although all works: a queue that grows, a date that nears.
+    pub fn noting<F, R>(name: &'static str, check: F) -> Self
+    where
+        F: Fn() -> R + Send + Sync + 'static,
+        R: Future<Output = Result<Option<String>, Failure>> + Send + 'static,
+    {
         Self { name, check: Arc::new(move || Box::pin(check())) }
     }
 
     /// Asks it; a check that takes longer than two seconds has failed.
     pub async fn ask(&self) -> Result<(), Failure> {
+        self.told().await.map(drop)
+    }
+
+    /// Asks it, and what it has to note.
+    pub async fn told(&self) -> Result<Option<String>, Failure> {
         tokio::time::timeout(Duration::from_secs(2), (self.check)())
             .await
             .unwrap_or_else(|_| Err(Failure("no answer within two seconds".to_owned())))

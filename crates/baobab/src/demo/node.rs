@@ -97,6 +97,7 @@ impl Prepared {
             error_style: bridge::fault::ErrorStyle::default(),
             batch_signatures: false,
             rhythm: Rhythm::default(),
+            log: bridge::messagelog::LogSettings::default(),
         };
         let submitter = Submitter::new(self.client.to_string(), self.keys.sign.clone())?;
         let url = socket_url(ports.ledger());

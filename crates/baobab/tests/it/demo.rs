@@ -33,7 +33,7 @@ async fn the_demo_answers_stops_in_good_order_and_goes_on_where_it_was() {
     let nation = DemoProcess::start_on(data.path(), ports);
     assert_eq!(nation.description()["citizens"], before["citizens"]);
     let evidence = format!(
-        "{}/asic?queryId=before-restart&xRoadInstance=BB&memberClass=COM&memberCode=2001&subsystemCode=credit&requestOnly&unique",
+        "{}/asic?queryId=before-restart&xRoadInstance=BB&memberClass=COM&memberCode=2001&subsystemCode=credit&requestOnly&unique&force",
         nation.consumer_url("BB/COM/2001/credit")
     );
     let container = client().get(&evidence, &[]).await.unwrap().success().unwrap().body;

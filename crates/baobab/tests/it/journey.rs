@@ -225,7 +225,7 @@ impl Citizen {
         for member in ["BB/COM/2001/credit", "BB/GOV/1002/fisc"] {
             let parts: Vec<&str> = member.split('/').collect();
             let url = format!(
-                "{}/asic?queryId={message_id}&xRoadInstance={}&memberClass={}&memberCode={}&subsystemCode={}&responseOnly&unique",
+                "{}/asic?queryId={message_id}&xRoadInstance={}&memberClass={}&memberCode={}&subsystemCode={}&responseOnly&unique&force",
                 self.nation.consumer_url(member),
                 parts[0],
                 parts[1],

@@ -64,6 +64,7 @@ fn read_request(core: &Core, head: &Parts) -> Result<RestRequest, Fault> {
 /// The nodes to which the request may go, where its client is ours.
 fn permitted(core: &Core, request: &RestRequest) -> Result<Vec<Target>, Fault> {
     let snapshot = core.configuration(Side::ClientProxy)?;
+    core.admits(Side::ClientProxy)?;
     if core.registry.current().open_client(request.client()).is_none()
         || !snapshot.serves(&core.config.server, request.client())
     {

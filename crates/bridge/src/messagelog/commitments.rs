@@ -1,9 +1,10 @@
 use ledger::LedgerClient;
-use store::{Row, StoreError, params};
+use store::{Row, StoreError};
 use tokio::sync::Mutex;
 use trust::digest;
 
-use super::MessageLog;
+use super::replica::Duty;
+use super::{MessageLog, sql};
 use crate::core::Core;
 use crate::usage::hex_text;
 
@@ -32,19 +33,38 @@ pub(crate) enum CommitError {
 #[derive(Default)]
 pub(crate) struct Committer(Mutex<()>);
 
-/// Commits all settled records to the ledger and answers how many leaves were added.
+/// Commits all settled records to the ledger and answers how many leaves were added. None where another replica does it.
 pub(crate) async fn commit(core: &Core, ledger: &LedgerClient) -> Result<u64, CommitError> {
     let _one_at_a_time = core.committer.0.lock().await;
-    let log = &core.log;
-    let settled = log.settled();
+    let settled = core.log.settled();
+    let mut waits = false;
+    for source in [Source::Use, Source::Message] {
+        let (job, table) = source.names();
+        let found = core.log.store.read("bridge.uncommitted", move |tx| sql::uncommitted(tx, job, table, settled, 1));
+        waits |= !found.await?.is_empty();
+    }
+    if !waits || !core.log.take(Duty::Commitment).await? {
+        return Ok(0);
+    }
+    let outcome = commit_all(&core.log, ledger).await;
+    core.log.give_back(Duty::Commitment).await?;
+    outcome
+}
+
+async fn commit_all(log: &MessageLog, ledger: &LedgerClient) -> Result<u64, CommitError> {
+    let settled = log.settled_by_all().await?;
     let mut added = 0;
     // Uses first: a citizen looks at them.
     for source in [Source::Use, Source::Message] {
         while let Some(batch) = next_batch(log, source, settled).await? {
             let leaves: Vec<Vec<u8>> = batch.iter().map(|(_, leaf)| leaf.to_vec()).collect();
+            // Whoever sends a leaf a second time gets the same index: a job that is taken over adds nothing.
             let indexes = ledger.append(&leaves).await.map_err(|error| CommitError::Ledger(error.to_string()))?;
             added += indexes.len() as u64;
             keep(log, source, batch.iter().map(|(id, _)| *id).zip(indexes).collect()).await?;
+            if !log.take(Duty::Commitment).await? {
+                return Ok(added);
+            }
         }
     }
     Ok(added)
@@ -56,18 +76,8 @@ async fn next_batch(
     settled: i64,
 ) -> Result<Option<Vec<(i64, [u8; 32])>>, StoreError> {
     let (job, table) = source.names();
-    let rows: Vec<Row> = log
-        .store
-        .read("bridge.uncommitted", move |tx| {
-            tx.query(
-                &format!(
-                    "SELECT id, digest, salt FROM {table} WHERE id > COALESCE((SELECT id FROM bridge_mark WHERE job = $1), 0) \
-                     AND id <= $2 ORDER BY id LIMIT $3"
-                ),
-                &params![job, settled, BATCH],
-            )
-        })
-        .await?;
+    let rows: Vec<Row> =
+        log.store.read("bridge.uncommitted", move |tx| sql::uncommitted(tx, job, table, settled, BATCH)).await?;
     if rows.is_empty() {
         return Ok(None);
     }
@@ -79,24 +89,9 @@ async fn next_batch(
     Ok(Some(batch))
 }
 
-async fn keep(log: &MessageLog, source: Source, indexes: Vec<(i64, u64)>) -> Result<(), StoreError> {
-    let (job, _) = source.names();
-    log.store
-        .tx("bridge.keep_leaves", move |tx| {
-            for (id, index) in &indexes {
-                tx.execute(
-                    "INSERT INTO bridge_leaf (source, record, leaf) VALUES ($1, $2, $3) ON CONFLICT (source, record) DO NOTHING",
-                    &params![source.number(), *id, i64::try_from(*index).unwrap_or(i64::MAX)],
-                )?;
-            }
-            let last = indexes.last().map_or(0, |(id, _)| *id);
-            tx.execute(
-                "INSERT INTO bridge_mark (job, id) VALUES ($1, $2) ON CONFLICT (job) DO UPDATE SET id = excluded.id",
-                &params![job, last],
-            )?;
-            Ok::<(), StoreError>(())
-        })
-        .await
+async fn keep(log: &MessageLog, source: Source, leaves: Vec<(i64, u64)>) -> Result<(), StoreError> {
+    let (job, number) = (source.names().0, source.number());
+    log.store.tx("bridge.keep_leaves", move |tx| sql::keep_leaves(tx, job, number, &leaves)).await
 }
 
 impl Source {
@@ -120,15 +115,10 @@ impl Source {
             Self::Message => Ok(digest::hmac_sha256(salt, hex_text(kept).as_bytes())),
             Self::Use => {
                 let id = row.get::<i64>("id")?;
-                let found = log
-                    .store
-                    .read("bridge.use_record", move |tx| {
-                        tx.query_one("SELECT record FROM bridge_use WHERE id = $1", &params![id])
-                    })
-                    .await?;
+                let found = log.store.read("bridge.use_record", move |tx| sql::use_record(tx, id)).await?;
                 let missing =
                     || StoreError::Column { column: "record".to_owned(), reason: "the use is gone".to_owned() };
-                let sealed = found.ok_or_else(missing)?.get::<Vec<u8>>("record")?;
+                let sealed = found.ok_or_else(missing)?;
                 let plain = log.store.sealer().open("bridge_use", "record", id.to_string(), &sealed)?;
                 Ok(digest::hmac_sha256(salt, &plain))
             }

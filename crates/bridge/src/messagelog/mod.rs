@@ -6,28 +6,50 @@
 //!
 //! Durability: [`MessageLog::append`] resolves when the records are on disk. For safe verbs the node writes request and answer in one
 //! append before the answer leaves; for all others the request is durable before it is forwarded (docs/decisions/0005).
+//!
+//! What is kept is decided per subsystem ([`LogMode`]): whole messages; ids and digests (the evidence must then come from the other
+//! side, our stamp and commitment still fix it in time); or only a salted commitment in the ledger and the use that the citizen sees.
 
+mod archive;
 mod commitments;
+mod content;
 mod record;
+mod replica;
+mod search;
+mod settings;
+mod sql;
 mod stamping;
 
+pub use archive::{ArchiveFailure, ArchiveRun, Restored};
+pub(crate) use archive::{Archiver, archive};
 pub(crate) use commitments::{Committer, commit};
-pub use record::{Content, NewRecord, RecordKind, Role, Stamp, StoredRecord};
-pub(crate) use stamping::{Stamper, stamp};
+pub use content::{Content, Kept, KeptAttachment, MessageForm};
+pub(crate) use record::escaped;
+pub use record::{NewRecord, RecordKind, Role, Stamp, StoredRecord};
+pub(crate) use replica::BEAT;
+pub use search::{Cursor, FoundRecord, PAGE_MAX, SearchPage, SearchQuery};
+pub use settings::{
+    ArchiveEncryption, ArchiveSettings, Grouping, KEPT_BYTES_MAX, LogMode, LogSettings, StampingPolicy,
+};
+pub use stamping::StampingState;
+pub(crate) use stamping::{Stamper, stamp, stamping_health};
 
 use std::collections::{BTreeSet, HashSet, VecDeque};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
-use civic::{SharedClock, SharedRandom, Timestamp, random_array};
-use store::{AppendTable, ColumnKind, Migration, Row, Store, StoreError, params};
+use civic::{ClientId, SharedClock, SharedRandom, Timestamp, random_array};
+use store::{AppendTable, ColumnKind, Migration, Store, StoreError, Value, params};
 use trust::digest;
 
-use crate::usage::NewUsage;
+use self::record::mode_number;
+use self::replica::Replica;
+use self::stamping::Waiting;
+use crate::usage::{NewUsage, subject_index};
 
-/// How many records one message id may show.
-const FOUND_MAX: i64 = 1_000;
 /// How many requests are remembered in memory to refuse a replay before it reaches the service.
 const REMEMBERED_MAX: usize = 65_536;
+/// How often an id that another replica took is drawn anew.
+const ID_TRIES_MAX: u32 = 16;
 
 static MESSAGES: AppendTable = AppendTable {
     name: "bridge_message",
@@ -45,6 +67,9 @@ static MESSAGES: AppendTable = AppendTable {
         ("salt", ColumnKind::Bytes),
         ("signature_digest", ColumnKind::Bytes),
         ("content", ColumnKind::Bytes),
+        ("peer", ColumnKind::Text),
+        ("subject", ColumnKind::Bytes),
+        ("mode", ColumnKind::Int),
     ],
 };
 
@@ -65,13 +90,29 @@ pub enum LogError {
         /// What is wrong.
         reason: &'static str,
     },
+    /// No time stamp could be had for longer than the policy of the node allows.
+    #[error(
+        "no time stamp could be had since {since}, longer than this node may go on without: look at the time-stamping authority \
+         (the records are kept and will be stamped)"
+    )]
+    Stopped {
+        /// The moment of the oldest record that waits (RFC 3339).
+        since: String,
+    },
 }
+
+/// Tells the mode of a subsystem; `None`: the default of the node.
+type Modes = Box<dyn Fn(&ClientId) -> Option<LogMode> + Send + Sync>;
 
 /// The message log of one node.
 pub struct MessageLog {
     store: Store,
     clock: SharedClock,
     random: SharedRandom,
+    settings: LogSettings,
+    modes: OnceLock<Modes>,
+    replica: Replica,
+    waiting: Waiting,
     ids: Mutex<Ids>,
     recent: Mutex<Recent>,
 }
@@ -96,37 +137,68 @@ struct Recent {
 
 /// The migrations of the bridge: message log and usage records, registry.
 pub fn migrations() -> Vec<Migration> {
-    let message_log = Migration {
-        room: "bridge",
-        number: 1,
-        name: "message log",
-        sql: include_str!("../../migrations/0001_message_log.sql"),
-    };
-    vec![message_log, crate::registry::MIGRATION]
+    let own = |number, name, sql| Migration { room: "bridge", number, name, sql };
+    vec![
+        own(1, "message log", include_str!("../../migrations/0001_message_log.sql")),
+        crate::registry::MIGRATION,
+        own(3, "modes, search, replicas and archives", include_str!("../../migrations/0003_log.sql")),
+    ]
 }
 
 impl MessageLog {
-    /// Opens the log in a store, migrating it where needed.
+    /// Opens the log in a store, migrating it where needed, with the usual settings.
     pub async fn open(store: Store, clock: SharedClock, random: SharedRandom) -> Result<Self, LogError> {
+        Self::open_with(store, clock, random, LogSettings::default()).await
+    }
+
+    /// Opens the log.
+    pub async fn open_with(
+        store: Store,
+        clock: SharedClock,
+        random: SharedRandom,
+        settings: LogSettings,
+    ) -> Result<Self, LogError> {
         store.migrate(&migrations()).await?;
-        let last: Option<i64> = store
-            .read("bridge.last_record", |tx| match tx.query_one("SELECT MAX(id) AS last FROM bridge_message", &[])? {
-                Some(row) => row.get::<Option<i64>>("last"),
-                None => Ok(None),
-            })
-            .await?;
-        Ok(Self {
+        let last = store.read("bridge.last_record", sql::last_record).await?;
+        let replica = Replica::new(&store, settings.replica, random_array::<16>(&*random));
+        let log = Self {
             store,
             clock,
             random,
-            ids: Mutex::new(Ids { last: last.unwrap_or(0), writing: BTreeSet::new() }),
+            settings,
+            modes: OnceLock::new(),
+            replica,
+            waiting: Waiting::default(),
+            ids: Mutex::new(Ids { last, writing: BTreeSet::new() }),
             recent: Mutex::default(),
-        })
+        };
+        while log.store.tx("bridge.name_peers", sql::name_peers).await? > 0 {}
+        log.enter().await?;
+        log.stamping_state().await?;
+        Ok(log)
+    }
+
+    /// Says how the mode of a subsystem is known. Only the first call counts.
+    pub fn decide_modes(&self, modes: impl Fn(&ClientId) -> Option<LogMode> + Send + Sync + 'static) {
+        let _ = self.modes.set(Box::new(modes));
     }
 
     /// The store of the log.
     pub const fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// The settings of the log.
+    pub const fn settings(&self) -> &LogSettings {
+        &self.settings
+    }
+
+    /// What is kept of the exchanges of a subsystem of this node: what is set for it, else what the node keeps at most.
+    pub fn mode_of(&self, subsystem: &ClientId) -> LogMode {
+        match self.modes.get().and_then(|modes| modes(subsystem)) {
+            None | Some(LogMode::Full) => self.settings.mode,
+            Some(less) => less,
+        }
     }
 
     /// Remembers a request; false where it was seen before by this process. The unique key of the table decides in the end.
@@ -146,71 +218,41 @@ impl MessageLog {
 
     /// Writes records, and the uses that they were, in one durable step. When it resolves they are on disk.
     pub async fn append(&self, records: Vec<NewRecord>, uses: Vec<NewUsage>) -> Result<(), LogError> {
-        let mut writing = Writing { log: self, ids: Vec::with_capacity(4) };
-        let mut rows = Vec::with_capacity(records.len());
-        for record in records {
-            rows.push(self.row(writing.next(), record)?);
-        }
-        let outcome = if uses.is_empty() {
-            self.store.append(&MESSAGES, rows).await
-        } else {
-            let mut use_rows = Vec::with_capacity(uses.len());
-            for usage in uses {
-                use_rows.push(usage.row(writing.next(), &self.store, &*self.random)?);
+        self.ensure_entered().await?;
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            match self.write(&records, &uses).await {
+                Err(StoreError::Unique { .. }) if tries < ID_TRIES_MAX => {}
+                other => return Ok(other?),
             }
-            self.store
-                .tx("bridge.log_with_use", move |tx| {
-                    for row in &rows {
-                        tx.execute(
-                            "INSERT INTO bridge_message (id, message_id, request_id, role, kind, client, service, outcome, replay, \
-                             digest, salt, signature_digest, content) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
-                            row,
-                        )?;
-                    }
-                    for row in &use_rows {
-                        tx.execute(crate::usage::INSERT, row)?;
-                    }
-                    Ok::<(), StoreError>(())
-                })
-                .await
-        };
-        match outcome {
-            Err(StoreError::Unique { .. }) => Err(LogError::Duplicate),
-            other => Ok(other?),
+            let replays: Vec<Vec<u8>> = records.iter().filter_map(|record| Some(record.replay?.to_vec())).collect();
+            if self.store.read("bridge.find_replay", move |tx| sql::is_known(tx, &replays)).await? {
+                return Err(LogError::Duplicate);
+            }
+            // Another replica took the id in the same microsecond.
+            let last = self.store.read("bridge.last_record", sql::last_record).await?;
+            self.raise(last);
         }
     }
 
     /// All records of a message id, oldest first.
     pub async fn find(&self, message_id: &str) -> Result<Vec<StoredRecord>, LogError> {
         let message_id = message_id.to_owned();
-        let rows: Vec<Row> = self
-            .store
-            .read("bridge.find_messages", move |tx| {
-                tx.query(
-                    "SELECT m.id, m.message_id, m.request_id, m.role, m.kind, m.client, m.service, m.outcome, m.content, \
-                     s.chain AS stamp_chain, t.chain_result AS stamp_result, t.token AS stamp_token \
-                     FROM bridge_message m \
-                     LEFT JOIN bridge_stamped s ON s.record = m.id LEFT JOIN bridge_stamp t ON t.id = s.stamp \
-                     WHERE m.message_id = $1 ORDER BY m.id LIMIT $2",
-                    &params![message_id.as_str(), FOUND_MAX],
-                )
-            })
-            .await?;
+        let rows = self.store.read("bridge.find_messages", move |tx| sql::find(tx, &message_id)).await?;
         rows.iter().map(|row| StoredRecord::read(row, &self.store)).collect()
+    }
+
+    /// One record.
+    pub async fn get(&self, id: i64) -> Result<Option<StoredRecord>, LogError> {
+        let row = self.store.read("bridge.get_message", move |tx| sql::get(tx, id)).await?;
+        row.map(|row| StoredRecord::read(&row, &self.store)).transpose()
     }
 
     /// How many records the log holds of a message id, by role and kind; cheap, nothing is opened.
     pub async fn count(&self, message_id: &str) -> Result<Vec<(Role, RecordKind)>, LogError> {
         let message_id = message_id.to_owned();
-        let rows: Vec<Row> = self
-            .store
-            .read("bridge.count_messages", move |tx| {
-                tx.query(
-                    "SELECT role, kind FROM bridge_message WHERE message_id = $1 ORDER BY id LIMIT $2",
-                    &params![message_id.as_str(), FOUND_MAX],
-                )
-            })
-            .await?;
+        let rows = self.store.read("bridge.count_messages", move |tx| sql::count(tx, &message_id)).await?;
         rows.iter().map(|row| Ok((Role::read(row)?, RecordKind::read(row)?))).collect()
     }
 
@@ -219,9 +261,14 @@ impl MessageLog {
         Timestamp::from_micros(id)
     }
 
-    /// Every row up to this id is on disk or will never be.
+    /// Every row of this process up to this id is on disk or will never be.
     pub(crate) fn settled(&self) -> i64 {
-        let ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.clock.now().micros();
+        let mut ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
+        if !self.replica.is_alone() {
+            // An idle replica must not hold the others back.
+            ids.last = ids.last.max(now);
+        }
         ids.writing.first().map_or(ids.last, |first| first - 1)
     }
 
@@ -233,25 +280,69 @@ impl MessageLog {
         ids.last
     }
 
-    fn row(&self, id: i64, record: NewRecord) -> Result<Vec<store::Value>, LogError> {
-        let signature_digest = digest::sha512(&record.content.signature);
-        let plain = record.content.encode();
-        let digest = digest::sha256(&plain);
-        let content = self.store.sealer().seal("bridge_message", "content", id.to_string(), &plain)?;
+    /// No id up to this one is given any more.
+    fn raise(&self, last: i64) {
+        let mut ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
+        ids.last = ids.last.max(last);
+    }
+
+    async fn write(&self, records: &[NewRecord], uses: &[NewUsage]) -> Result<(), StoreError> {
+        let mut writing = Writing { log: self, ids: Vec::with_capacity(4) };
+        let mut rows = Vec::with_capacity(records.len());
+        for record in records {
+            rows.push(self.row(writing.next(), record)?);
+        }
+        if uses.is_empty() {
+            return self.store.append(&MESSAGES, rows).await;
+        }
+        let mut use_rows = Vec::with_capacity(uses.len());
+        for usage in uses {
+            use_rows.push(usage.row(writing.next(), &self.store, &*self.random)?);
+        }
+        let about: Vec<(String, Vec<u8>)> = uses
+            .iter()
+            .map(|usage| (usage.record.message_id.clone(), subject_index(&self.store, &usage.subject)))
+            .collect();
+        self.store
+            .tx("bridge.log_with_use", move |tx| {
+                tx.append(&MESSAGES, &rows)?;
+                for row in &use_rows {
+                    tx.execute(crate::usage::INSERT, row)?;
+                }
+                sql::name_subjects(tx, &about)
+            })
+            .await
+    }
+
+    fn row(&self, id: i64, record: &NewRecord) -> Result<Vec<Value>, StoreError> {
+        let mode = self.mode_of(record.owner());
+        let whole = record.content.encode();
+        let seal = |plain: &[u8]| self.store.sealer().seal("bridge_message", "content", id.to_string(), plain);
+        let content = match mode {
+            LogMode::Full => seal(&whole)?,
+            LogMode::Metadata => seal(&record.content.digests().encode())?,
+            LogMode::None => Vec::new(),
+        };
+        let told = mode != LogMode::None;
+        let text = |text: String| if told { text } else { String::new() };
+        let signature_digest = if told { record.content.signature.sha512().to_vec() } else { Vec::new() };
         Ok(params![
             id,
-            record.message_id,
-            record.request_id,
+            text(record.message_id.clone()),
+            text(record.request_id.clone()),
             record.role.number(),
             record.kind.number(),
-            record.client.to_string(),
-            record.service.to_string(),
-            record.outcome,
+            text(record.client.to_string()),
+            text(record.service.to_string()),
+            text(record.outcome.clone()),
             record.replay.map(|key| key.to_vec()),
-            digest,
+            digest::sha256(&whole),
             random_array::<32>(&*self.random),
             signature_digest,
             content,
+            text(record.peer().to_string()),
+            Value::Null,
+            mode_number(mode),
         ])
     }
 }

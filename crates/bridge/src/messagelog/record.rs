@@ -1,10 +1,9 @@
-use bytes::Bytes;
-use civic::{ClientId, ServiceId, Timestamp};
+use std::fmt::Write as _;
+
+use civic::{ClientId, MemberId, ServiceId, Timestamp};
 use store::{Row, Store, StoreError};
 
-use super::LogError;
-use crate::spool::Body;
-use crate::transport::{BatchParts, Envelope};
+use super::{Content, LogError, LogMode};
 
 /// On which side of the exchange this node stood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,19 +21,6 @@ pub enum RecordKind {
     Request,
     /// An answer.
     Response,
-}
-
-/// What is kept of a message: all that its evidence needs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Content {
-    /// The header part.
-    pub head: Bytes,
-    /// The body.
-    pub body: Option<Bytes>,
-    /// The signature.
-    pub signature: Bytes,
-    /// The hash chain of a batch signature.
-    pub batch: Option<BatchParts>,
 }
 
 /// A record to be written.
@@ -81,7 +67,9 @@ pub struct StoredRecord {
     pub request_id: String,
     /// What became of it.
     pub outcome: String,
-    /// The message.
+    /// What is kept of it.
+    pub mode: LogMode,
+    /// The message, or digests of it.
     pub content: Content,
     /// The time stamp, once there is one.
     pub stamp: Option<Stamp>,
@@ -124,62 +112,62 @@ impl RecordKind {
     }
 }
 
-impl From<&Envelope> for Content {
-    fn from(envelope: &Envelope) -> Self {
-        Self {
-            head: envelope.message.bytes().clone(),
-            body: envelope.rest_body().and_then(Body::memory).cloned(),
-            signature: envelope.signature.clone(),
-            batch: envelope.batch.clone(),
+impl NewRecord {
+    /// The own subsystem: whose log entry it is.
+    pub fn owner(&self) -> &ClientId {
+        match self.role {
+            Role::Consumer => &self.client,
+            Role::Provider => self.service.client(),
+        }
+    }
+
+    /// The organisation at the other end.
+    pub fn peer(&self) -> &MemberId {
+        match self.role {
+            Role::Consumer => self.service.client().member(),
+            Role::Provider => self.client.member(),
         }
     }
 }
 
-impl Content {
-    /// A format byte, then each part with its length (64 bits, big endian); all ones for a part that is not there.
-    pub(super) fn encode(&self) -> Vec<u8> {
-        let (result, chain) = match &self.batch {
-            Some(batch) => (Some(&batch.result), Some(&batch.chain)),
-            None => (None, None),
-        };
-        let parts = [Some(&self.head), self.body.as_ref(), Some(&self.signature), result, chain];
-        let length: usize = parts.iter().map(|part| 8 + part.map_or(0, Bytes::len)).sum();
-        let mut out = Vec::with_capacity(length + 1);
-        out.push(1);
-        for part in parts {
-            out.extend_from_slice(&part.map_or(u64::MAX, |part| part.len() as u64).to_be_bytes());
-            if let Some(part) = part {
-                out.extend_from_slice(part);
-            }
-        }
-        out
+/// The number of a mode in the table.
+pub(super) const fn mode_number(mode: LogMode) -> i64 {
+    match mode {
+        LogMode::Full => 0,
+        LogMode::Metadata => 1,
+        LogMode::None => 2,
     }
+}
 
-    fn decode(bytes: Vec<u8>) -> Option<Self> {
-        let mut rest = Bytes::from(bytes);
-        if rest.first() != Some(&1) {
-            return None;
-        }
-        let _ = rest.split_to(1);
-        let mut part = || -> Option<Option<Bytes>> {
-            let length = u64::from_be_bytes(rest.get(..8)?.try_into().ok()?);
-            let _ = rest.split_to(8);
-            if length == u64::MAX {
-                return Some(None);
-            }
-            let length = usize::try_from(length).ok().filter(|length| *length <= rest.len())?;
-            Some(Some(rest.split_to(length)))
-        };
-        let (head, body, signature) = (part()??, part()?, part()??);
-        let batch = match (part()?, part()?) {
-            (Some(result), Some(chain)) => Some(BatchParts { result, chain }),
-            _ => None,
-        };
-        Some(Self { head, body, signature, batch })
+pub(super) fn read_mode(row: &Row) -> Result<LogMode, StoreError> {
+    match row.get::<i64>("mode")? {
+        0 => Ok(LogMode::Full),
+        1 => Ok(LogMode::Metadata),
+        2 => Ok(LogMode::None),
+        other => Err(StoreError::Column { column: "mode".to_owned(), reason: format!("{other} is no mode") }),
     }
 }
 
 impl StoredRecord {
+    /// The own subsystem: whose log entry it is.
+    pub fn owner(&self) -> &ClientId {
+        match self.role {
+            Role::Consumer => &self.client,
+            Role::Provider => self.service.client(),
+        }
+    }
+
+    /// The name of its evidence file: the message id as in a form of the web, the direction, the record id to the base 32 (X-Road's
+    /// pattern).
+    pub fn file_name(&self) -> String {
+        let kind = match self.kind {
+            RecordKind::Request => "request",
+            RecordKind::Response => "response",
+        };
+        let id: String = escaped(&self.message_id).chars().take(226).collect();
+        format!("{id}-{kind}-{}.asice", base_32(self.id))
+    }
+
     pub(super) fn read(row: &Row, store: &Store) -> Result<Self, LogError> {
         let id = row.get::<i64>("id")?;
         let damaged = |reason| LogError::Damaged { id, reason };
@@ -203,10 +191,45 @@ impl StoredRecord {
             message_id: row.get("message_id")?,
             request_id: row.get("request_id")?,
             outcome: row.get("outcome")?,
+            mode: read_mode(row)?,
             content: Content::decode(content).ok_or_else(|| damaged("its content is cut"))?,
             stamp,
         })
     }
+}
+
+/// A text as a part of a file name, escaped as forms of the web escape it.
+pub(crate) fn escaped(text: &str) -> String {
+    text.bytes().fold(String::with_capacity(text.len()), |mut out, byte| {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => out.push(char::from(byte)),
+            b' ' => out.push('+'),
+            _ => {
+                // Writing to a String cannot fail.
+                let _ = write!(out, "%{byte:02X}");
+            }
+        }
+        out
+    })
+}
+
+/// A number in digits 0 to 9 and a to v.
+fn base_32(number: i64) -> String {
+    let mut rest = number as u64;
+    let mut digits = Vec::new();
+    loop {
+        digits.push(char::from_digit((rest % 32) as u32, 32).unwrap_or('0'));
+        rest /= 32;
+        if rest == 0 {
+            return digits.into_iter().rev().collect();
+        }
+    }
+}
+
+/// The record id in the name of an evidence file.
+pub(super) fn id_in_name(name: &str) -> Option<i64> {
+    let (_, digits) = name.strip_suffix(".asice")?.rsplit_once('-')?;
+    i64::from_str_radix(digits, 32).ok().filter(|id| *id > 0)
 }
 
 #[cfg(test)]
@@ -214,16 +237,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn content_reads_back_and_a_cut_is_seen() {
-        let batch = Some(BatchParts { result: Bytes::from_static(b"r"), chain: Bytes::new() });
-        for (body, batch) in [(None, None), (Some(Bytes::new()), batch)] {
-            let content =
-                Content { head: Bytes::from_static(b"head"), body, signature: Bytes::from_static(b"s"), batch };
-            let bytes = content.encode();
-            assert_eq!(Content::decode(bytes.clone()), Some(content));
-            for end in 0..bytes.len() {
-                assert_eq!(Content::decode(bytes[..end].to_vec()), None);
-            }
+    fn the_id_of_a_record_comes_back_from_its_file_name() {
+        for id in [1, 31, 32, 1_795_300_800_000_000, i64::MAX] {
+            assert_eq!(id_in_name(&format!("a-b-request-{}.asice", base_32(id))), Some(id));
         }
+        assert_eq!(base_32(i64::from(u16::MAX)), "1vvv");
+        for odd in ["a.asice", "a-request-.asice", "a-request-w.asice", "a-request-1.zip", "a-request-0.asice"] {
+            assert_eq!(id_in_name(odd), None, "{odd}");
+        }
+        assert_eq!(escaped("a b/../é"), "a+b%2F..%2F%C3%A9");
     }
 }

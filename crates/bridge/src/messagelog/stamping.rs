@@ -1,24 +1,31 @@
-//! Time stamps over logged messages, many in one (facts §1.5, §1.7). While no authority answers, records wait; nothing stops.
+//! Time stamps over logged messages, many in one (facts §1.5, §1.7). While no authority answers, records wait and a countdown is shown;
+//! exchanges stop only where the operator wants it so ([`StampingPolicy`]).
 
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use civic::random_array;
-use store::{Row, StoreError, params};
+use civic::{Timestamp, random_array};
+use store::StoreError;
 use tokio::sync::Mutex;
 use trust::digest::DigestAlgorithm;
 use trust::hashchain::{self, Files};
 use trust::tsp::{TimestampRequest, TimestampToken};
+use web::{Failure, HealthCheck};
 
+use super::replica::Duty;
+use super::{LogError, MessageLog, StampingPolicy, sql};
 use crate::core::Core;
 use crate::globalconf::Snapshot;
 use crate::outbound::OutboundError;
 
-/// Records under one stamp.
-const BATCH: i64 = 4_096;
+/// Records under one stamp at most (as X-Road).
+const BATCH: i64 = 10_000;
 const LIMIT: Duration = Duration::from_secs(20);
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
-const JOB: &str = "stamp messages";
+/// Records that wait longer than this are worth a word.
+const NOTED_AFTER: Duration = Duration::from_mins(5);
 
 /// Why records still wait for their time stamp.
 #[derive(Debug, thiserror::Error)]
@@ -35,41 +42,165 @@ pub(crate) enum StampError {
     /// An authority answered with something else than a good stamp.
     #[error("the time stamp is refused: {0}")]
     Refused(String),
+    /// Another replica took the work over.
+    #[error("another replica of this node stamps now")]
+    TakenOver,
 }
 
 /// Lets one batch be stamped at a time.
 #[derive(Default)]
 pub(crate) struct Stamper(Mutex<()>);
 
-/// Stamps all settled records and answers how many.
+/// How time-stamping stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StampingState {
+    /// Records that wait for their stamp.
+    pub waiting: u64,
+    /// When the oldest of them was made.
+    pub oldest: Option<Timestamp>,
+    /// When the last stamp was made.
+    pub last_stamp: Option<Timestamp>,
+    /// Since when stamping fails in this process, and why; `None` while it works.
+    pub failing: Option<(Timestamp, String)>,
+    /// When exchanges will be refused, where the policy wants that and something waits.
+    pub stops_at: Option<Timestamp>,
+}
+
+/// What this process knows of the records that wait.
+#[derive(Debug, Default)]
+pub(super) struct Waiting {
+    oldest: AtomicI64,
+    failing: StdMutex<Option<(Timestamp, String)>>,
+}
+
+impl StampingState {
+    /// How long until exchanges are refused; zero where they are.
+    pub fn stops_in(&self, now: Timestamp) -> Option<Duration> {
+        self.stops_at.map(|moment| if moment > now { moment.since(now) } else { Duration::ZERO })
+    }
+
+    /// A sentence for people while stamping lags; `None` where all is well.
+    pub fn note(&self, now: Timestamp) -> Option<String> {
+        let oldest = self.oldest.filter(|oldest| self.failing.is_some() || now.since(*oldest) > NOTED_AFTER)?;
+        let reason = self.failing.as_ref().map_or_else(String::new, |(_, reason)| format!(": {reason}"));
+        let end = match self.stops_in(now) {
+            None => "exchanges go on".to_owned(),
+            Some(Duration::ZERO) => "exchanges are refused until it works".to_owned(),
+            Some(left) => format!("exchanges will be refused in {} min", left.as_secs().div_ceil(60)),
+        };
+        let minutes = now.since(oldest).as_secs() / 60;
+        Some(format!("{} records wait for a time stamp, the oldest for {minutes} min{reason}; {end}", self.waiting))
+    }
+}
+
+impl MessageLog {
+    /// How time-stamping stands.
+    pub async fn stamping_state(&self) -> Result<StampingState, LogError> {
+        let (waiting, oldest, last) = self.store.read("bridge.waiting", sql::waiting).await?;
+        self.waiting.oldest.store(oldest.unwrap_or(0), Ordering::Release);
+        let oldest = oldest.map(Timestamp::from_micros);
+        Ok(StampingState {
+            waiting,
+            oldest,
+            last_stamp: last.map(Timestamp::from_micros),
+            failing: self.waiting.failing.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            stops_at: match self.settings.stamping {
+                StampingPolicy::KeepGoing => None,
+                StampingPolicy::StopAfter(limit) => oldest.map(|oldest| oldest.plus(limit)),
+            },
+        })
+    }
+
+    /// Whether new exchanges may begin: refused where the policy wants it and a record has waited too long for its stamp.
+    pub fn admits(&self) -> Result<(), LogError> {
+        let StampingPolicy::StopAfter(limit) = self.settings.stamping else { return Ok(()) };
+        let oldest = self.waiting.oldest.load(Ordering::Acquire);
+        let since = Timestamp::from_micros(oldest);
+        if oldest > 0 && self.clock.now() > since.plus(limit) {
+            return Err(LogError::Stopped { since: since.rfc3339() });
+        }
+        Ok(())
+    }
+
+    fn note_outcome(&self, outcome: Result<(), String>) {
+        let mut failing = self.waiting.failing.lock().unwrap_or_else(PoisonError::into_inner);
+        *failing = match (outcome, failing.take()) {
+            (Ok(()), _) => None,
+            (Err(reason), Some((since, _))) => Some((since, reason)),
+            (Err(reason), None) => Some((self.clock.now(), reason)),
+        };
+    }
+}
+
+/// The health of time-stamping: a note while records wait too long, a failure only where exchanges are refused for it.
+pub(crate) fn stamping_health(core: Arc<Core>) -> HealthCheck {
+    HealthCheck::noting("time stamps", move || {
+        let core = Arc::clone(&core);
+        async move {
+            let state = core.log.stamping_state().await?;
+            core.log.admits()?;
+            Ok::<_, Failure>(state.note(core.clock.now()))
+        }
+    })
+}
+
+/// Stamps all settled records, oldest first, and answers how many. None where another replica does it.
 pub(crate) async fn stamp(core: &Core) -> Result<u64, StampError> {
     let _one_at_a_time = core.stamper.0.lock().await;
-    let settled = core.log.settled();
+    let log = &core.log;
+    let outcome = if log.take(Duty::Stamping).await? {
+        let outcome = stamp_all(core).await;
+        log.give_back(Duty::Stamping).await?;
+        log.note_outcome(outcome.as_ref().map(drop).map_err(ToString::to_string));
+        outcome
+    } else {
+        Ok(0)
+    };
+    match log.stamping_state().await {
+        Ok(state) => show(core, &state),
+        Err(error) => tracing::warn!(%error, "how many records wait for a time stamp is not known"),
+    }
+    outcome
+}
+
+fn show(core: &Core, state: &StampingState) {
+    let now = core.clock.now();
+    let seconds = |duration: Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
+    core.metrics.stamps_waiting.set(i64::try_from(state.waiting).unwrap_or(i64::MAX));
+    core.metrics.stamps_oldest_seconds.set(state.oldest.map_or(0, |oldest| seconds(now.since(oldest))));
+    core.metrics.stamps_stop_seconds.set(state.stops_in(now).map_or(-1, seconds));
+}
+
+async fn stamp_all(core: &Core) -> Result<u64, StampError> {
+    let settled = core.log.settled_by_all().await?;
     let mut stamped = 0;
     loop {
-        let batch = next_batch(core, settled).await?;
-        core.metrics.stamps_waiting.set(batch.len() as i64);
+        let batch = core.log.store.read("bridge.unstamped", move |tx| sql::unstamped(tx, settled, BATCH)).await?;
         if batch.is_empty() {
             return Ok(stamped);
         }
         stamped += batch.len() as u64;
         stamp_batch(core, batch).await?;
+        if !core.log.take(Duty::Stamping).await? {
+            return Err(StampError::TakenOver);
+        }
     }
 }
 
-async fn next_batch(core: &Core, settled: i64) -> Result<Vec<(i64, Vec<u8>)>, StoreError> {
-    let rows: Vec<Row> = core
-        .log
-        .store
-        .read("bridge.unstamped", move |tx| {
-            tx.query(
-                "SELECT id, signature_digest FROM bridge_message \
-                 WHERE id > COALESCE((SELECT id FROM bridge_mark WHERE job = $1), 0) AND id <= $2 ORDER BY id LIMIT $3",
-                &params![JOB, settled, BATCH],
-            )
-        })
-        .await?;
-    rows.iter().map(|row| Ok((row.get("id")?, row.get("signature_digest")?))).collect()
+/// Stamps the records that the others passed by.
+pub(super) async fn stamp_passed_by(core: &Core) -> Result<u64, StampError> {
+    let _one_at_a_time = core.stamper.0.lock().await;
+    let mut stamped = 0;
+    while core.log.take(Duty::Stamping).await? {
+        let batch = core.log.store.read("bridge.passed_by", |tx| sql::passed_by(tx, BATCH)).await?;
+        if batch.is_empty() {
+            core.log.give_back(Duty::Stamping).await?;
+            break;
+        }
+        stamped += batch.len() as u64;
+        stamp_batch(core, batch).await?;
+    }
+    Ok(stamped)
 }
 
 async fn stamp_batch(core: &Core, batch: Vec<(i64, Vec<u8>)>) -> Result<(), StampError> {
@@ -82,26 +213,16 @@ async fn stamp_batch(core: &Core, batch: Vec<(i64, Vec<u8>)>) -> Result<(), Stam
         .map_err(|error| StampError::Refused(error.to_string()))?;
     let result = built.result.into_bytes();
     let token = ask(core, &result).await?;
-    let id = core.log.next_id();
+    let (id, hold) = (core.log.next_id(), core.log.hold(Duty::Stamping));
     core.log
         .store
         .tx("bridge.keep_stamp", move |tx| {
-            tx.execute(
-                "INSERT INTO bridge_stamp (id, chain_result, token) VALUES ($1, $2, $3)",
-                &params![id, &result, &token],
-            )?;
-            for ((record, _), chain) in batch.iter().zip(&built.chains) {
-                tx.execute(
-                    "INSERT INTO bridge_stamped (record, stamp, chain) VALUES ($1, $2, $3) ON CONFLICT (record) DO NOTHING",
-                    &params![*record, id, chain.as_bytes()],
-                )?;
+            if !hold.stands(tx)? {
+                return Err(StampError::TakenOver);
             }
-            let last = batch.last().map_or(0, |(record, _)| *record);
-            tx.execute(
-                "INSERT INTO bridge_mark (job, id) VALUES ($1, $2) ON CONFLICT (job) DO UPDATE SET id = excluded.id",
-                &params![JOB, last],
-            )?;
-            Ok::<(), StampError>(())
+            let records: Vec<(i64, &[u8])> =
+                batch.iter().zip(&built.chains).map(|((record, _), chain)| (*record, chain.as_bytes())).collect();
+            Ok(sql::keep_stamp(tx, id, &result, &token, &records)?)
         })
         .await
 }

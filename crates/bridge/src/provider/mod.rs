@@ -118,6 +118,7 @@ fn authenticate(core: &Core, peer: &Peer, envelope: Envelope) -> Result<Verified
         "The caller's node is to be looked at",
     ))?;
     let snapshot = core.configuration(side)?;
+    core.admits(side)?;
     let provider = request.service().client();
     let offer = core.registry.current();
     let ours = provider.member() == core.config.server.owner() && offer.open_client(provider).is_some();

@@ -25,6 +25,7 @@ use tempfile::TempDir;
 use crate::access::AccessRight;
 use crate::config::{Addresses, NodeConfig, NodeLimits, Rhythm, ServiceBasis, ServiceConfig, SubjectRule};
 use crate::fault::ErrorStyle;
+use crate::messagelog::LogSettings;
 use crate::outbound::Outbound;
 use crate::{Listeners, Node, NodeKeys, NodeParts};
 
@@ -267,7 +268,8 @@ pub fn config(federation: &Federation, folders: &TempDir, server: &ServerId) -> 
         limits: NodeLimits { body_bytes_max: 1024 * 1024, ..NodeLimits::default() },
         error_style: ErrorStyle::Lower,
         batch_signatures: false,
-        rhythm: Rhythm { configuration: never, ocsp: never, stamping: never, commitment: never },
+        rhythm: Rhythm { configuration: never, ocsp: never, stamping: never, commitment: never, archiving: never },
+        log: LogSettings::default(),
     }
 }
 

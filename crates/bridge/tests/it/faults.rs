@@ -145,8 +145,7 @@ async fn without_time_stamps_exchanges_go_on_and_the_stamps_are_made_later() {
     nodes.federation.set_outage(Outage::TimeStamps, true);
     assert_eq!(nodes.call("GET", ECHO, &[("X-Road-Id", "t-1")], "").await.status, 200);
     assert!(nodes.consumer.stamp_now().await.is_err());
-    let target =
-        "/asic?queryId=t-1&xRoadInstance=BB&memberClass=COM&memberCode=2001&subsystemCode=credit&requestOnly&unique";
+    let target = "/asic?queryId=t-1&xRoadInstance=BB&memberClass=COM&memberCode=2001&subsystemCode=credit&requestOnly&unique&force";
     assert_eq!(nodes.send("GET", target, &[], "").await.error_type(), "server.clientproxy.timestamping_failed");
     nodes.federation.set_outage(Outage::TimeStamps, false);
     assert_eq!(nodes.consumer.stamp_now().await, Ok(2));

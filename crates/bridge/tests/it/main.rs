@@ -2,10 +2,13 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop at the first surprise")]
 
 mod altered;
+mod archive;
 mod consent;
+mod evidence;
 mod exchange;
 mod faults;
 mod logging;
+mod messagelog;
 mod refusals;
 mod registry;
 mod samples;

@@ -285,13 +285,12 @@ async fn messages_that_wait_together_share_a_signature_and_each_is_good_evidence
         }
     }
     assert!(signatures.len() < messages, "{} signatures for {messages} messages", signatures.len());
-    let target =
-        "/asic?queryId=b-0-0&xRoadInstance=BB&memberClass=COM&memberCode=2001&subsystemCode=credit&requestOnly&unique";
+    let target = "/asic?queryId=b-0-0&xRoadInstance=BB&memberClass=COM&memberCode=2001&subsystemCode=credit&requestOnly&unique&force";
     assert_eq!(nodes.send("GET", target, &[], "").await.status, 200);
 }
 
 fn signature_of(content: &bridge::messagelog::Content) -> Bytes {
-    content.signature.clone()
+    content.signature.whole().unwrap().clone()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

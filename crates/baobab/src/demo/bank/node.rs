@@ -89,7 +89,7 @@ impl Node {
             ("memberCode", member.code()),
             ("subsystemCode", self.client.subsystem().unwrap_or_default()),
         ]);
-        self.http.get(&format!("{}/asic?{query}&{only}&unique", self.consumer_url), &[]).await?.success()
+        self.http.get(&format!("{}/asic?{query}&{only}&unique&force", self.consumer_url), &[]).await?.success()
     }
 
     /// A new message id for this instance.

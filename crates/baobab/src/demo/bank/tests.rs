@@ -347,7 +347,7 @@ async fn the_proof_is_fetched_from_the_node() {
     assert_eq!(answer.headers["content-disposition"], format!("attachment; filename=\"{message}-response.asice\""));
     let asked = setting.seen.lock().unwrap().calls[1].0.to_string();
     let expected = format!(
-        "/asic?queryId={message}&xRoadInstance=BB&memberClass=COM&memberCode=2001&subsystemCode=credit&responseOnly&unique"
+        "/asic?queryId={message}&xRoadInstance=BB&memberClass=COM&memberCode=2001&subsystemCode=credit&responseOnly&unique&force"
     );
     assert_eq!(asked, expected);
     assert_eq!(setting.browser.get(&format!("/calls/{message}/proof/else")).await.status, StatusCode::NOT_FOUND);

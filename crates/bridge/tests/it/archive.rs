@@ -1,0 +1,285 @@
+//! Archives: every stamped record in exactly one, whatever dies in between; retention; the way back. On both engines.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bridge::config::NodeConfig;
+use bridge::messagelog::{ArchiveEncryption, ArchiveFailure, Grouping, MessageLog, SearchQuery};
+use bridge::testing::{ECHO, Outage, TwoNodes, two_nodes_on};
+use civic::testing::SeededRandom;
+use store::{Store, StoreError};
+use trust::age::{self, Identity};
+use trust::archive::{After, Archive, verify_archive};
+use trust::asic::{Container, Rules, verify_with};
+use trust::globalconf::TrustDir;
+use trust::xades::Verifier;
+
+const ASIC: &str = "/asic?xRoadInstance=BB&memberClass=COM&memberCode=2001&subsystemCode=credit";
+
+async fn on_both_engines(seed: u64, change: impl Fn(&mut NodeConfig, &mut NodeConfig)) -> Vec<TwoNodes> {
+    let (consumers, providers) = (store::testing::engines().await, store::testing::engines().await);
+    let mut all = Vec::new();
+    for stores in consumers.into_iter().zip(providers) {
+        all.push(two_nodes_on(seed, stores, &change).await);
+    }
+    all
+}
+
+fn folder(nodes: &TwoNodes) -> PathBuf {
+    nodes.folder().join("2001/state/archive")
+}
+
+/// The archives of the consumer in the order of their chain, each with its file name.
+fn archives(folder: &Path) -> Vec<(String, Archive)> {
+    let mut by_previous = BTreeMap::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let entry = entry.unwrap();
+        let name = entry.file_name().into_string().unwrap();
+        let archive = verify_archive(&std::fs::read(entry.path()).unwrap(), After::Any).unwrap();
+        let previous = archive.previous.as_ref().map(|previous| previous.digest.clone()).unwrap_or_default();
+        assert!(by_previous.insert(previous, (name, archive)).is_none(), "two archives follow the same one");
+    }
+    let mut chain: Vec<(String, Archive)> = Vec::new();
+    while let Some(next) = by_previous.remove(chain.last().map_or("", |(_, archive)| archive.digest.as_str())) {
+        if let (Some((file, _)), Some(previous)) = (chain.last(), &next.1.previous) {
+            assert_eq!(&previous.file, file);
+        }
+        chain.push(next);
+    }
+    assert!(by_previous.is_empty(), "an archive follows one that is not there");
+    chain
+}
+
+fn containers(archives: &[(String, Archive)]) -> Vec<String> {
+    archives.iter().flat_map(|(_, archive)| archive.containers.iter().map(|file| file.name.clone())).collect()
+}
+
+async fn call(nodes: &TwoNodes, ids: std::ops::Range<u32>) {
+    for id in ids {
+        let reply = nodes.call("POST", ECHO, &[("X-Road-Id", &format!("a-{id}"))], format!("body {id}")).await;
+        assert_eq!(reply.status, 200, "{:?}", reply.body);
+    }
+    nodes.consumer.stamp_now().await.unwrap();
+}
+
+async fn trust(nodes: &TwoNodes) -> TrustDir {
+    let reply = nodes.send("GET", "/verificationconf", &[], "").await;
+    let mut zip = zip::ZipArchive::new(std::io::Cursor::new(reply.body.to_vec())).unwrap();
+    let mut files = BTreeMap::new();
+    for place in 0..zip.len() {
+        let mut file = zip.by_index(place).unwrap();
+        let mut content = Vec::new();
+        std::io::Read::read_to_end(&mut file, &mut content).unwrap();
+        files.insert(file.name().to_owned(), content);
+    }
+    TrustDir::load(&files).unwrap()
+}
+
+async fn sql(store: &Store, statement: &'static str) {
+    let run = move |tx: &mut store::Tx<'_>| tx.execute(statement, &[]).map(drop);
+    store.tx("test.sql", run).await.unwrap_or_else(|error: StoreError| unreachable!("{error}"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn archives_hold_what_is_stamped_once_and_their_evidence_is_valid() {
+    for nodes in on_both_engines(420, |_, _| {}).await {
+        call(&nodes, 0..3).await;
+        let first = nodes.consumer.archive_now().await.unwrap();
+        assert_eq!((first.records, first.archives.len(), first.deleted), (6, 1, 0));
+        call(&nodes, 3..5).await;
+        // Not stamped yet: it waits for the next time.
+        assert_eq!(nodes.call("GET", ECHO, &[("X-Road-Id", "later")], "").await.status, 200);
+        assert_eq!(nodes.consumer.archive_now().await.unwrap().records, 4);
+        assert_eq!(nodes.consumer.archive_now().await.unwrap(), Default::default());
+        let archives = archives(&folder(&nodes));
+        assert_eq!(archives.len(), 2);
+        assert_eq!(archives[0].0, first.archives[0]);
+        let names = containers(&archives);
+        assert_eq!((names.len(), names.iter().collect::<BTreeSet<_>>().len()), (10, 10));
+        let trust = trust(&nodes).await;
+        let verifier = Verifier::new(&trust);
+        for (_, archive) in &archives {
+            for file in &archive.containers {
+                let verdict =
+                    verify_with(&Container::read(&file.bytes).unwrap(), &verifier, &Rules::default()).unwrap();
+                let id = verdict.message.id.unwrap();
+                assert!(file.name.starts_with(&format!("{id}-")) && verdict.time_stamp.is_some(), "{}", file.name);
+            }
+        }
+        let query = SearchQuery { message_id: Some("a-4".to_owned()), ..SearchQuery::default() };
+        let found = nodes.consumer.message_log().search(query).await.unwrap().records;
+        assert!(found.iter().all(|record| record.archive.as_ref() == Some(&archives[1].0)));
+        nodes.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn archives_are_closed_before_they_are_too_large_and_follow_each_other() {
+    for nodes in on_both_engines(421, |consumer, _| consumer.log.archives.bytes_max = 20_000).await {
+        call(&nodes, 0..6).await;
+        let run = nodes.consumer.archive_now().await.unwrap();
+        assert_eq!(run.records, 12);
+        let archives = archives(&folder(&nodes));
+        assert!(archives.len() > 2 && archives.len() == run.archives.len());
+        for (name, archive) in &archives {
+            let bytes: usize = archive.containers.iter().map(|file| file.bytes.len()).sum();
+            assert!(bytes <= 20_000, "{name}: {bytes}");
+        }
+        nodes.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn archives_are_grouped_and_encrypted_as_the_operator_wants() {
+    let identity = Identity::generate(&SeededRandom::new(5)).unwrap();
+    let recipient = identity.recipient().unwrap();
+    let change = move |consumer: &mut NodeConfig, provider: &mut NodeConfig| {
+        consumer.log.archives.grouping = Grouping::Subsystem;
+        provider.log.archives.grouping = Grouping::Member;
+        consumer.log.archives.encryption =
+            ArchiveEncryption::On { recipients: vec![recipient], of_group: BTreeMap::new() };
+        provider.log.archives.encryption = ArchiveEncryption::On { recipients: Vec::new(), of_group: BTreeMap::new() };
+    };
+    for nodes in on_both_engines(422, change).await {
+        call(&nodes, 0..2).await;
+        let run = nodes.consumer.archive_now().await.unwrap();
+        let name = &run.archives[0];
+        assert!(name.starts_with("mlog-BB_COM_2001_credit-20261121") && name.ends_with(".zip.age"), "{name}");
+        let file = std::fs::read(folder(&nodes).join(name)).unwrap();
+        assert!(verify_archive(&file, After::Any).is_err());
+        let zip = age::decrypt(&identity, &file).unwrap();
+        assert_eq!(verify_archive(&zip, After::Nothing).unwrap().containers.len(), 4);
+        // Encryption without a key archives nothing, and says so.
+        nodes.provider.stamp_now().await.unwrap();
+        let refused = nodes.provider.archive_now().await.unwrap_err();
+        assert!(refused.to_string().starts_with("archives of `BB/GOV/1002` cannot be encrypted"), "{refused}");
+        nodes.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crash_at_any_point_leaves_no_gap_and_no_double() {
+    for nodes in on_both_engines(423, |_, _| {}).await {
+        let (folder, store) = (folder(&nodes), nodes.consumer.message_log().store().clone());
+        let mut expected = 0;
+        // What the disk and the database look like after a death at each of the four points.
+        for (point, at) in
+            ["before it was noted", "noted, not in place", "in place, not noted", "file lost"].iter().zip(0..)
+        {
+            call(&nodes, at * 2..at * 2 + 2).await;
+            expected += 4;
+            let run = nodes.consumer.archive_now().await.unwrap();
+            let (path, aside) = (folder.join(&run.archives[0]), folder.join(format!(".{}.part", run.archives[0])));
+            match at {
+                0 => {
+                    sql(&store, "DELETE FROM bridge_archived WHERE archive = (SELECT MAX(id) FROM bridge_archive)")
+                        .await;
+                    sql(&store, "DELETE FROM bridge_archive WHERE id = (SELECT MAX(id) FROM bridge_archive)").await;
+                    std::fs::rename(&path, &aside).unwrap();
+                }
+                1 => std::fs::rename(&path, &aside).unwrap(),
+                2 => {}
+                _ => std::fs::remove_file(&path).unwrap(),
+            }
+            if at > 0 {
+                let undone = "UPDATE bridge_archive SET state = 0 WHERE id = (SELECT MAX(id) FROM bridge_archive)";
+                sql(&store, undone).await;
+            }
+            nodes.consumer.archive_now().await.unwrap();
+            let names = containers(&archives(&folder));
+            assert_eq!((names.len(), names.iter().collect::<BTreeSet<_>>().len()), (expected, expected), "{point}");
+        }
+        nodes.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failed_write_of_file_or_database_archives_nothing_and_is_made_good() {
+    for nodes in on_both_engines(424, |_, _| {}).await {
+        let folder = folder(&nodes);
+        call(&nodes, 0..2).await;
+        // The folder cannot be made.
+        let _ = std::fs::remove_dir(&folder);
+        std::fs::write(&folder, "in the way").unwrap();
+        let refused = nodes.consumer.archive_now().await.unwrap_err();
+        assert!(matches!(refused, ArchiveFailure::File { .. }), "{refused}");
+        std::fs::remove_file(&folder).unwrap();
+        // The archive cannot be noted: the file under its passing name goes away with the next run.
+        let store = nodes.consumer.message_log().store().clone();
+        sql(&store, "ALTER TABLE bridge_archived RENAME TO elsewhere").await;
+        assert!(nodes.consumer.archive_now().await.is_err());
+        sql(&store, "ALTER TABLE elsewhere RENAME TO bridge_archived").await;
+        assert_eq!(nodes.consumer.archive_now().await.unwrap().records, 4);
+        assert_eq!(containers(&archives(&folder)).len(), 4);
+        nodes.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_archived_is_deleted_after_its_time_and_nothing_else() {
+    for nodes in on_both_engines(425, |_, _| {}).await {
+        nodes.federation.set_validity(Duration::from_hours(24 * 60));
+        call(&nodes, 0..2).await;
+        nodes.consumer.commit_now().await.unwrap();
+        nodes.consumer.archive_now().await.unwrap();
+        nodes.federation.set_outage(Outage::TimeStamps, true);
+        assert_eq!(nodes.call("GET", ECHO, &[("X-Road-Id", "unstamped")], "").await.status, 200);
+        nodes.consumer.commit_now().await.unwrap();
+        nodes.clock.advance(Duration::from_hours(24 * 29));
+        assert_eq!(nodes.consumer.archive_now().await.unwrap().deleted, 0);
+        nodes.clock.advance(Duration::from_hours(24 * 2));
+        assert_eq!(nodes.consumer.archive_now().await.unwrap().deleted, 4);
+        let log = nodes.consumer.message_log();
+        assert!(log.find("a-0").await.unwrap().is_empty());
+        assert_eq!(log.find("unstamped").await.unwrap().len(), 2, "what is nowhere else stays");
+        nodes.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restored_archive_is_searched_and_exported_as_before() {
+    for nodes in on_both_engines(426, |_, _| {}).await {
+        nodes.federation.set_validity(Duration::from_hours(24 * 60));
+        call(&nodes, 0..2).await;
+        nodes.consumer.commit_now().await.unwrap();
+        nodes.consumer.archive_now().await.unwrap();
+        let asic = format!("{ASIC}&queryId=a-1&responseOnly&unique");
+        let before = nodes.send("GET", &asic, &[], "").await;
+        assert_eq!(before.status, 200);
+        let (name, archive) = archives(&folder(&nodes)).remove(0);
+        let bytes = std::fs::read(folder(&nodes).join(&name)).unwrap();
+        let own = |client: &civic::ClientId| client.to_string() == bridge::testing::CLIENT;
+        let trust = trust(&nodes).await;
+
+        // Into the log from which it was deleted.
+        nodes.clock.advance(Duration::from_hours(24 * 31));
+        assert_eq!(nodes.consumer.archive_now().await.unwrap().deleted, 4);
+        assert_eq!(nodes.send("GET", &asic, &[], "").await.status, 404);
+        let log = nodes.consumer.message_log();
+        let restored = log.restore(&name, &bytes, After::Nothing, own).await.unwrap();
+        assert_eq!((restored.records, restored.present, &restored.digest), (4, 0, &archive.digest));
+        let after = nodes.send("GET", &asic, &[], "").await;
+        assert!(after.status == 200 && after.body == before.body, "the same evidence, byte by byte");
+        assert_eq!(log.restore(&name, &bytes, After::Any, own).await.unwrap().present, 4);
+        // It stays, is not archived again, and the chain goes on behind the last archive.
+        assert_eq!(nodes.consumer.archive_now().await.unwrap(), Default::default());
+
+        // Into a fresh one.
+        let fresh = MessageLog::open(store::testing::sqlite().await, nodes.clock.clone(), store::testing::random());
+        let fresh = fresh.await.unwrap();
+        assert!(fresh.restore(&name, &bytes, After::Digest(&"0".repeat(128)), own).await.is_err());
+        assert!(matches!(fresh.restore(&name, &bytes, After::Any, |_| false).await, Err(ArchiveFailure::Foreign(_))));
+        fresh.restore(&name, &bytes, After::Any, own).await.unwrap();
+        let query = SearchQuery { peer: Some("BB/GOV/1002".parse().unwrap()), ..SearchQuery::default() };
+        let found = fresh.search(query).await.unwrap().records;
+        assert_eq!(found.len(), 4);
+        assert!(found.iter().all(|record| record.stamped && record.archive.as_ref() == Some(&name)));
+        assert!(found.iter().all(|record| record.outcome == "restored" && !record.request_id.is_empty()));
+        let record = fresh.get(found[0].id).await.unwrap().unwrap();
+        let container = record.content.container(record.stamp.as_ref()).unwrap();
+        verify_with(&container, &Verifier::new(&trust), &Rules::default()).unwrap();
+        assert_eq!(fresh.stamping_state().await.unwrap().waiting, 0);
+        nodes.stop().await;
+    }
+}

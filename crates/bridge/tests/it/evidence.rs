@@ -1,0 +1,65 @@
+//! `GET /asic` as X-Road answers it.
+
+use bridge::testing::{ECHO, two_nodes};
+use trust::asic::{self, Container};
+
+const OWN: &str = "xRoadInstance=BB&memberClass=COM&memberCode=2001&subsystemCode=credit";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_wrong_question_gets_the_status_of_x_road() {
+    let nodes = two_nodes(400).await;
+    assert_eq!(nodes.call("GET", ECHO, &[("X-Road-Id", "e-1")], "").await.status, 200);
+    let other = "xRoadInstance=BB&memberClass=GOV&memberCode=1002&subsystemCode=fisc";
+    for (query, status) in [
+        // Whose log comes first, then whether they may, then what.
+        (format!("queryId=e-1&{}", OWN.replace("xRoadInstance=BB&", "")), 400),
+        (format!("queryId=e-1&{}", OWN.replace("memberClass=COM&", "")), 400),
+        (format!("queryId=e-1&{}", OWN.replace("memberCode=2001&", "")), 400),
+        (format!("queryId=e-1&{other}"), 401),
+        (other.to_owned(), 401),
+        ("queryId=e-1&xRoadInstance=BB&memberClass=COM&memberCode=2001".to_owned(), 401),
+        (OWN.to_owned(), 400),
+        (format!("queryId=e-1&{OWN}&requestOnly&responseOnly"), 400),
+        (format!("queryId=e-1&queryId=e-2&{OWN}"), 400),
+        (format!("queryId=none&{OWN}"), 404),
+        (format!("queryId=none&{OWN}&unique"), 404),
+        // Not stamped yet, and not asked to be.
+        (format!("queryId=e-1&{OWN}"), 500),
+        (format!("queryId=e-1&{OWN}&unique&requestOnly"), 500),
+        (format!("queryId=e-1&{OWN}&unique&force"), 400),
+        (format!("queryId=e-1&{OWN}"), 200),
+    ] {
+        let reply = nodes.send("GET", &format!("/asic?{query}"), &[], "").await;
+        assert_eq!(reply.status.as_u16(), status, "{query}: {:?}", reply.body);
+        assert_eq!(reply.error_type().is_empty(), status == 200, "{query}");
+    }
+    assert_eq!(nodes.send("POST", &format!("/asic?queryId=e-1&{OWN}"), &[], "").await.status, 400);
+    nodes.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_container_or_a_zip_of_all_comes_under_the_names_of_x_road() {
+    let nodes = two_nodes(401).await;
+    let id = "a b/é";
+    assert_eq!(nodes.call("POST", ECHO, &[("X-Road-Id", "plain-1")], "x").await.status, 200);
+    nodes.consumer.stamp_now().await.unwrap();
+    let ask = async |query: &str| nodes.send("GET", &format!("/asic?{query}&{OWN}"), &[], "").await;
+    for (only, count) in [("", 2), ("&requestOnly", 1), ("&responseOnly", 1)] {
+        let reply = ask(&format!("queryId=plain-1{only}")).await;
+        assert_eq!((reply.status.as_u16(), reply.header("content-type")), (200, "application/zip"));
+        let suffix = match only {
+            "" => "",
+            "&requestOnly" => "-request",
+            _ => "-response",
+        };
+        assert_eq!(reply.header("content-disposition"), format!("attachment; filename=\"plain-1{suffix}.zip\""));
+        assert_eq!(zip::ZipArchive::new(std::io::Cursor::new(&reply.body[..])).unwrap().len(), count);
+    }
+    let single = ask("queryId=plain-1&requestOnly&unique").await;
+    assert_eq!((single.status.as_u16(), single.header("content-type")), (200, asic::MIMETYPE));
+    assert!(single.header("content-disposition").starts_with("attachment; filename=\"plain-1-request-"));
+    let container = Container::read(&single.body).unwrap();
+    assert_eq!(container.attachments.get(&1).map(Vec::as_slice), Some(&b"x"[..]));
+    assert_eq!(ask(&format!("queryId={}", id.replace(' ', "+").replace('é', "%C3%A9"))).await.status, 404);
+    nodes.stop().await;
+}
