@@ -47,7 +47,8 @@ fn command_line() -> anyhow::Result<String> {
         let help = help_of(&command)?;
         let title = std::iter::once("baobab").chain(command.iter().map(String::as_str)).collect::<Vec<_>>().join(" ");
         write!(page, "\n## `{title}`\n\n```text\n{help}```\n")?;
-        let below = sub_commands(&help).map(|name| command.iter().cloned().chain([name.to_owned()]).collect::<Vec<_>>());
+        let below =
+            sub_commands(&help).map(|name| command.iter().cloned().chain([name.to_owned()]).collect::<Vec<_>>());
         let mut below: Vec<_> = below.collect();
         below.reverse();
         open.extend(below);

@@ -13,6 +13,7 @@ use trust::jose::Jwks;
 use crate::access::AccessRight;
 use crate::fault::ErrorStyle;
 use crate::messagelog::LogSettings;
+use crate::operations::OperationsSettings;
 
 /// The configuration of a node.
 #[derive(Clone, Debug)]
@@ -41,6 +42,8 @@ pub struct NodeConfig {
     pub rhythm: Rhythm,
     /// What the message log keeps, how it is stamped and archived.
     pub log: LogSettings,
+    /// Operational monitoring.
+    pub operations: OperationsSettings,
 }
 
 /// Where a node listens.

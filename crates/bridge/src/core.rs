@@ -17,6 +17,7 @@ use crate::message::RestRequest;
 use crate::messagelog::{Archiver, Committer, MessageLog, Role, Stamper};
 use crate::metrics::Metrics;
 use crate::ocsp::{self, OwnOcsp, Trusted};
+use crate::operations::Operations;
 use crate::outbound::Outbound;
 use crate::registry::Registry;
 use crate::signing::Signatures;
@@ -44,6 +45,7 @@ pub(crate) struct Core {
     pub(crate) authoriser: Option<Authoriser>,
     pub(crate) ledger: Option<LedgerClient>,
     pub(crate) metrics: Metrics,
+    pub(crate) operations: Operations,
 }
 
 impl Core {

@@ -30,6 +30,9 @@ macro_rules! reasons {
         pub enum Reason { $($(#[$doc])* $name,)+ }
 
         impl Reason {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$name),+];
+
             /// The code as X-Road 7.8 writes it.
             pub const fn code(self) -> &'static str {
                 match self { $(Self::$name => $code,)+ }
@@ -67,6 +70,8 @@ reasons! {
     UnknownService => "unknown_service",
     /// The member, subsystem or node does not exist.
     UnknownMember => "unknown_member",
+    /// The nodes of the provider are in maintenance.
+    MaintenanceMode => "maintenance_mode",
     /// The named node does not serve this provider.
     InvalidSecurityServer => "invalid_security_server",
     /// The mutual TLS peer is not who it must be.
@@ -229,9 +234,11 @@ impl Fault {
         if self.code.to_ascii_lowercase().starts_with("server.") { 500 } else { 400 }
     }
 
-    /// Whether the error type ends in this reason.
+    /// Whether the error type ends in this reason, in either style.
     pub fn is(&self, reason: Reason) -> bool {
-        self.code.ends_with(reason.code())
+        let plain = |text: &str| text.to_ascii_lowercase().replace('_', "");
+        let (code, reason) = (plain(&self.code), plain(reason.code()));
+        code.strip_suffix(&reason).is_some_and(|before| before.is_empty() || before.ends_with('.'))
     }
 }
 

@@ -311,6 +311,11 @@ impl Snapshot {
         self.dir.member_name(member).map_or_else(|| member.code().to_owned(), str::to_owned)
     }
 
+    /// The registered address of a node.
+    pub(crate) fn address_of(&self, server: &ServerId) -> Option<String> {
+        self.dir.server(server)?.address.clone()
+    }
+
     /// The nodes to which a request may go.
     pub(crate) fn targets(&self, request: &RestRequest) -> Result<Vec<Target>, Fault> {
         let provider = request.service().client();
@@ -319,14 +324,24 @@ impl Snapshot {
             return unknown(Reason::UnknownMember, format!("{provider} does not exist. Check the service id"));
         }
         let mut targets = Vec::new();
+        let mut maintained = None;
         for server in self.dir.servers_of_client(provider) {
             let wanted = request.server().is_none_or(|wanted| wanted == &server.id);
+            if let (true, Some(words)) = (wanted, &server.maintenance) {
+                maintained = Some((&server.id, words));
+            }
             if let (true, None, Some((host, port)), Some((_, ocsp_port))) =
                 (wanted, &server.maintenance, server.transport_address(), server.ocsp_address())
             {
                 let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
                 targets.push(Target { server: server.id.clone(), host, port, ocsp_port });
             }
+        }
+        if let (true, Some((server, words))) = (targets.is_empty(), maintained) {
+            let words: String = words.chars().filter(|character| !character.is_control()).take(500).collect();
+            let message =
+                format!("the node {server} is in maintenance. Try again later. Its administrator says: {words}");
+            return unknown(Reason::MaintenanceMode, message);
         }
         match (targets.is_empty(), request.server()) {
             (false, _) => Ok(targets),

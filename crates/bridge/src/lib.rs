@@ -10,6 +10,7 @@
 //! - Everything that came from outside has a limit: bytes, headers, parts, connections, time.
 //! - A refusal before the signature is verified leaves no record; every later one does. Each is logged once, with the id that the
 //!   caller gets.
+//! - Operational data and metrics name no person (`operations`).
 //! - An exchange that was begun is ended and logged also when the caller goes away.
 //!
 //! # Whom we trust
@@ -44,9 +45,10 @@ mod listener;
 mod logged;
 pub mod message;
 pub mod messagelog;
-mod metrics;
+pub mod metrics;
 mod node;
 mod ocsp;
+pub mod operations;
 mod outbound;
 mod pace;
 mod provider;

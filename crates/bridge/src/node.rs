@@ -2,12 +2,12 @@
 
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use civic::{SharedClock, SharedRandom};
+use civic::{ClientId, SharedClock, SharedRandom};
 use ledger::LedgerClient;
 use prometheus_client::registry::Registry as MetricRegistry;
 use store::Store;
@@ -17,18 +17,21 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use trust::xades::Signer;
+use trust::xml::{self, Document};
 use web::{Failure, HealthCheck};
 
 use crate::authorisation::Authoriser;
 use crate::config::{Addresses, NodeConfig};
 use crate::consumer::{self, Pool};
 use crate::core::Core;
+use crate::fault::{Fault, Reason, Side, fault};
 use crate::globalconf::{ConfigurationError, GlobalConf};
 use crate::keys::NodeKeys;
 use crate::listener::{Reply, plain, serve};
 use crate::messagelog::{self, ArchiveFailure, ArchiveRun, Archiver, Committer, LogError, MessageLog, Stamper};
 use crate::metrics::Metrics;
 use crate::ocsp::{OwnOcsp, Trusted};
+use crate::operations::{self, Caller, MonitoringAnswer, MonitoringRequest, Operations, ServiceHealth};
 use crate::outbound::Outbound;
 use crate::registry::{self, Registry, RegistryError};
 use crate::signing::Signatures;
@@ -123,7 +126,7 @@ impl Node {
         let addresses = listeners
             .addresses()
             .map_err(|error| StartError::Listen { address: SocketAddr::from(([0, 0, 0, 0], 0)), error })?;
-        let (core, acceptor) = build(config, parts).await?;
+        let (core, acceptor) = build(config, parts, addresses.transport.ip()).await?;
         let shutdown = CancellationToken::new();
         let tasks = TaskTracker::new();
         let node = Self { core, addresses, shutdown, tasks };
@@ -172,6 +175,26 @@ impl Node {
         Ok(added)
     }
 
+    /// Writes the operational data that wait in memory; answers how many records were written.
+    pub async fn write_operational_data(&self) -> Result<u64, String> {
+        operations::write(&self.core).await.map_err(|error| error.to_string())
+    }
+
+    /// The health of the services behind this node, as operational monitoring tells it.
+    pub fn service_health(&self) -> Vec<ServiceHealth> {
+        self.core.operations.health(self.core.clock.now())
+    }
+
+    /// Answers a monitoring service (`getSecurityServerOperationalData`, `…HealthData`, `…Metrics`) as this client would get it; `body`
+    /// is the element of the SOAP body.
+    pub async fn monitoring(&self, client: &ClientId, body: &str) -> Result<MonitoringAnswer, Fault> {
+        let malformed = fault(Side::Client, Reason::InvalidRequest, "Send the body as op-monitoring.xsd says");
+        let document = Document::parse(body.as_bytes(), &xml::Limits::SMALL).map_err(malformed)?;
+        let request = MonitoringRequest::read(document.root())?;
+        let caller = Caller { client: client.clone(), server: Some(self.core.config.server.clone()) };
+        request.answer(&self.core, &caller).await
+    }
+
     /// Adds the metrics of the node and of its store to a registry; the admin listener serves its own.
     pub fn register_metrics(&self, registry: &mut MetricRegistry) {
         self.core.metrics.register(registry);
@@ -185,6 +208,9 @@ impl Node {
         self.tasks.wait().await;
         if let Err(error) = self.core.log.leave().await {
             tracing::warn!(%error, "the other replicas will notice within a minute that this one is gone");
+        }
+        if let Err(error) = operations::write(&self.core).await {
+            tracing::warn!(node = %self.core.config.server, %error, "the last operational data are lost");
         }
     }
 
@@ -273,6 +299,15 @@ impl Node {
         self.job("replica", messagelog::BEAT, |core| async move {
             core.log.beat().await.map_err(|error| error.to_string())
         });
+        let settings = self.core.operations.settings().clone();
+        self.job("operational data", settings.write_every, |core| async move {
+            operations::write(&core).await.map(|_| ()).map_err(|error| error.to_string())
+        });
+        self.job("state of the machine", settings.measure_every, |core| async move {
+            core.operations.measure(core.clock.now());
+            operations::refresh_gauges(&core);
+            operations::delete_old(&core).await.map(|_| ()).map_err(|error| error.to_string())
+        });
         if self.core.ledger.is_some() {
             self.job("ledger commitments", rhythm.commitment, |core| async move {
                 let Some(ledger) = &core.ledger else { return Ok(()) };
@@ -328,7 +363,7 @@ impl Drop for Node {
     }
 }
 
-async fn build(config: NodeConfig, parts: NodeParts) -> Result<(Arc<Core>, TlsAcceptor), StartError> {
+async fn build(config: NodeConfig, parts: NodeParts, address: IpAddr) -> Result<(Arc<Core>, TlsAcceptor), StartError> {
     let NodeParts { keys, store, ledger, clock, random } = parts;
     let outbound = Outbound::new(config.limits.connect_timeout);
     let folder = config.state_dir.join("globalconf");
@@ -351,6 +386,12 @@ async fn build(config: NodeConfig, parts: NodeParts) -> Result<(Arc<Core>, TlsAc
         spool: Spool::open(&config.state_dir.join("spool"), config.limits.spool_bytes_max, Arc::clone(&random))?,
         signatures: Signatures::default(),
         metrics: Metrics::new(),
+        operations: Operations::new(
+            config.operations.clone(),
+            clock.now(),
+            address,
+            vec![keys.sign_certificate.clone(), keys.auth_certificate.clone()],
+        ),
         config,
         clock,
         random,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use authority::{Authority, Profile};
 use bridge::config::{Addresses, ConsentTrust, NodeConfig, NodeLimits, Rhythm, ServiceConfig};
+use bridge::operations::OperationsSettings;
 use bridge::{Listeners, Node, NodeKeys, NodeParts};
 use civic::{ClientId, ServerId, SharedClock, SharedRandom};
 use ledger::{LedgerClient, Submitter};
@@ -98,6 +99,7 @@ impl Prepared {
             batch_signatures: false,
             rhythm: Rhythm::default(),
             log: bridge::messagelog::LogSettings::default(),
+            operations: OperationsSettings::default(),
         };
         let submitter = Submitter::new(self.client.to_string(), self.keys.sign.clone())?;
         let url = socket_url(ports.ledger());

@@ -15,6 +15,7 @@ use crate::listener::Reply;
 use crate::logged;
 use crate::message::{RequestIds, RestRequest};
 use crate::messagelog::{NewRecord, RecordKind, Role};
+use crate::operations::Observed;
 use crate::pace::{Gathered, Pace, PaceError};
 use crate::signing;
 use crate::spool::{Body, Collector, Flow, FlowError, FlowSender, MEMORY_BYTES_MAX};
@@ -28,9 +29,15 @@ struct Sent {
 }
 
 /// Answers a request. What is left of its body afterwards belongs to the caller of this function.
-pub(super) async fn exchange(core: &Arc<Core>, head: &Parts, body: &mut Incoming) -> Result<Reply, Fault> {
+pub(super) async fn exchange(
+    core: &Arc<Core>,
+    head: &Parts,
+    body: &mut Incoming,
+    observed: &Observed,
+) -> Result<Reply, Fault> {
     let request = read_request(core, head)?;
-    let targets = permitted(core, &request)?;
+    observed.rest(&request, None);
+    let targets = permitted(core, &request, observed)?;
     let limits = core.config.limits;
     let announced = hyper::body::Body::size_hint(body).lower();
     if announced > limits.body_bytes_max {
@@ -38,13 +45,13 @@ pub(super) async fn exchange(core: &Arc<Core>, head: &Parts, body: &mut Incoming
     }
     let mut pace = Pace::new(limits.request_timeout, limits.bytes_per_s_min);
     let gathered = pace.gather(body, MEMORY_BYTES_MAX).await.map_err(body_fault)?;
-    let dispatch = Dispatch { core, targets: &targets, request: &request, head };
+    let dispatch = Dispatch { core, targets: &targets, request: &request, head, observed };
     let (sent, received) = match gathered {
         Gathered::Whole(bytes) if bytes.len() as u64 > limits.body_bytes_max => return Err(too_large(core)),
         Gathered::Whole(bytes) => whole(&dispatch, Some(bytes).filter(|bytes| !bytes.is_empty())).await?,
         Gathered::Partly(first) => streamed(&dispatch, first, body, pace).await?,
     };
-    finish(core, &request, sent, received).await
+    finish(&dispatch, sent, received).await
 }
 
 fn read_request(core: &Core, head: &Parts) -> Result<RestRequest, Fault> {
@@ -62,7 +69,7 @@ fn read_request(core: &Core, head: &Parts) -> Result<RestRequest, Fault> {
 }
 
 /// The nodes to which the request may go, where its client is ours.
-fn permitted(core: &Core, request: &RestRequest) -> Result<Vec<Target>, Fault> {
+fn permitted(core: &Core, request: &RestRequest, observed: &Observed) -> Result<Vec<Target>, Fault> {
     let snapshot = core.configuration(Side::ClientProxy)?;
     core.admits(Side::ClientProxy)?;
     if core.registry.current().open_client(request.client()).is_none()
@@ -72,7 +79,14 @@ fn permitted(core: &Core, request: &RestRequest) -> Result<Vec<Target>, Fault> {
             format!("{} is no registered subsystem of this node. Check the header X-Road-Client", request.client());
         return Err(Fault::new(Side::ClientProxy, Reason::UnknownMember, message));
     }
-    snapshot.targets(request)
+    let targets = snapshot.targets(request)?;
+    observed.edit(|data| {
+        data.client_server_address = snapshot.address_of(&core.config.server);
+        if let [target] = targets.as_slice() {
+            data.service_server_address = snapshot.address_of(&target.server);
+        }
+    });
+    Ok(targets)
 }
 
 /// A body that is in memory: signed, logged and sent in one piece.
@@ -88,8 +102,10 @@ async fn whole(dispatch: &Dispatch<'_>, body: Option<Bytes>) -> Result<(Sent, Re
         batch: signed.batch,
         signature: signed.signature,
     };
+    dispatch.observed.request(&envelope);
     let record = request_record(core, request, &envelope).await?;
     let record = logged_if_unsafe(core, request, record).await?;
+    dispatch.observed.sent();
     let boundary = transport::boundary(&*core.random);
     let load = Load::Whole(Bytes::from(transport::write(Kind::Request, &boundary, &envelope)));
     let sent = Sent { request_hash: request.hash(digest.as_ref()), record };
@@ -108,6 +124,7 @@ async fn streamed(
     pace: Pace,
 ) -> Result<(Sent, Result<Received, Fault>), Fault> {
     let core = dispatch.core;
+    dispatch.observed.sent();
     let boundary = transport::boundary(&*core.random);
     let (sender, flow) = Flow::made();
     let mut pump = std::pin::pin!(pump(dispatch, &boundary, first, body, pace, sender));
@@ -183,6 +200,7 @@ async fn pump(
     let attachments = vec![Attachment::rest(body)];
     let envelope =
         Envelope { ocsp: Vec::new(), message, attachments, batch: signed.batch, signature: signed.signature };
+    dispatch.observed.request(&envelope);
     let record = request_record(core, request, &envelope).await?;
     // A request that changes something leaves no node without a trace: its signature goes last, after the log.
     let record = logged_if_unsafe(core, request, record).await?;
@@ -198,12 +216,9 @@ async fn give(sender: &FlowSender, slice: Bytes) {
 }
 
 /// Verifies the answer, logs what is not yet logged, and only then lets the answer out.
-async fn finish(
-    core: &Core,
-    request: &RestRequest,
-    sent: Sent,
-    received: Result<Received, Fault>,
-) -> Result<Reply, Fault> {
+async fn finish(dispatch: &Dispatch<'_>, sent: Sent, received: Result<Received, Fault>) -> Result<Reply, Fault> {
+    let Dispatch { core, request, observed, .. } = *dispatch;
+    observed.received();
     let mut records: Vec<NewRecord> = sent.record.into_iter().collect();
     let outcome = match received {
         Ok(Received::Message(envelope)) => {
@@ -215,6 +230,7 @@ async fn finish(
         Ok((response, envelope)) => {
             records.push(record(core, request, RecordKind::Response, "answered", &envelope).await?);
             log(core, records).await?;
+            observed.response(response.status(), &envelope);
             answer::to_http(&response, envelope.rest_body())
         }
         Err(fault) => {

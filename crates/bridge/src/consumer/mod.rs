@@ -9,7 +9,6 @@ mod send;
 pub(crate) use pool::Pool;
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
@@ -24,6 +23,7 @@ use crate::fault::Fault;
 use crate::listener::{Answer, Reply, lingering};
 use crate::message::{ErrorForm, render_error};
 use crate::messagelog::Role;
+use crate::operations::{Observed, ServerType};
 use crate::spool::Flow;
 
 /// Answers a request of an information system.
@@ -34,19 +34,21 @@ pub(crate) async fn handle(core: Arc<Core>, request: Request<Incoming>) -> Reply
         "/verificationconf" => return evidence::verification_configuration(&core, &head).map(Flow::from),
         _ => {}
     }
-    let started = Instant::now();
-    let outcome = exchange::exchange(&core, &head, &mut body).await;
-    core.metrics.exchange(Role::Consumer, outcome.is_ok(), started.elapsed());
+    let observed = Observed::begin(&core, ServerType::Client);
+    let outcome = exchange::exchange(&core, &head, &mut body, &observed).await;
     match outcome {
         Ok(answer) => answer,
-        Err(fault) => lingering(error(&core, &head, fault).map(Flow::from), body),
+        Err(fault) => {
+            observed.failed(&fault);
+            lingering(error(&core, &head, fault).map(Flow::from), body)
+        }
     }
 }
 
 /// An error in the form that the caller accepts. It is logged here, once.
 pub(crate) fn error(core: &Core, head: &Parts, fault: Fault) -> Answer {
     let fault = core.logged(Role::Consumer, fault);
-    let accept = head.headers.get(http::header::ACCEPT).and_then(|value| value.to_str().ok());
+    let accept = head.headers.get_all(http::header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let rendered = render_error(&fault, ErrorForm::negotiate(accept), core.config.error_style);
     let mut answer = Response::new(Full::new(Bytes::from(rendered.body)));
     *answer.status_mut() = StatusCode::from_u16(rendered.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

@@ -12,6 +12,7 @@ use crate::core::Core;
 use crate::fault::{Fault, Reason, Side, fault};
 use crate::globalconf::Target;
 use crate::message::RestRequest;
+use crate::operations::Observed;
 use crate::pace::{Pace, PaceError};
 use crate::spool::Flow;
 use crate::transport::{self, EnvelopeReader, Kind, Limits, Received, TransportError};
@@ -24,6 +25,8 @@ pub(super) struct Dispatch<'d> {
     pub(super) request: &'d RestRequest,
     /// What the application sent.
     pub(super) head: &'d Parts,
+    /// What operational monitoring sees.
+    pub(super) observed: &'d Observed,
 }
 
 /// The bytes of a message between nodes.

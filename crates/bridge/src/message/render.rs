@@ -7,20 +7,23 @@ use crate::fault::{ErrorStyle, Fault};
 pub enum ErrorForm {
     /// `{"type", "message", "detail"}`.
     Json,
-    /// `<error><type/><message/><detail/></error>`.
+    /// `<error><type/><message/><detail/></error>` as `application/xml`.
     Xml,
+    /// The same as `text/xml`.
+    TextXml,
 }
 
 impl ErrorForm {
-    /// XML where the caller accepts an XML type and does not accept JSON before it; JSON otherwise.
-    pub fn negotiate(accept: Option<&str>) -> Self {
-        let accept = accept.unwrap_or_default().to_ascii_lowercase();
-        for wanted in accept.split(',').map(|range| range.split(';').next().unwrap_or_default().trim()) {
-            if wanted.ends_with("/json") || wanted.ends_with("+json") {
-                return Self::Json;
-            }
-            if wanted.ends_with("/xml") || wanted.ends_with("+xml") {
+    /// XML where one of the accepted types is `text/xml`, `application/xml` or `text/*`, in the first of these that is named; JSON
+    /// otherwise. X-Road's rule (CODE): the order of JSON and XML does not count, neither do weights.
+    pub fn negotiate<'a>(accept: impl IntoIterator<Item = &'a str>) -> Self {
+        for range in accept.into_iter().flat_map(|header| header.split(',')) {
+            let wanted = range.split(';').next().unwrap_or_default().trim();
+            if wanted.eq_ignore_ascii_case("application/xml") {
                 return Self::Xml;
+            }
+            if wanted.eq_ignore_ascii_case("text/xml") || wanted == "text/*" {
+                return Self::TextXml;
             }
         }
         Self::Json
@@ -48,8 +51,8 @@ pub fn render_error(fault: &Fault, form: ErrorForm, style: ErrorStyle) -> Render
             "application/json;charset=utf-8",
             json!({ "type": kind, "message": fault.message(), "detail": fault.detail() }).to_string(),
         ),
-        ErrorForm::Xml => (
-            "application/xml;charset=utf-8",
+        ErrorForm::Xml | ErrorForm::TextXml => (
+            if form == ErrorForm::Xml { "application/xml;charset=utf-8" } else { "text/xml;charset=utf-8" },
             format!(
                 "<error><type>{}</type><message>{}</message><detail>{}</detail></error>",
                 escape_xml(&kind),
@@ -87,15 +90,21 @@ mod tests {
     #[test]
     fn an_error_is_json_unless_xml_is_asked_for() {
         let fault = Fault::new(Side::Client, Reason::BadRequest, "a < b").with_detail("id-1".to_owned());
-        let json = render_error(&fault, ErrorForm::negotiate(None), ErrorStyle::Lower);
+        let json = render_error(&fault, ErrorForm::negotiate([]), ErrorStyle::Lower);
         assert_eq!(json.body, r#"{"type":"client.bad_request","message":"a < b","detail":"id-1"}"#);
         assert_eq!(json.status, 400);
-        let xml = render_error(&fault, ErrorForm::negotiate(Some("application/soap+xml;q=1, */*")), ErrorStyle::Camel);
+        let xml = render_error(
+            &fault,
+            ErrorForm::negotiate(["*/*", "application/json, Application/XML;q=0.1"]),
+            ErrorStyle::Camel,
+        );
         assert_eq!(
             xml.body,
             "<error><type>Client.BadRequest</type><message>a &lt; b</message><detail>id-1</detail></error>"
         );
-        assert_eq!(ErrorForm::negotiate(Some("application/json, text/xml")), ErrorForm::Json);
-        assert_eq!(ErrorForm::negotiate(Some("text/html")), ErrorForm::Json);
+        assert_eq!(ErrorForm::negotiate(["application/json, text/*"]), ErrorForm::TextXml);
+        for json in ["text/html", "*/*", "application/soap+xml", "application/problem+xml", ""] {
+            assert_eq!(ErrorForm::negotiate([json]), ErrorForm::Json, "{json}");
+        }
     }
 }

@@ -135,13 +135,14 @@ struct Recent {
     order: VecDeque<[u8; 32]>,
 }
 
-/// The migrations of the bridge: message log and usage records, registry.
+/// The migrations of the bridge.
 pub fn migrations() -> Vec<Migration> {
     let own = |number, name, sql| Migration { room: "bridge", number, name, sql };
     vec![
         own(1, "message log", include_str!("../../migrations/0001_message_log.sql")),
         crate::registry::MIGRATION,
         own(3, "modes, search, replicas and archives", include_str!("../../migrations/0003_log.sql")),
+        crate::operations::MIGRATION,
     ]
 }
 

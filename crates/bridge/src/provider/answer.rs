@@ -15,6 +15,7 @@ use crate::fault::{Fault, Reason, Side};
 use crate::listener::Reply;
 use crate::message::RestResponse;
 use crate::messagelog::{NewRecord, RecordKind, Role};
+use crate::operations::Observed;
 use crate::pace::Pace;
 use crate::signing;
 use crate::spool::{Body, Collector, Flow, FlowSender};
@@ -41,6 +42,8 @@ pub(super) struct Ending {
     pub(super) route: Route,
     /// The record of the request, where it is not yet logged.
     pub(super) records: Vec<NewRecord>,
+    /// What operational monitoring sees.
+    pub(super) observed: Arc<Observed>,
 }
 
 /// Brings the answer of the service back to the peer.
@@ -55,6 +58,7 @@ pub(super) async fn give(ending: Ending, answer: ServiceAnswer) -> Result<Reply,
                 Err(fault) => return Err(ending.failed(fault, false).await),
             };
             let bytes = transport::write(Kind::Response, &boundary, &envelope);
+            ending.observed.response(response.status(), &envelope);
             ending.answered(&envelope).await?;
             Ok(reply(&boundary, Flow::from(Bytes::from(bytes))))
         }
@@ -76,7 +80,7 @@ struct Source {
 
 /// Sends a long answer to its end, or to the fault that ends it. What was begun is logged, whoever goes away.
 async fn stream(ending: Ending, boundary: String, response: RestResponse, source: Source, sender: FlowSender) {
-    let core = Arc::clone(&ending.core);
+    let (core, observed) = (Arc::clone(&ending.core), Arc::clone(&ending.observed));
     let mut writer = EnvelopeWriter::new(&boundary, 4 * 1024);
     writer.start(Kind::Response, &[], &Message::Rest(response.bytes().clone()));
     writer.begin_rest_body();
@@ -90,8 +94,14 @@ async fn stream(ending: Ending, boundary: String, response: RestResponse, source
         Err(fault) => Err(ending.failed(fault, true).await),
     };
     match outcome {
-        Ok(envelope) => writer.sign(envelope.batch.as_ref(), &envelope.signature),
-        Err(fault) => writer.fault(&transport::write_fault(&core.logged(Role::Provider, fault))),
+        Ok(envelope) => {
+            observed.response(response.status(), &envelope);
+            writer.sign(envelope.batch.as_ref(), &envelope.signature);
+        }
+        Err(fault) => {
+            observed.failed(&fault);
+            writer.fault(&transport::write_fault(&core.logged(Role::Provider, fault)));
+        }
     }
     let _ = sender.send(Ok(writer.take())).await;
 }

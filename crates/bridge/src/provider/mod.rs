@@ -10,7 +10,6 @@ mod forward;
 mod receive;
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use answer::{Ending, ServiceAnswer, ServiceBody};
 use base64::Engine as _;
@@ -33,6 +32,7 @@ use crate::listener::{Reply, lingering};
 use crate::logged;
 use crate::message::RestRequest;
 use crate::messagelog::{LogError, NewRecord, RecordKind, Role, replay_key};
+use crate::operations::{Observed, ServerType};
 use crate::registry::{Offer, Service};
 use crate::signing;
 use crate::spool::{Body, Flow};
@@ -45,13 +45,13 @@ pub const DATA_TRACKER: &str = "data-tracker";
 
 /// Answers a message of another node.
 pub(crate) async fn handle(core: Arc<Core>, peer: Arc<Peer>, request: Request<Incoming>) -> Reply {
-    let started = Instant::now();
+    let observed = Observed::begin(&core, ServerType::Producer);
     let (head, mut body) = request.into_parts();
-    let outcome = exchange(&core, &peer, &head, &mut body).await;
-    core.metrics.exchange(Role::Provider, outcome.is_ok(), started.elapsed());
+    let outcome = exchange(&core, &peer, &head, &mut body, &observed).await;
     match outcome {
         Ok(answer) => answer,
         Err(fault) => {
+            observed.failed(&fault);
             let fault = core.logged(Role::Provider, fault);
             let mut answer = Response::new(Flow::from(Bytes::from(transport::write_fault(&fault))));
             *answer.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
@@ -77,10 +77,17 @@ enum Route {
     DataTracker,
 }
 
-async fn exchange(core: &Arc<Core>, peer: &Peer, head: &Parts, body: &mut Incoming) -> Result<Reply, Fault> {
+async fn exchange(
+    core: &Arc<Core>,
+    peer: &Peer,
+    head: &Parts,
+    body: &mut Incoming,
+    observed: &Arc<Observed>,
+) -> Result<Reply, Fault> {
     let envelope = receive::receive(core, head, body).await?;
     let verified = authenticate(core, peer, envelope)?;
     let request = &verified.request;
+    observe(core, peer, &verified, observed);
     let replay = replay_of(&verified);
     let route = match admit(core, &verified, replay).await {
         Ok(route) => route,
@@ -98,12 +105,27 @@ async fn exchange(core: &Arc<Core>, peer: &Peer, head: &Parts, body: &mut Incomi
         // What changes something, or spends a use, is on disk before it happens.
         log(core, std::mem::take(&mut records), Vec::new()).await?;
     }
+    if matches!(route, Route::DataTracker) {
+        observed.answered_here();
+    }
+    observed.sent();
     let outcome = ask(core, &verified, &route).await;
-    let ending = Ending { core: Arc::clone(core), verified, route, records };
+    observed.received();
+    let ending = Ending { core: Arc::clone(core), verified, route, records, observed: Arc::clone(observed) };
     match outcome {
         Ok(answer) => answer::give(ending, answer).await,
         Err(fault) => Err(ending.failed(fault, false).await),
     }
+}
+
+/// What operational monitoring keeps of a verified request.
+fn observe(core: &Core, peer: &Peer, verified: &Verified, observed: &Observed) {
+    observed.rest(&verified.request, verified.service.as_ref().map(|service| (service.kind, service.subject)));
+    observed.request(&verified.envelope);
+    observed.edit(|data| {
+        data.client_server_address = verified.snapshot.address_of(&peer.server);
+        data.service_server_address = verified.snapshot.address_of(&core.config.server);
+    });
 }
 
 /// Who asks: the peer's certificate and its OCSP response, the client at that peer, the signature of the client's organisation.

@@ -26,6 +26,7 @@ use crate::access::AccessRight;
 use crate::config::{Addresses, NodeConfig, NodeLimits, Rhythm, ServiceBasis, ServiceConfig, SubjectRule};
 use crate::fault::ErrorStyle;
 use crate::messagelog::LogSettings;
+use crate::operations::OperationsSettings;
 use crate::outbound::Outbound;
 use crate::{Listeners, Node, NodeKeys, NodeParts};
 
@@ -161,6 +162,13 @@ impl TwoNodes {
         self.call("GET", path, &[], Bytes::new()).await
     }
 
+    /// Sends any request to any address.
+    pub async fn fetch(&self, request: Request<Full<Bytes>>) -> Reply {
+        let answer = need(self.http.send(request, Duration::from_mins(1), 64 * 1024 * 1024).await);
+        let (head, body) = answer.into_parts();
+        Reply { status: head.status, headers: head.headers, body }
+    }
+
     /// Sends any request to the consumer's node.
     pub async fn send(&self, method: &str, target: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Reply {
         let url = format!("http://{}{target}", self.consumer.addresses().consumer);
@@ -168,10 +176,7 @@ impl TwoNodes {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let request = need(request.body(Full::new(body.into())));
-        let answer = need(self.http.send(request, Duration::from_mins(1), 64 * 1024 * 1024).await);
-        let (head, body) = answer.into_parts();
-        Reply { status: head.status, headers: head.headers, body }
+        self.fetch(need(request.body(Full::new(body.into())))).await
     }
 
     /// Another process of the provider's node on this store: the same keys and configuration, other ports.
@@ -270,6 +275,7 @@ pub fn config(federation: &Federation, folders: &TempDir, server: &ServerId) -> 
         batch_signatures: false,
         rhythm: Rhythm { configuration: never, ocsp: never, stamping: never, commitment: never, archiving: never },
         log: LogSettings::default(),
+        operations: OperationsSettings { write_every: never, measure_every: never, ..OperationsSettings::default() },
     }
 }
 

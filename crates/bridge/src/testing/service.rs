@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{HeaderMap, Method, StatusCode, Uri};
+use axum::http::{HeaderMap, HeaderName, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -26,7 +26,7 @@ pub struct Recorded {
 }
 
 /// An information system that echoes and remembers: `…/status/N` answers with that status, `…/bytes/N` with so many bytes,
-/// `…/slow` after a minute, everything else with the body that came, or a JSON text of about 1 kB where none came.
+/// `…/slow` after a minute, `…/headers` with the headers `answer-…` of the request, everything else with the body that came, or a JSON text of about 1 kB where none came.
 pub struct Service {
     address: SocketAddr,
     seen: Arc<Mutex<Vec<Recorded>>>,
@@ -64,7 +64,7 @@ async fn answer(
     body: Bytes,
 ) -> Response {
     let target = uri.path_and_query().map_or_else(String::new, ToString::to_string);
-    let recorded = Recorded { method, target, headers, body: body.clone() };
+    let recorded = Recorded { method, target, headers: headers.clone(), body: body.clone() };
     seen.lock().unwrap_or_else(PoisonError::into_inner).push(recorded);
     let mut parts = uri.path().rsplit('/');
     let (last, before) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
@@ -74,6 +74,18 @@ async fn answer(
             (status.unwrap_or(StatusCode::BAD_REQUEST), [("location", "http://elsewhere.invalid/")], "").into_response()
         }
         ("bytes", count) => vec![b'x'; count.parse().unwrap_or(0)].into_response(),
+        (_, "headers") => {
+            let mut response = body.into_response();
+            response.headers_mut().clear();
+            for (name, value) in &headers {
+                if let Some(name) =
+                    name.as_str().strip_prefix("answer-").and_then(|name| name.parse::<HeaderName>().ok())
+                {
+                    response.headers_mut().append(name, value.clone());
+                }
+            }
+            response
+        }
         (_, "slow") => {
             tokio::time::sleep(Duration::from_mins(1)).await;
             "late".into_response()

@@ -178,7 +178,9 @@ async fn react(reaction: Reaction, request: Request<hyper::body::Incoming>) -> R
         tokio::time::sleep(Duration::from_mins(1)).await;
         return Response::default();
     };
-    let response = Response::builder().header("content-type", transport::content_type("xtopTEST"));
+    // A fault stands for itself, everything else is a message in parts.
+    let kind = if answer.starts_with(b"<") { "text/xml".to_owned() } else { transport::content_type("xtopTEST") };
+    let response = Response::builder().header("content-type", kind);
     need(response.body(Full::new(Bytes::from(answer))))
 }
 
