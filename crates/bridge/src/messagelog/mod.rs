@@ -36,6 +36,7 @@ pub(crate) use stamping::{Stamper, stamp, stamping_health};
 
 use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use civic::{ClientId, SharedClock, SharedRandom, Timestamp, random_array};
 use store::{AppendTable, ColumnKind, Migration, Store, StoreError, Value, params};
@@ -128,6 +129,12 @@ struct Writing<'l> {
     log: &'l MessageLog,
     ids: Vec<i64>,
 }
+
+/// How long a row waits for those of other exchanges, for each that is on its way to the disk now, and at most.
+const PATIENCE_EACH: Duration = Duration::from_micros(150);
+const PATIENCE_MAX: Duration = Duration::from_millis(2);
+/// Fewer other rows than this are no company: a lone caller never waits.
+const COMPANY_MIN: usize = 4;
 
 #[derive(Default)]
 struct Recent {
@@ -294,7 +301,7 @@ impl MessageLog {
             rows.push(self.row(writing.next(), record)?);
         }
         if uses.is_empty() {
-            return self.store.append(&MESSAGES, rows).await;
+            return self.store.append_patiently(&MESSAGES, rows, writing.patience()).await;
         }
         let mut use_rows = Vec::with_capacity(uses.len());
         for usage in uses {
@@ -349,6 +356,16 @@ impl MessageLog {
 }
 
 impl Writing<'_> {
+    /// Under load one flush of the disk for many exchanges is worth a little of each one's time.
+    fn patience(&self) -> Duration {
+        let ids = self.log.ids.lock().unwrap_or_else(PoisonError::into_inner);
+        let others = ids.writing.len().saturating_sub(self.ids.len());
+        if others < COMPANY_MIN {
+            return Duration::ZERO;
+        }
+        PATIENCE_MAX.min(PATIENCE_EACH * u32::try_from(others).unwrap_or(u32::MAX))
+    }
+
     fn next(&mut self) -> i64 {
         let now = self.log.clock.now().micros();
         let mut ids = self.log.ids.lock().unwrap_or_else(PoisonError::into_inner);
