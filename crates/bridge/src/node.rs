@@ -16,6 +16,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use trust::archive::After;
 use trust::xades::Signer;
 use trust::xml::{self, Document};
 use web::{Failure, HealthCheck};
@@ -28,7 +29,9 @@ use crate::fault::{Fault, Reason, Side, fault};
 use crate::globalconf::{ConfigurationError, GlobalConf};
 use crate::keys::NodeKeys;
 use crate::listener::{Reply, plain, serve};
-use crate::messagelog::{self, ArchiveFailure, ArchiveRun, Archiver, Committer, LogError, MessageLog, Stamper};
+use crate::messagelog::{
+    self, ArchiveFailure, ArchiveRun, Archiver, Committer, LogError, MessageLog, Restored, Stamper,
+};
 use crate::metrics::Metrics;
 use crate::ocsp::{OwnOcsp, Trusted};
 use crate::operations::{self, Caller, MonitoringAnswer, MonitoringRequest, Operations, ServiceHealth};
@@ -165,6 +168,12 @@ impl Node {
     /// Archives what is stamped, and deletes what is archived and older than the retention time.
     pub async fn archive_now(&self) -> Result<ArchiveRun, ArchiveFailure> {
         messagelog::archive(&self.core).await
+    }
+
+    /// Brings the records of an archive of this node back into its log; see [`MessageLog::restore`].
+    pub async fn restore_archive(&self, name: &str, zip: &[u8], after: After<'_>) -> Result<Restored, ArchiveFailure> {
+        let offer = self.core.registry.current();
+        self.core.log.restore(name, zip, after, |client| offer.clients.contains_key(client)).await
     }
 
     /// Commits what waits to the ledger; answers how many leaves were added.

@@ -134,6 +134,7 @@ impl Content {
 
     /// The same message as digests only (mode metadata): nothing of what was said, but whoever holds the message can show that it
     /// is the one that was logged and stamped.
+    #[must_use]
     pub fn digests(&self) -> Self {
         let attachments = self.attachments.iter().map(|attachment| KeptAttachment {
             number: attachment.number,

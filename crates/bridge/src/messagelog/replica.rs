@@ -15,7 +15,7 @@ use store::{Location, Store, StoreError, Tx};
 use super::{LogError, MessageLog, sql};
 
 /// How long a replica may be silent, and a job may go on without a word.
-pub(crate) const LEASE: Duration = Duration::from_secs(60);
+pub(crate) const LEASE: Duration = Duration::from_mins(1);
 /// How often a replica says that it lives.
 pub(crate) const BEAT: Duration = Duration::from_secs(2);
 /// A replica that was silent so long enters anew before it writes.

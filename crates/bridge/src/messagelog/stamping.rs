@@ -54,7 +54,7 @@ pub(crate) struct Stamper(Mutex<()>);
 /// How time-stamping stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StampingState {
-    /// Records that wait for their stamp.
+    /// Records that wait for their stamp; 100,000 stands for that many or more.
     pub waiting: u64,
     /// When the oldest of them was made.
     pub oldest: Option<Timestamp>,

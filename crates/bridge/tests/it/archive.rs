@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bridge::config::NodeConfig;
-use bridge::messagelog::{ArchiveEncryption, ArchiveFailure, Grouping, MessageLog, SearchQuery};
+use bridge::messagelog::{ArchiveEncryption, ArchiveFailure, ArchiveRun, Grouping, MessageLog, SearchQuery};
 use bridge::testing::{ECHO, Outage, TwoNodes, two_nodes_on};
 use civic::testing::SeededRandom;
 use store::{Store, StoreError};
@@ -91,7 +91,7 @@ async fn archives_hold_what_is_stamped_once_and_their_evidence_is_valid() {
         // Not stamped yet: it waits for the next time.
         assert_eq!(nodes.call("GET", ECHO, &[("X-Road-Id", "later")], "").await.status, 200);
         assert_eq!(nodes.consumer.archive_now().await.unwrap().records, 4);
-        assert_eq!(nodes.consumer.archive_now().await.unwrap(), Default::default());
+        assert_eq!(nodes.consumer.archive_now().await.unwrap(), ArchiveRun::default());
         let archives = archives(&folder(&nodes));
         assert_eq!(archives.len(), 2);
         assert_eq!(archives[0].0, first.archives[0]);
@@ -263,7 +263,7 @@ async fn a_restored_archive_is_searched_and_exported_as_before() {
         assert!(after.status == 200 && after.body == before.body, "the same evidence, byte by byte");
         assert_eq!(log.restore(&name, &bytes, After::Any, own).await.unwrap().present, 4);
         // It stays, is not archived again, and the chain goes on behind the last archive.
-        assert_eq!(nodes.consumer.archive_now().await.unwrap(), Default::default());
+        assert_eq!(nodes.consumer.archive_now().await.unwrap(), ArchiveRun::default());
 
         // Into a fresh one.
         let fresh = MessageLog::open(store::testing::sqlite().await, nodes.clock.clone(), store::testing::random());
@@ -282,4 +282,34 @@ async fn a_restored_archive_is_searched_and_exported_as_before() {
         assert_eq!(fresh.stamping_state().await.unwrap().waiting, 0);
         nodes.stop().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fresh_node_answers_for_the_archives_that_were_restored_into_it() {
+    let nodes = two_nodes_on(427, (store::testing::sqlite().await, store::testing::sqlite().await), |_, _| {}).await;
+    call(&nodes, 0..2).await;
+    nodes.provider.stamp_now().await.unwrap();
+    let run = nodes.provider.archive_now().await.unwrap();
+    let bytes = std::fs::read(nodes.folder().join("1002/state/archive").join(&run.archives[0])).unwrap();
+    let fresh = nodes.replica_of_provider(store::testing::sqlite().await).await;
+    let restored = fresh.restore_archive(&run.archives[0], &bytes, After::Nothing).await.unwrap();
+    assert_eq!(restored.records, 4);
+    let target =
+        "/asic?queryId=a-1&xRoadInstance=BB&memberClass=GOV&memberCode=1002&subsystemCode=fisc&requestOnly&unique";
+    let answers = [&nodes.provider, &fresh].map(|node| node.addresses().consumer);
+    let mut evidence = Vec::new();
+    for address in answers {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let mut socket = tokio::net::TcpStream::connect(address).await.unwrap();
+        let request = format!("GET {target} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        socket.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        socket.read_to_end(&mut answer).await.unwrap();
+        assert!(answer.starts_with(b"HTTP/1.1 200 OK"), "{}", String::from_utf8_lossy(&answer));
+        let body = answer.windows(4).position(|end| end == b"\r\n\r\n").unwrap() + 4;
+        evidence.push(Container::read(&answer[body..]).unwrap());
+    }
+    assert_eq!(evidence[0], evidence[1]);
+    fresh.stop().await;
+    nodes.stop().await;
 }

@@ -1,7 +1,13 @@
 //! `GET /asic` as X-Road answers it.
 
-use bridge::testing::{ECHO, two_nodes};
-use trust::asic::{self, Container};
+use std::collections::BTreeMap;
+
+use bridge::messagelog::LogMode;
+use bridge::registry::{Author, Change};
+use bridge::testing::{CLIENT, ECHO, two_nodes, two_nodes_with};
+use trust::asic::{self, AsicError, Container, Rules};
+use trust::globalconf::TrustDir;
+use trust::xades::SignatureError;
 
 const OWN: &str = "xRoadInstance=BB&memberClass=COM&memberCode=2001&subsystemCode=credit";
 
@@ -61,5 +67,54 @@ async fn one_container_or_a_zip_of_all_comes_under_the_names_of_x_road() {
     let container = Container::read(&single.body).unwrap();
     assert_eq!(container.attachments.get(&1).map(Vec::as_slice), Some(&b"x"[..]));
     assert_eq!(ask(&format!("queryId={}", id.replace(' ', "+").replace('é', "%C3%A9"))).await.status, 404);
+    nodes.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_body_that_was_too_large_to_be_kept_is_named_by_the_signature_and_not_in_the_container() {
+    let nodes = two_nodes_with(402, |consumer, _| consumer.limits.logged_body_bytes_max = 10).await;
+    let body = "x".repeat(11);
+    assert_eq!(nodes.call("POST", ECHO, &[("X-Road-Id", "big")], body.clone()).await.status, 200);
+    let target = format!("/asic?queryId=big&{OWN}&requestOnly&unique&force");
+    let reply = nodes.send("GET", &target, &[], "").await;
+    assert_eq!(reply.status, 200, "{:?}", reply.body);
+    let mut container = Container::read(&reply.body).unwrap();
+    assert!(container.attachments.is_empty());
+    let configuration = nodes.send("GET", "/verificationconf", &[], "").await;
+    let mut zip = zip::ZipArchive::new(std::io::Cursor::new(configuration.body.to_vec())).unwrap();
+    let mut files = BTreeMap::new();
+    for place in 0..zip.len() {
+        let mut file = zip.by_index(place).unwrap();
+        let mut content = Vec::new();
+        std::io::Read::read_to_end(&mut file, &mut content).unwrap();
+        files.insert(file.name().to_owned(), content);
+    }
+    let trust = TrustDir::load(&files).unwrap();
+    let strict = asic::verify(&container, &trust, &Rules::default()).unwrap_err();
+    assert_eq!(strict, AsicError::Signature(SignatureError::Missing("/attachment1".to_owned())));
+    let detached = Rules { detached_attachments: true, ..Rules::default() };
+    let verdict = asic::verify(&container, &trust, &detached).unwrap();
+    assert!(verdict.files.iter().any(|file| file.detached));
+    // Whoever kept the body puts it back, and the strict verdict is good.
+    container.attachments.insert(1, body.into_bytes());
+    asic::verify(&container, &trust, &Rules::default()).unwrap();
+    nodes.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_mode_of_a_subsystem_changes_while_the_node_runs() {
+    let nodes = two_nodes(403).await;
+    let log = nodes.consumer.message_log();
+    for (turn, mode) in [LogMode::Full, LogMode::Metadata, LogMode::None, LogMode::Full].into_iter().enumerate() {
+        let change = Change::SetLogMode { client: CLIENT.parse().unwrap(), mode };
+        nodes.consumer.registry().apply(&Author::CommandLine, change).await.unwrap();
+        let id = format!("mode-{turn}");
+        assert_eq!(nodes.call("GET", ECHO, &[("X-Road-Id", &id)], "").await.status, 200);
+        let kept: Vec<LogMode> = log.find(&id).await.unwrap().into_iter().map(|record| record.mode).collect();
+        assert_eq!(kept, if mode == LogMode::None { vec![] } else { vec![mode; 2] });
+        let target = format!("/asic?queryId={id}&{OWN}&force");
+        let status = if mode == LogMode::Full { 200 } else { 404 };
+        assert_eq!(nodes.send("GET", &target, &[], "").await.status.as_u16(), status, "{mode:?}");
+    }
     nodes.stop().await;
 }

@@ -33,7 +33,7 @@ async fn number(store: &Store, sql: &'static str) -> i64 {
 async fn records_are_found_by_everything_that_people_know_of_them() {
     for nodes in on_both_engines(410, |_, _| {}).await {
         for turn in 0..3 {
-            nodes.clock.advance(Duration::from_secs(60));
+            nodes.clock.advance(Duration::from_mins(1));
             nodes.call("GET", ECHO, &[("X-Road-Id", &format!("s-{turn}"))], "").await;
         }
         nodes.call("POST", &format!("{PERSON}/{NUMBER}"), &[("X-Road-Id", "p-1")], "x").await;
@@ -145,6 +145,21 @@ async fn hours_without_time_stamps_stop_nobody_and_then_all_is_stamped_in_order(
         assert_eq!((state.waiting, state.note(nodes.clock.now())), (0, None));
         let sql = "SELECT COUNT(*) AS number FROM bridge_stamped s JOIN bridge_stamp t ON t.id = s.stamp WHERE t.id > s.record";
         assert_eq!(number(log.store(), sql).await, 16);
+        nodes.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_records_than_a_stamp_may_cover_get_several() {
+    for nodes in on_both_engines(416, |_, _| {}).await {
+        let log = nodes.provider.message_log();
+        for part in 0..11 {
+            let count = if part < 10 { 1_000 } else { 1 };
+            let records = (0..count).map(|turn| record(&format!("m-{part}-{turn}"))).collect();
+            log.append(records, Vec::new()).await.unwrap();
+        }
+        assert_eq!(nodes.provider.stamp_now().await, Ok(10_001));
+        assert_eq!(number(log.store(), "SELECT COUNT(*) AS number FROM bridge_stamp").await, 2);
         nodes.stop().await;
     }
 }

@@ -4,6 +4,8 @@ use civic::Timestamp;
 use store::{AppendTable, ColumnKind, Row, StoreError, Tx, Value, params};
 
 const STAMPING: &str = "stamp messages";
+/// Waiting records are counted up to here: the count is made often while stamping fails.
+const COUNTED_MAX: i64 = 100_000;
 
 static STAMPED: AppendTable = AppendTable {
     name: "bridge_stamped",
@@ -113,13 +115,14 @@ pub(crate) fn keep_stamp(
     set_mark(tx, STAMPING, last)
 }
 
-/// How many records wait for their stamp, since when, and when the last stamp was made.
+/// How many records wait for their stamp (counted up to a limit), since when, and when the last stamp was made.
 pub(crate) fn waiting(tx: &mut Tx<'_>) -> Result<(u64, Option<i64>, Option<i64>), StoreError> {
     let row = tx.query_one(
-        "SELECT COUNT(*) AS waiting, MIN(m.id) AS oldest FROM bridge_message m \
+        "SELECT COUNT(*) AS waiting, MIN(w.id) AS oldest FROM (SELECT m.id FROM bridge_message m \
          LEFT JOIN bridge_stamped s ON s.record = m.id \
-         WHERE m.id > COALESCE((SELECT id FROM bridge_mark WHERE job = $1), 0) AND m.mode <> 2 AND s.record IS NULL",
-        &params![STAMPING],
+         WHERE m.id > COALESCE((SELECT id FROM bridge_mark WHERE job = $1), 0) AND m.mode <> 2 AND s.record IS NULL \
+         ORDER BY m.id LIMIT $2) w",
+        &params![STAMPING, COUNTED_MAX],
     )?;
     let last = tx.query_one("SELECT MAX(id) AS last FROM bridge_stamp", &[])?;
     let last = last.map_or(Ok(None), |row| row.get("last"))?;

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use civic::Timestamp;
 use store::{Row, StoreError, Tx, Value};
 
 use super::super::SearchQuery;
@@ -18,8 +19,8 @@ pub(crate) fn search(
     limit: i64,
 ) -> Result<Vec<Row>, StoreError> {
     let mut conditions = Conditions { sql: "m.mode <> 2".to_owned(), values: Vec::new() };
-    conditions.add("m.id >=", query.from.map(|moment| moment.micros()));
-    conditions.add("m.id <", query.to.map(|moment| moment.micros()));
+    conditions.add("m.id >=", query.from.map(Timestamp::micros));
+    conditions.add("m.id <", query.to.map(Timestamp::micros));
     conditions.add("m.id <", before);
     conditions.add("m.client =", query.client.as_ref().map(ToString::to_string));
     conditions.add("m.service =", query.service.as_ref().map(ToString::to_string));
