@@ -55,6 +55,7 @@ mod provider;
 pub mod registry;
 mod signing;
 pub mod spool;
+mod steady;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod tls;

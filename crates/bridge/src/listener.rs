@@ -22,6 +22,7 @@ use tokio_util::task::TaskTracker;
 use crate::config::NodeLimits;
 use crate::pace::Pace;
 use crate::spool::Flow;
+use crate::steady::Steady;
 
 /// A small answer of the node itself.
 pub(crate) type Answer = Response<Full<Bytes>>;
@@ -154,7 +155,7 @@ async fn connection<C, CF, IO, P, H, HF, B>(
             .max_headers(crate::message::HEADERS_MAX)
             .max_buf_size(2 * crate::message::HEADER_PART_BYTES_MAX)
             .half_close(true)
-            .serve_connection(TokioIo::new(stream), service)
+            .serve_connection(TokioIo::new(Steady::new(stream, limits.exchange_timeout)), service)
     );
     let outcome = tokio::select! {
         outcome = connection.as_mut() => outcome,

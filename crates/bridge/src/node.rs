@@ -148,6 +148,11 @@ impl Node {
         &self.core.log
     }
 
+    /// Bytes of bodies on their way that wait on the disk now.
+    pub fn spooled_bytes(&self) -> u64 {
+        self.core.spool.used_bytes()
+    }
+
     /// What the node offers and to whom.
     pub fn registry(&self) -> &Registry {
         &self.core.registry
@@ -208,6 +213,8 @@ impl Node {
     pub fn register_metrics(&self, registry: &mut MetricRegistry) {
         self.core.metrics.register(registry);
         self.core.log.store().register_metrics(registry);
+        let help = "Bodies on their way that wait on the disk";
+        registry.register("baobab_bridge_spool_bytes", help, self.core.spool.gauge());
     }
 
     /// Stops: no new connection, open exchanges end, jobs end.

@@ -170,7 +170,7 @@ async fn pump(
     let mut writer = EnvelopeWriter::new(boundary, 8 * 1024);
     writer.start(Kind::Request, std::slice::from_ref(&ocsp), &message);
     writer.begin_rest_body();
-    give(&sender, writer.take()).await;
+    give(core, &sender, writer.take()).await?;
     let mut collector = Collector::spooled(Arc::clone(&core.spool)).keeping(limits.logged_body_bytes_max);
     let mut next = Some(first).filter(|first| !first.is_empty());
     loop {
@@ -191,7 +191,7 @@ async fn pump(
             return Err(too_large(core));
         }
         collector.settle().await.map_err(spool_fault)?;
-        give(&sender, slice).await;
+        give(core, &sender, slice).await?;
     }
     let body = collector.finish().await.map_err(spool_fault)?;
     let (length, digest) = (body.len(), *body.sha512());
@@ -204,14 +204,20 @@ async fn pump(
     let record = request_record(core, request, &envelope).await?;
     // A request that changes something leaves no node without a trace: its signature goes last, after the log.
     let record = logged_if_unsafe(core, request, record).await?;
-    give(&sender, writer.take()).await;
+    give(core, &sender, writer.take()).await?;
     Ok((Sent { request_hash: request.hash(Some(&digest)), record }, length))
 }
 
 /// Hands a slice to the connection. Where the connection is gone this waits for ever: the other side of it knows why, and tells.
-async fn give(sender: &FlowSender, slice: Bytes) {
-    if sender.send(Ok(slice)).await.is_err() {
-        std::future::pending::<()>().await;
+async fn give(core: &Core, sender: &FlowSender, slice: Bytes) -> Result<(), Fault> {
+    let limit = core.config.limits.exchange_timeout;
+    match tokio::time::timeout(limit, sender.send(Ok(slice))).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_)) => std::future::pending().await,
+        Err(_) => {
+            let message = format!("the provider's node took nothing for {} s. Try again later", limit.as_secs());
+            Err(Fault::new(Side::ClientProxy, Reason::Timeout, message))
+        }
     }
 }
 

@@ -132,13 +132,12 @@ async fn pump(core: &Core, source: Source, start: Bytes, sender: &FlowSender) ->
 
 /// Hands a slice to the connection; a peer that takes nothing for long is given up.
 async fn pass(core: &Core, sender: &FlowSender, slice: Bytes) -> Result<(), Fault> {
-    match tokio::time::timeout(core.config.limits.exchange_timeout, sender.send(Ok(slice))).await {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(_)) | Err(_) => {
-            let message = "the calling node went away while it got the answer. Send the request again";
-            Err(Fault::new(Side::ServerProxy, Reason::NetworkError, message))
-        }
+    let passed = tokio::time::timeout(core.config.limits.exchange_timeout, sender.send(Ok(slice))).await;
+    if let Ok(Ok(())) = passed {
+        return Ok(());
     }
+    let message = "the calling node went away while it got the answer. Send the request again";
+    Err(Fault::new(Side::ServerProxy, Reason::NetworkError, message))
 }
 
 async fn envelope(core: &Core, response: &RestResponse, body: Option<Body>) -> Result<Envelope, Fault> {

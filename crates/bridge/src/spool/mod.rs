@@ -22,6 +22,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use civic::SharedRandom;
+use prometheus_client::metrics::gauge::Gauge;
 use trust::seal::{PieceKey, SealError};
 
 /// A body of at most this many bytes stays in memory.
@@ -67,7 +68,7 @@ pub enum SpoolError {
 pub struct Spool {
     folder: PathBuf,
     bytes_max: u64,
-    used: Arc<AtomicU64>,
+    used: Gauge,
     random: SharedRandomSource,
 }
 
@@ -87,7 +88,7 @@ struct SpoolFile {
     key: PieceKey,
     folder: PathBuf,
     reserved: AtomicU64,
-    used: Arc<AtomicU64>,
+    used: Gauge,
     bytes_max: u64,
 }
 
@@ -105,14 +106,19 @@ impl Spool {
         Ok(Arc::new(Self {
             folder: folder.to_owned(),
             bytes_max,
-            used: Arc::default(),
+            used: Gauge::default(),
             random: SharedRandomSource(random),
         }))
     }
 
     /// Bytes that wait on the disk now.
     pub fn used_bytes(&self) -> u64 {
-        self.used.load(Ordering::Relaxed)
+        u64::try_from(self.used.get()).unwrap_or(0)
+    }
+
+    /// The same, for `/metrics`.
+    pub(crate) fn gauge(&self) -> Gauge {
+        self.used.clone()
     }
 
     /// A new file without a name.
@@ -127,7 +133,7 @@ impl Spool {
             key: PieceKey::generate(random)?,
             folder: self.folder.clone(),
             reserved: AtomicU64::new(0),
-            used: Arc::clone(&self.used),
+            used: self.used.clone(),
             bytes_max: self.bytes_max,
         })
     }
@@ -142,9 +148,9 @@ impl SpoolFile {
         use std::os::unix::fs::FileExt as _;
         self.key.seal(number, &mut piece)?;
         let bytes = piece.len() as u64;
-        let used = self.used.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        let before = self.used.inc_by(bytes as i64);
         self.reserved.fetch_add(bytes, Ordering::Relaxed);
-        if used > self.bytes_max {
+        if u64::try_from(before).unwrap_or(0) + bytes > self.bytes_max {
             return Err(SpoolError::Full { bytes_max: self.bytes_max });
         }
         self.file.write_all_at(&piece, place(number)).map_err(|error| self.failed(error))
@@ -166,7 +172,7 @@ impl SpoolFile {
 
 impl Drop for SpoolFile {
     fn drop(&mut self) {
-        self.used.fetch_sub(self.reserved.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.used.dec_by(self.reserved.load(Ordering::Relaxed) as i64);
     }
 }
 

@@ -124,6 +124,15 @@ pub struct FakeNode {
 impl FakeNode {
     /// Takes the place of the provider's node in the global configuration; the consumer's node is to be refreshed then.
     pub async fn replace(nodes: &TwoNodes, reaction: Reaction) -> Self {
+        Self::start(nodes, Some(reaction)).await
+    }
+
+    /// The same, of a node that takes connections and requests but reads no body.
+    pub async fn deaf(nodes: &TwoNodes) -> Self {
+        Self::start(nodes, None).await
+    }
+
+    async fn start(nodes: &TwoNodes, reaction: Option<Reaction>) -> Self {
         let (transport, ocsp) = sockets().await;
         let address = need(transport.local_addr());
         let stop = CancellationToken::new();
@@ -138,7 +147,7 @@ impl FakeNode {
             let acceptor = acceptor.clone();
             async move { Ok((acceptor.accept(socket).await?, ())) }
         };
-        let handle = move |(): (), request: Request<hyper::body::Incoming>| react(Arc::clone(&reaction), request);
+        let handle = move |(): (), request: Request<hyper::body::Incoming>| react(reaction.clone(), request);
         let limits = crate::config::NodeLimits::default();
         tokio::spawn(serve(transport, limits, stop.clone(), connect, handle));
         let response = Bytes::from(nodes.federation.ocsp_response(&keys.auth_certificate));
@@ -164,7 +173,12 @@ impl FakeNode {
     }
 }
 
-async fn react(reaction: Reaction, request: Request<hyper::body::Incoming>) -> Response<Full<Bytes>> {
+async fn react(reaction: Option<Reaction>, request: Request<hyper::body::Incoming>) -> Response<Full<Bytes>> {
+    let Some(reaction) = reaction else {
+        tokio::time::sleep(Duration::from_mins(1)).await;
+        drop(request);
+        return Response::default();
+    };
     let kind =
         request.headers().get("content-type").and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
     let bytes = need(request.into_body().collect().await).to_bytes();

@@ -218,3 +218,45 @@ proptest::proptest! {
         proptest::prop_assert_eq!(read(&bytes, slice, LIMITS), Ok(Received::Message(Box::new(envelope))));
     }
 }
+
+proptest::proptest! {
+    #![proptest_config(proptest::test_runner::Config::with_cases(24))]
+
+    #[test]
+    fn a_message_reads_the_same_in_memory_and_through_the_spool_in_slices_of_any_lengths(
+        contents in proptest::collection::vec((0..700_000_usize, proptest::prelude::any::<u8>()), 1..4),
+        cuts in proptest::collection::vec(1..400_000_usize, 1..12),
+    ) {
+        let soap = soap();
+        let attachments = contents.iter().map(|(length, first)| Attachment {
+            headers: vec![("content-type".to_owned(), "a/b".to_owned())],
+            body: Body::from((0..*length).map(|n| first.wrapping_add((n % 251) as u8)).collect::<Bytes>()),
+        });
+        let envelope = Envelope { attachments: attachments.collect(), ..soap };
+        let mut bytes = Bytes::from(write(Kind::Request, "xtopB", &envelope));
+        let folder = tempfile::tempdir().unwrap();
+        let random = std::sync::Arc::new(civic::testing::SeededRandom::new(1));
+        let spool = crate::spool::Spool::open(folder.path(), 1 << 30, random).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let received = runtime.block_on(async {
+            let limits = Limits::with_body(4 << 20);
+            let mut reader = EnvelopeReader::new(Kind::Request, &content_type("xtopB"), limits)?.with_spool(&spool);
+            for cut in cuts.iter().cycle() {
+                reader.push(bytes.split_to((*cut).min(bytes.len())))?;
+                reader.settle().await?;
+                if bytes.is_empty() {
+                    break;
+                }
+            }
+            reader.close().await
+        });
+        let Ok(Received::Message(read)) = received else { return Err(proptest::test_runner::TestCaseError::fail("no message")) };
+        let in_memory: usize = read.attachments.iter().filter_map(|one| one.body.memory()).map(Bytes::len).sum();
+        proptest::prop_assert!(in_memory <= crate::spool::MEMORY_BYTES_MAX);
+        for (one, sent) in read.attachments.iter().zip(&envelope.attachments) {
+            let content = runtime.block_on(one.body.bytes(4 << 20)).unwrap();
+            proptest::prop_assert!(Some(&content) == sent.body.memory());
+        }
+        proptest::prop_assert_eq!(*read, envelope);
+    }
+}
