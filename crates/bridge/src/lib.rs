@@ -42,7 +42,6 @@ pub mod fault;
 mod globalconf;
 mod keys;
 mod listener;
-mod logged;
 pub mod message;
 pub mod messagelog;
 pub mod metrics;

@@ -12,9 +12,8 @@ use crate::core::Core;
 use crate::fault::{Fault, Reason, Side, fault};
 use crate::globalconf::Target;
 use crate::listener::Reply;
-use crate::logged;
 use crate::message::{RequestIds, RestRequest};
-use crate::messagelog::{NewRecord, RecordKind, Role};
+use crate::messagelog::{Content, NewRecord, RecordKind, Role};
 use crate::operations::Observed;
 use crate::pace::{Gathered, Pace, PaceError};
 use crate::signing;
@@ -288,7 +287,7 @@ async fn record(
         request_id: request.request_id().to_owned(),
         outcome: outcome.to_owned(),
         replay: None,
-        content: logged::content(envelope, core.config.limits.logged_body_bytes_max).await.map_err(spool_fault)?,
+        content: Content::of(envelope, core.config.limits.logged_body_bytes_max).await.map_err(spool_fault)?,
     })
 }
 

@@ -29,9 +29,8 @@ use crate::core::Core;
 use crate::fault::{Fault, Reason, Side, fault};
 use crate::globalconf::Snapshot;
 use crate::listener::{Reply, lingering};
-use crate::logged;
 use crate::message::RestRequest;
-use crate::messagelog::{LogError, NewRecord, RecordKind, Role, replay_key};
+use crate::messagelog::{Content, LogError, NewRecord, RecordKind, Role, replay_key};
 use crate::operations::{Observed, ServerType};
 use crate::registry::{Offer, Service};
 use crate::signing;
@@ -304,7 +303,7 @@ async fn record(
     envelope: &Envelope,
 ) -> Result<NewRecord, Fault> {
     let request = &verified.request;
-    let content = logged::content(envelope, core.config.limits.logged_body_bytes_max).await.map_err(fault(
+    let content = Content::of(envelope, core.config.limits.logged_body_bytes_max).await.map_err(fault(
         Side::ServerProxy,
         Reason::LoggingFailed,
         "The provider's node is to be looked at",
