@@ -5,7 +5,9 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::telemetry::{self, LogFormat};
+use crate::command::{self, AuthorityCommand, ConfigCommand, NodeCommand};
+use crate::settings::Refused;
+use crate::telemetry::{self, LogFormat, LogOptions};
 use crate::{demo, verify};
 
 /// Sovereign digital government in one binary.
@@ -14,12 +16,13 @@ use crate::{demo, verify};
 struct Arguments {
     #[command(subcommand)]
     command: Command,
-    /// How log lines look (they go to stderr).
-    #[arg(long, global = true, value_enum, default_value_t, env = "BAOBAB_LOG_FORMAT")]
-    log_format: LogFormat,
-    /// Which log lines are written: a level, or a list such as `bridge=debug,warn`.
-    #[arg(long, global = true, default_value = "warn", env = "BAOBAB_LOG")]
-    log: String,
+    /// How log lines look (they go to stderr). Default: human, or what the configuration file says.
+    #[arg(long, global = true, value_enum, env = "BAOBAB_LOG_FORMAT")]
+    log_format: Option<LogFormat>,
+    /// Which log lines are written: a level, or a list such as `bridge=debug,warn`. Default: warn, or what the configuration
+    /// file says.
+    #[arg(long, global = true, env = "BAOBAB_LOG")]
+    log: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -28,6 +31,15 @@ enum Command {
     Demo(DemoArguments),
     /// Judge an ASiC-E container offline: valid, or the precise reason why not.
     Verify(VerifyArguments),
+    /// A node of the bridge, on a machine of its own.
+    #[command(subcommand)]
+    Node(NodeCommand),
+    /// The governing authority of a federation, on a machine of its own.
+    #[command(subcommand)]
+    Authority(AuthorityCommand),
+    /// Configuration files: check one, or show every key.
+    #[command(subcommand)]
+    Config(ConfigCommand),
 }
 
 /// Options of `baobab demo`.
@@ -64,18 +76,29 @@ pub struct VerifyArguments {
     pub json: bool,
 }
 
-/// Reads the command line and does what it says. Exit status: 0 done or valid, 1 failed or not valid, 2 wrong use.
+/// The configuration file is refused: starting again without correcting it is of no use.
+const EXIT_CONFIGURATION: u8 = 3;
+
+/// Reads the command line and does what it says. Exit status: 0 done or valid, 1 failed or not valid, 2 wrong use, 3 the
+/// configuration file is refused.
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    let result = telemetry::start(arguments.log_format, &arguments.log).and_then(|()| match &arguments.command {
-        Command::Demo(options) => demo::run(options),
-        Command::Verify(options) => verify::run(options),
-    });
+    let Arguments { command, log_format, log } = Arguments::parse();
+    let options = LogOptions { format: log_format, filter: log };
+    let started =
+        || telemetry::start(options.format.unwrap_or_default(), options.filter.as_deref().unwrap_or("warn")).map(drop);
+    let result = match &command {
+        Command::Demo(arguments) => started().and_then(|()| demo::run(arguments)),
+        Command::Verify(arguments) => started().and_then(|()| verify::run(arguments)),
+        Command::Node(chosen) => command::node(chosen, &options),
+        Command::Authority(chosen) => command::authority(chosen, &options),
+        Command::Config(chosen) => started().and_then(|()| command::config(chosen)),
+    };
     match result {
         Ok(code) => code,
         Err(error) => {
             eprint_line(&format!("baobab: {error:#}"));
-            ExitCode::FAILURE
+            let refused = error.chain().any(|cause| cause.downcast_ref::<Refused>().is_some());
+            if refused { ExitCode::from(EXIT_CONFIGURATION) } else { ExitCode::FAILURE }
         }
     }
 }

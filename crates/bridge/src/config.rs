@@ -46,6 +46,27 @@ pub struct NodeConfig {
     pub operations: OperationsSettings,
 }
 
+impl NodeConfig {
+    /// A node that offers nothing yet, with the usual limits and rhythm.
+    pub fn new(server: ServerId, state_dir: PathBuf, anchor: Vec<u8>) -> Self {
+        Self {
+            server,
+            state_dir,
+            anchor,
+            clients: Vec::new(),
+            services: Vec::new(),
+            rights: Vec::new(),
+            consent: None,
+            log: LogSettings::default(),
+            operations: OperationsSettings::default(),
+            limits: NodeLimits::default(),
+            error_style: ErrorStyle::default(),
+            batch_signatures: false,
+            rhythm: Rhythm::default(),
+        }
+    }
+}
+
 /// Where a node listens.
 #[derive(Clone, Copy, Debug)]
 pub struct Addresses {

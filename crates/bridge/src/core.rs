@@ -5,7 +5,6 @@ use std::sync::Arc;
 use civic::{SharedClock, SharedRandom};
 use ledger::LedgerClient;
 use rustls::CommonState;
-use trust::xades::Signer;
 
 use crate::access::ServicePath;
 use crate::authorisation::{Authorised, Authoriser};
@@ -22,7 +21,7 @@ use crate::outbound::Outbound;
 use crate::registry::Registry;
 use crate::signing::Signatures;
 use crate::spool::Spool;
-use crate::tls::{self, Peer};
+use crate::tls::{self, Peer, TlsIdentity};
 
 /// The shared state of one node.
 pub(crate) struct Core {
@@ -31,8 +30,8 @@ pub(crate) struct Core {
     pub(crate) clock: SharedClock,
     pub(crate) random: SharedRandom,
     pub(crate) conf: Arc<GlobalConf>,
-    pub(crate) signer: Signer,
     pub(crate) own_ocsp: OwnOcsp,
+    pub(crate) tls: Arc<TlsIdentity>,
     pub(crate) trusted: Trusted,
     pub(crate) log: MessageLog,
     pub(crate) stamper: Stamper,

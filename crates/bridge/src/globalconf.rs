@@ -1,7 +1,13 @@
 //! The global configuration as the node sees it: fetched, verified against the anchor, swapped in whole, kept on disk.
 //!
 //! An outage of its source changes nothing until the configuration expires; then the node refuses all traffic, and goes on by itself
-//! as soon as a valid one can be had (X-Road issue 2849). A configuration that is older than the present one is refused.
+//! as soon as a valid one can be had (X-Road issue 2849). What is not signed, not whole, of another instance, or older than the
+//! present one is refused, and the present one stays. Instances that the private parameters federate with are fetched too; where
+//! one fails, its last good configuration stays until it expires, and the own instance is not concerned.
+
+mod kept;
+mod part;
+mod source;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -11,20 +17,18 @@ use std::time::Duration;
 
 use civic::{ClientId, MemberId, ServerId, SharedClock, Timestamp};
 use trust::cert::Certificate;
-use trust::globalconf::{
-    Anchor, Directory, FederatedInstance, SHARED_PARAMETERS, TrustDir, TrustedCa, TrustedTsa, read_anchor, read_shared,
-};
+use trust::globalconf::{Anchor, FederatedInstance, TrustDir, TrustedCa, TrustedTsa, read_anchor};
 
+use self::kept::Kept;
+use self::part::{Part, Realm};
+use self::source::Fetcher;
 use crate::fault::{Fault, Reason, Side};
 use crate::message::RestRequest;
 use crate::outbound::{Outbound, OutboundError};
 use crate::registry::GlobalGroupId;
 
-const VERSION: u32 = 5;
-const FETCH_LIMIT: Duration = Duration::from_secs(20);
-const DIRECTORY_BYTES_MAX: usize = 1024 * 1024;
-const DIRECTORY_FILE: &str = "directory";
-const SHARED_FILE: &str = "shared-params.xml";
+/// The own instance and those that it federates with.
+const INSTANCES_MAX: usize = 64;
 
 /// Why there is no new global configuration.
 #[derive(Debug, thiserror::Error)]
@@ -46,19 +50,19 @@ pub enum ConfigurationError {
 /// The handle: the present configuration and the way to the next.
 pub(crate) struct GlobalConf {
     anchor: Anchor,
-    folder: PathBuf,
+    kept: Kept,
     clock: SharedClock,
-    outbound: Outbound,
     current: RwLock<Option<Arc<Snapshot>>>,
-    refreshing: tokio::sync::Mutex<()>,
+    fetcher: tokio::sync::Mutex<Fetcher>,
 }
 
 /// One configuration, parsed and indexed. It never changes.
 pub(crate) struct Snapshot {
     dir: TrustDir,
     expires: Timestamp,
-    shared_digest: [u8; 32],
+    id: [u8; 32],
     files: BTreeMap<String, Vec<u8>>,
+    parts: BTreeMap<String, Arc<Part>>,
     clock: SharedClock,
 }
 
@@ -94,14 +98,12 @@ impl GlobalConf {
         outbound: Outbound,
     ) -> Result<Self, ConfigurationError> {
         let anchor = read_anchor(anchor).map_err(|error| ConfigurationError::Anchor(error.to_string()))?;
-        std::fs::create_dir_all(&folder)?;
         let conf = Self {
             anchor,
-            folder,
+            kept: Kept::open(folder)?,
+            fetcher: tokio::sync::Mutex::new(Fetcher::new(outbound, Arc::clone(&clock))),
             clock,
-            outbound,
             current: RwLock::new(None),
-            refreshing: tokio::sync::Mutex::new(()),
         };
         match conf.read_kept() {
             Ok(Some(snapshot)) => conf.swap(snapshot),
@@ -135,122 +137,95 @@ impl GlobalConf {
         Ok(snapshot)
     }
 
-    /// Fetches the configuration from the first source that answers well, and swaps it in.
+    /// Fetches the own configuration, and those of the instances that it federates with, and swaps them in. An error is about the own one.
     pub(crate) async fn refresh(&self) -> Result<(), ConfigurationError> {
-        let _one_at_a_time = self.refreshing.lock().await;
-        let mut last = ConfigurationError::Anchor("it names no source".to_owned());
-        for source in &self.anchor.sources {
-            match self.fetch(&source.download_url, &source.certs).await {
-                Ok(()) => return Ok(()),
-                Err(error) => last = error,
+        let mut fetcher = self.fetcher.lock().await;
+        let before = self.current();
+        let present = |instance: &str| before.as_ref().and_then(|before| before.parts.get(instance)).cloned();
+        let own = fetcher.fetch(&self.anchor, Realm::Own, present(&self.anchor.instance).as_deref()).await?;
+        let mut fresh = vec![own];
+        let mut parts = BTreeMap::new();
+        for anchor in self.federated(&fresh) {
+            let old = present(&anchor.instance);
+            match fetcher.fetch(&anchor, Realm::Federated, old.as_deref()).await {
+                Ok(part) => fresh.push(part),
+                Err(error) => {
+                    tracing::warn!(instance = anchor.instance, %error, "a federated configuration is not renewed");
+                    parts.extend(old.map(|old| (anchor.instance, old)));
+                }
             }
         }
-        Err(last)
-    }
-
-    async fn fetch(&self, url: &str, certs: &[Vec<u8>]) -> Result<(), ConfigurationError> {
-        let separator = if url.contains('?') { '&' } else { '?' };
-        let versioned = format!("{url}{separator}version={VERSION}");
-        let (_, bytes) = self.outbound.get(&versioned, FETCH_LIMIT, DIRECTORY_BYTES_MAX).await?;
-        let directory = self.verify(&bytes, certs)?;
-        let current = self.current();
-        if let Some(current) = &current
-            && directory.expires < current.expires
-        {
-            let message =
-                format!("it ends at {}, before the present one: an old one was played back", directory.expires);
-            return Err(ConfigurationError::Refused(message));
+        for part in fresh {
+            self.kept.keep(&part)?;
+            parts.insert(part.instance().to_owned(), Arc::new(part));
         }
-        let part = directory
-            .part(SHARED_PARAMETERS, &self.anchor.instance)
-            .ok_or_else(|| ConfigurationError::Refused("it has no shared parameters of this instance".to_owned()))?;
-        let kept = current.and_then(|current| current.shared_file().filter(|file| part.check(file).is_ok()));
-        let shared = if let Some(file) = kept {
-            file
-        } else {
-            let location = absolute(url, &part.location)?;
-            let limit = trust::globalconf::FILE_BYTES_MAX;
-            let (_, file) = self.outbound.get(&location, FETCH_LIMIT, limit).await?;
-            part.check(&file).map_err(|error| ConfigurationError::Refused(error.to_string()))?;
-            file.to_vec()
-        };
-        let snapshot = self.snapshot(shared.clone(), directory.expires)?;
-        self.keep(&bytes, &shared)?;
+        let snapshot = Snapshot::new(&self.anchor.instance, parts, Arc::clone(&self.clock));
+        let snapshot = snapshot.map_err(ConfigurationError::Refused)?;
+        if before.is_none_or(|before| before.id != snapshot.id) {
+            for unusable in snapshot.dir.instances().flat_map(FederatedInstance::unusable) {
+                tracing::warn!("a part of the global configuration is left out: {unusable}");
+            }
+        }
         self.swap(snapshot);
         Ok(())
     }
 
-    fn verify(&self, bytes: &[u8], certs: &[Vec<u8>]) -> Result<Directory, ConfigurationError> {
-        Directory::verify(bytes, certs, self.clock.now())
-            .map_err(|error| ConfigurationError::Refused(error.to_string()))
-    }
-
-    fn snapshot(&self, shared: Vec<u8>, expires: Timestamp) -> Result<Snapshot, ConfigurationError> {
-        let refused = |error: String| ConfigurationError::Refused(error);
-        let params = read_shared(&shared).map_err(|error| refused(error.to_string()))?;
-        if params.instance != self.anchor.instance {
-            return Err(refused(format!("it is of the instance {}", params.instance)));
+    /// The anchors of the instances that the own one federates with.
+    fn federated(&self, own: &[Part]) -> Vec<Anchor> {
+        let private = own.iter().filter_map(|part| part.private_params.as_ref());
+        let anchors = private.flat_map(|private| private.anchors.iter());
+        let mut anchors: Vec<Anchor> =
+            anchors.filter(|anchor| anchor.instance != self.anchor.instance).cloned().collect();
+        if anchors.len() >= INSTANCES_MAX {
+            tracing::warn!(
+                count = anchors.len(),
+                "the configuration federates with more instances than a node can hold"
+            );
+            anchors.truncate(INSTANCES_MAX - 1);
         }
-        Snapshot::new(params, shared, expires, Arc::clone(&self.clock)).map_err(refused)
+        anchors
     }
 
     fn swap(&self, snapshot: Snapshot) {
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(snapshot));
     }
 
-    /// The directory is written last: it is only believed together with the file whose digest it holds.
-    fn keep(&self, directory: &[u8], shared: &[u8]) -> io::Result<()> {
-        for (name, content) in [(SHARED_FILE, shared), (DIRECTORY_FILE, directory)] {
-            let target = self.folder.join(name);
-            if std::fs::read(&target).is_ok_and(|present| present == content) {
-                continue;
-            }
-            let partial = self.folder.join(format!("{name}.partial"));
-            std::fs::write(&partial, content)?;
-            std::fs::File::open(&partial)?.sync_all()?;
-            std::fs::rename(&partial, &target)?;
-        }
-        Ok(())
-    }
-
     fn read_kept(&self) -> Result<Option<Snapshot>, ConfigurationError> {
-        let directory = match std::fs::read(self.folder.join(DIRECTORY_FILE)) {
-            Ok(directory) => directory,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error.into()),
-        };
-        let shared = std::fs::read(self.folder.join(SHARED_FILE))?;
-        let certs: Vec<Vec<u8>> = self.anchor.sources.iter().flat_map(|source| source.certs.clone()).collect();
-        let directory = self.verify(&directory, &certs)?;
-        let refused = |error: String| ConfigurationError::Refused(error);
-        let part = directory.part(SHARED_PARAMETERS, &self.anchor.instance);
-        part.ok_or_else(|| refused("the kept one is of another instance".to_owned()))?
-            .check(&shared)
-            .map_err(|error| refused(error.to_string()))?;
-        self.snapshot(shared, directory.expires).map(Some)
+        let now = self.clock.now();
+        let Some(own) = self.kept.read(&self.anchor, Realm::Own, now)? else { return Ok(None) };
+        let mut parts = vec![own];
+        for anchor in self.federated(&parts) {
+            match self.kept.read(&anchor, Realm::Federated, now) {
+                Ok(part) => parts.extend(part),
+                Err(error) => tracing::warn!(instance = anchor.instance, %error, "a kept configuration is not used"),
+            }
+        }
+        let parts = parts.into_iter().map(|part| (part.instance().to_owned(), Arc::new(part))).collect();
+        let snapshot = Snapshot::new(&self.anchor.instance, parts, Arc::clone(&self.clock));
+        snapshot.map(Some).map_err(ConfigurationError::Refused)
     }
 }
 
 impl Snapshot {
-    fn new(
-        params: trust::globalconf::SharedParams,
-        shared: Vec<u8>,
-        expires: Timestamp,
-        clock: SharedClock,
-    ) -> Result<Self, String> {
-        let instance = params.instance.clone();
-        let shared_digest = trust::digest::sha256(&shared);
-        let files = TrustDir::files(&instance, &shared, VERSION, expires);
-        let dir = TrustDir::of(&instance, vec![(params, None, Some(expires))]).map_err(|error| error.to_string())?;
-        for unusable in dir.own().into_iter().flat_map(trust::globalconf::FederatedInstance::unusable) {
-            tracing::warn!("a part of the global configuration is left out: {unusable}");
+    fn new(own: &str, parts: BTreeMap<String, Arc<Part>>, clock: SharedClock) -> Result<Self, String> {
+        let mut instances = Vec::with_capacity(parts.len());
+        let (mut files, mut digests) = (BTreeMap::new(), Vec::with_capacity(parts.len() * 32));
+        for part in parts.values() {
+            instances.push((part.params.clone(), part.private_params.clone(), Some(part.expires)));
+            files.extend(TrustDir::files(part.instance(), &part.shared, part.version, part.expires));
+            digests.extend_from_slice(&trust::digest::sha256(&part.shared));
         }
-        Ok(Self { dir, expires, shared_digest, files, clock })
+        let own_part = parts.get(own).ok_or("there is no configuration of the own instance")?;
+        // The file that names the own instance: that of the last part would stand there.
+        files.extend(TrustDir::files(own, &own_part.shared, own_part.version, own_part.expires));
+        let expires = own_part.expires;
+        let dir = TrustDir::of(own, instances).map_err(|error| error.to_string())?;
+        Ok(Self { dir, expires, id: trust::digest::sha256(&digests), files, parts, clock })
     }
 
-    /// What makes two configurations the same: the digest of the shared parameters.
+    /// What makes two configurations the same: a digest of the shared parameters of all instances.
     pub(crate) const fn id(&self) -> &[u8; 32] {
-        &self.shared_digest
+        &self.id
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -266,18 +241,23 @@ impl Snapshot {
         &self.files
     }
 
-    pub(crate) fn instance(&self) -> &str {
-        self.dir.own_instance()
+    /// The configuration of the instance of a member or node, while it holds.
+    pub(crate) fn instance_of(&self, instance: &str) -> Result<&FederatedInstance, String> {
+        self.dir.check_fresh(instance, self.now()).map_err(|error| error.to_string())?;
+        self.dir.instance(instance).ok_or_else(|| format!("the instance {instance} is not in the global configuration"))
     }
 
-    /// The own instance's configuration.
-    pub(crate) fn own(&self) -> Option<&FederatedInstance> {
-        self.dir.own()
+    /// The configurations that hold now, the own one first.
+    pub(crate) fn in_force(&self) -> impl Iterator<Item = &FederatedInstance> {
+        let own = self.dir.own_instance();
+        let others = self.dir.instances().filter(move |instance| instance.shared().instance != own);
+        let now = self.now();
+        self.dir.own().into_iter().chain(others).filter(move |instance| instance.expires().is_none_or(|end| now < end))
     }
 
-    /// The authority that issued a certificate.
+    /// The authority that issued a certificate: one of the own instance, else one of a federated instance.
     pub(crate) fn issuer_of(&self, certificate: &Certificate) -> Option<&TrustedCa> {
-        self.dir.own()?.issuer_of(certificate)
+        self.in_force().find_map(|instance| instance.issuer_of(certificate))
     }
 
     /// The time-stamping authorities.
@@ -323,6 +303,9 @@ impl Snapshot {
         if !self.dir.client_exists(provider) {
             return unknown(Reason::UnknownMember, format!("{provider} does not exist. Check the service id"));
         }
+        if let Err(reason) = self.instance_of(provider.member().instance()) {
+            return unknown(Reason::GlobalConfOutdated, format!("{reason}. The node goes on by itself"));
+        }
         let mut targets = Vec::new();
         let mut maintained = None;
         for server in self.dir.servers_of_client(provider) {
@@ -355,19 +338,4 @@ impl Snapshot {
             ),
         }
     }
-
-    fn shared_file(&self) -> Option<Vec<u8>> {
-        self.files.get(&format!("{}/{SHARED_FILE}", self.instance())).cloned()
-    }
-}
-
-/// The address of a part: its location is a path on the host of the directory (PR-GCONF §3.2).
-fn absolute(url: &str, location: &str) -> Result<String, ConfigurationError> {
-    let refused = || ConfigurationError::Refused(format!("`{url}` or the location of a part is no address"));
-    let uri: http::Uri = url.parse().map_err(|_| refused())?;
-    let (scheme, authority) = uri.scheme_str().zip(uri.authority()).ok_or_else(refused)?;
-    if !location.starts_with('/') {
-        return Err(refused());
-    }
-    Ok(format!("{scheme}://{authority}{location}"))
 }

@@ -52,6 +52,7 @@ mod outbound;
 mod pace;
 mod provider;
 pub mod registry;
+mod reload;
 mod signing;
 pub mod spool;
 mod steady;

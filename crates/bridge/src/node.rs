@@ -17,7 +17,6 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use trust::archive::After;
-use trust::xades::Signer;
 use trust::xml::{self, Document};
 use web::{Failure, HealthCheck};
 
@@ -39,7 +38,7 @@ use crate::outbound::Outbound;
 use crate::registry::{self, Registry, RegistryError};
 use crate::signing::Signatures;
 use crate::spool::{Flow, Spool, SpoolError};
-use crate::tls::{self, Peer};
+use crate::tls::{self, Peer, TlsIdentity};
 use crate::{ocsp, provider};
 
 /// Why a node does not start.
@@ -94,7 +93,7 @@ pub struct NodeParts {
 
 /// A running node. It stops when it is told to; dropping it stops it too, without waiting.
 pub struct Node {
-    core: Arc<Core>,
+    pub(crate) core: Arc<Core>,
     addresses: Addresses,
     shutdown: CancellationToken,
     tasks: TaskTracker,
@@ -386,14 +385,14 @@ async fn build(config: NodeConfig, parts: NodeParts, address: IpAddr) -> Result<
     let conf = GlobalConf::open(&config.anchor, folder, Arc::clone(&clock), outbound.clone())?;
     let conf = Arc::new(conf);
     let unusable = |error: String| StartError::Keys(error);
-    let (acceptor, connector) = tls::configure(&keys, &conf, &clock).map_err(|error| unusable(error.to_string()))?;
-    let signer =
-        Signer::new(keys.sign.clone(), &keys.sign_certificate, &[]).map_err(|error| unusable(error.to_string()))?;
+    let tls = Arc::new(TlsIdentity::new(&keys).map_err(|error| unusable(error.to_string()))?);
+    let (acceptor, connector) = tls::configure(&tls, &conf, &clock).map_err(|error| unusable(error.to_string()))?;
     let log = MessageLog::open_with(store, Arc::clone(&clock), Arc::clone(&random), config.log.clone()).await?;
     let authoriser = config.consent.clone().map(|trust| Authoriser::new(trust, keys.sign.clone()));
     let core = Core {
         registry: Registry::open(log.store().clone(), Arc::clone(&clock), &config).await?,
-        own_ocsp: OwnOcsp::new(&keys, Arc::clone(&clock)),
+        own_ocsp: OwnOcsp::new(&keys, Arc::clone(&clock)).map_err(unusable)?,
+        tls,
         trusted: Trusted::default(),
         stamper: Stamper::default(),
         committer: Committer::default(),
@@ -412,7 +411,6 @@ async fn build(config: NodeConfig, parts: NodeParts, address: IpAddr) -> Result<
         clock,
         random,
         conf,
-        signer,
         log,
         outbound,
         authoriser,

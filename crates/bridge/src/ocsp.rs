@@ -2,7 +2,7 @@
 //! is known of the certificates of others, verified once and then compared by its bytes.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,7 +14,7 @@ use hyper::body::Incoming;
 use trust::cert::Certificate;
 use trust::digest;
 use trust::ocsp::{CertId, OcspRequest, OcspResponse, OcspStatus};
-use trust::xades::Signature;
+use trust::xades::{Signature, Signer};
 
 use crate::core::Core;
 use crate::globalconf::{Snapshot, Target};
@@ -35,11 +35,17 @@ const REMEMBERED_MAX: usize = 20_000;
 #[error("the node has no fresh OCSP response for its {0} certificate")]
 pub(crate) struct NoOcsp(&'static str);
 
-/// The responses about the own certificates.
+/// The own certificates with the key that signs and the responses about them; exchanged whole when the node gets new ones.
 pub(crate) struct OwnOcsp {
+    own: RwLock<Arc<Own>>,
+    clock: SharedClock,
+}
+
+/// What goes together: a signature shows the response about the certificate of its key.
+struct Own {
+    signer: Arc<Signer>,
     sign: Held,
     auth: Held,
-    clock: SharedClock,
 }
 
 struct Held {
@@ -49,43 +55,86 @@ struct Held {
 }
 
 impl OwnOcsp {
-    pub(crate) fn new(keys: &NodeKeys, clock: SharedClock) -> Self {
+    pub(crate) fn new(keys: &NodeKeys, clock: SharedClock) -> Result<Self, String> {
+        Ok(Self { own: RwLock::new(Arc::new(Own::new(keys)?)), clock })
+    }
+
+    /// The signing key with the response about its certificate.
+    pub(crate) fn signer(&self) -> Result<(Arc<Signer>, Bytes), NoOcsp> {
+        let own = self.own();
+        let response = own.sign.fresh(self.clock.now())?;
+        Ok((Arc::clone(&own.signer), response))
+    }
+
+    /// The response about the signing certificate.
+    pub(crate) fn signing(&self) -> Result<Bytes, NoOcsp> {
+        self.own().sign.fresh(self.clock.now())
+    }
+
+    /// The response about the authentication certificate.
+    pub(crate) fn authentication(&self) -> Result<Bytes, NoOcsp> {
+        self.own().auth.fresh(self.clock.now())
+    }
+
+    /// Asks the responders of the authorities for new responses.
+    pub(crate) async fn renew(&self, snapshot: &Snapshot, outbound: &Outbound) -> Result<(), String> {
+        self.own().renew(snapshot, outbound).await
+    }
+
+    /// Puts other keys and certificates in the place of the present ones, once there are responses about them.
+    pub(crate) async fn replace(
+        &self,
+        keys: &NodeKeys,
+        snapshot: &Snapshot,
+        outbound: &Outbound,
+    ) -> Result<(), String> {
+        let fresh = Own::new(keys)?;
+        fresh.renew(snapshot, outbound).await?;
+        *self.own.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(fresh);
+        Ok(())
+    }
+
+    /// Whether these are the certificates in use.
+    pub(crate) fn uses(&self, keys: &NodeKeys) -> bool {
+        let own = self.own();
+        own.sign.certificate.der() == keys.sign_certificate.der()
+            && own.auth.certificate.der() == keys.auth_certificate.der()
+    }
+
+    fn own(&self) -> Arc<Own> {
+        Arc::clone(&self.own.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn by_digest(&self, sha1: Option<&str>, sha256: Option<&str>) -> Option<Result<Bytes, NoOcsp>> {
+        let own = self.own();
+        let wanted = |held: &&Held| {
+            sha256.is_some_and(|hex| hex.eq_ignore_ascii_case(&hex_text(&held.certificate.sha256())))
+                || sha1.is_some_and(|hex| hex.eq_ignore_ascii_case(&hex_text(&held.certificate.sha1())))
+        };
+        [&own.sign, &own.auth].into_iter().find(wanted).map(|held| held.fresh(self.clock.now()))
+    }
+}
+
+impl Own {
+    fn new(keys: &NodeKeys) -> Result<Self, String> {
         let held = |name, certificate: &Certificate| Held {
             name,
             certificate: certificate.clone(),
             response: RwLock::new(None),
         };
-        Self {
+        let signer = Signer::new(keys.sign.clone(), &keys.sign_certificate, &[]).map_err(|error| error.to_string())?;
+        Ok(Self {
+            signer: Arc::new(signer),
             sign: held("signing", &keys.sign_certificate),
             auth: held("authentication", &keys.auth_certificate),
-            clock,
-        }
+        })
     }
 
-    /// The response about the signing certificate.
-    pub(crate) fn signing(&self) -> Result<Bytes, NoOcsp> {
-        self.sign.fresh(self.clock.now())
-    }
-
-    /// The response about the authentication certificate.
-    pub(crate) fn authentication(&self) -> Result<Bytes, NoOcsp> {
-        self.auth.fresh(self.clock.now())
-    }
-
-    /// Asks the responders of the authorities for new responses.
-    pub(crate) async fn renew(&self, snapshot: &Snapshot, outbound: &Outbound) -> Result<(), String> {
+    async fn renew(&self, snapshot: &Snapshot, outbound: &Outbound) -> Result<(), String> {
         for held in [&self.sign, &self.auth] {
             held.renew(snapshot, outbound).await.map_err(|reason| format!("{}: {reason}", held.name))?;
         }
         Ok(())
-    }
-
-    fn by_digest(&self, sha1: Option<&str>, sha256: Option<&str>) -> Option<Result<Bytes, NoOcsp>> {
-        let wanted = |held: &&Held| {
-            sha256.is_some_and(|hex| hex.eq_ignore_ascii_case(&hex_text(&held.certificate.sha256())))
-                || sha1.is_some_and(|hex| hex.eq_ignore_ascii_case(&hex_text(&held.certificate.sha1())))
-        };
-        [&self.sign, &self.auth].into_iter().find(wanted).map(|held| held.fresh(self.clock.now()))
     }
 }
 

@@ -49,8 +49,8 @@ pub(crate) async fn sign(
 }
 
 fn sign_files(core: &Core, files: &[DataRef<'_>]) -> Result<Bytes, String> {
-    let ocsp = core.own_ocsp.signing().map_err(|error| error.to_string())?;
-    let signature = core.signer.sign(files, core.clock.now(), &[&ocsp]).map_err(|error| error.to_string())?;
+    let (signer, ocsp) = core.own_ocsp.signer().map_err(|error| error.to_string())?;
+    let signature = signer.sign(files, core.clock.now(), &[&ocsp]).map_err(|error| error.to_string())?;
     Ok(Bytes::from(signature))
 }
 
@@ -201,16 +201,22 @@ pub(crate) struct SigningCertificate {
     pub(crate) member: MemberId,
 }
 
-/// Checks the signing certificate of a signature: chain, use, and whom it names. Revocation is asked apart.
+/// Checks the signing certificate of a signature: chain, use, and whom it names. An authority speaks for members of the instance
+/// that approved it only. Revocation is asked apart.
 pub(crate) fn check_certificate(signature: &Signature, snapshot: &Snapshot) -> Result<SigningCertificate, String> {
-    let own = snapshot.own().ok_or("the global configuration has no own instance")?;
     let certificate = Certificate::from_der(signature.certificate()).map_err(|error| error.to_string())?;
     let mut extra = Vec::new();
     for der in signature.extra_certificates() {
         extra.push(Certificate::from_der(der).map_err(|error| error.to_string())?);
     }
-    let member = own.check_sign_cert(&certificate, &extra, snapshot.now()).map_err(|error| error.to_string())?;
-    Ok(SigningCertificate { certificate, member })
+    let mut first = None;
+    for instance in snapshot.in_force() {
+        match instance.check_sign_cert(&certificate, &extra, snapshot.now()) {
+            Ok(member) => return Ok(SigningCertificate { certificate, member }),
+            Err(error) => first = first.or(Some(error.to_string())),
+        }
+    }
+    Err(first.unwrap_or_else(|| "the global configuration has expired".to_owned()))
 }
 
 fn refused(side: Side, error: &SignatureError) -> Fault {

@@ -4,15 +4,16 @@
 //! Between our nodes TLS 1.3. This module is the only one that knows rustls; a layer for the CBC suites of X-Road's defaults takes
 //! its place in a later issue.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use civic::{ServerId, SharedClock};
-use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{ResolvesClientCert, Resumption};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
-use rustls::server::NoServerSessionStorage;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
 use rustls::{
     ClientConfig, CommonState, DigitallySignedStruct, DistinguishedName, Error, PeerIncompatible, ServerConfig,
     SignatureScheme, version,
@@ -31,24 +32,63 @@ pub(crate) struct Peer {
     pub(crate) fingerprint: [u8; 32],
 }
 
+/// The authentication key and certificate of the node; exchanged while connections go on.
+#[derive(Debug)]
+pub(crate) struct TlsIdentity(RwLock<Arc<CertifiedKey>>);
+
+impl TlsIdentity {
+    pub(crate) fn new(keys: &NodeKeys) -> Result<Self, Error> {
+        Ok(Self(RwLock::new(certified(keys)?)))
+    }
+
+    /// New handshakes use this key and certificate.
+    pub(crate) fn replace(&self, keys: &NodeKeys) -> Result<(), Error> {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = certified(keys)?;
+        Ok(())
+    }
+
+    fn present(&self) -> Arc<CertifiedKey> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl ResolvesServerCert for TlsIdentity {
+    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.present())
+    }
+}
+
+impl ResolvesClientCert for TlsIdentity {
+    fn resolve(&self, _hints: &[&[u8]], _schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        Some(self.present())
+    }
+
+    fn has_certs(&self) -> bool {
+        true
+    }
+}
+
+fn certified(keys: &NodeKeys) -> Result<Arc<CertifiedKey>, Error> {
+    let chain = vec![CertificateDer::from(keys.auth_certificate.der().to_vec())];
+    let der = keys.auth.to_pkcs8_der().map_err(|error| Error::General(error.to_string()))?;
+    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(der));
+    let certified = CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider())?;
+    Ok(Arc::new(certified))
+}
+
 /// Both ends of mutual TLS for one node.
 pub(crate) fn configure(
-    keys: &NodeKeys,
+    identity: &Arc<TlsIdentity>,
     conf: &Arc<GlobalConf>,
     clock: &SharedClock,
 ) -> Result<(TlsAcceptor, TlsConnector), Error> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let verifier =
         Arc::new(NodeVerifier { conf: Arc::clone(conf), clock: Arc::clone(clock), provider: Arc::clone(&provider) });
-    let chain = vec![CertificateDer::from(keys.auth_certificate.der().to_vec())];
-    let key = || {
-        let der = keys.auth.to_pkcs8_der().map_err(|error| Error::General(error.to_string()))?;
-        Ok::<_, Error>(PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(der)))
-    };
     let mut server = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(&[&version::TLS13])?
         .with_client_cert_verifier(Arc::clone(&verifier) as Arc<dyn ClientCertVerifier>)
-        .with_single_cert(chain.clone(), key()?)?;
+        .with_cert_resolver(Arc::clone(identity) as Arc<dyn ResolvesServerCert>);
     // A resumed session would skip the look at the certificate; connections are kept alive instead.
     server.session_storage = Arc::new(NoServerSessionStorage {});
     server.send_tls13_tickets = 0;
@@ -56,7 +96,7 @@ pub(crate) fn configure(
         .with_protocol_versions(&[&version::TLS13])?
         .dangerous()
         .with_custom_certificate_verifier(verifier)
-        .with_client_auth_cert(chain, key()?)?;
+        .with_client_cert_resolver(Arc::clone(identity) as Arc<dyn ResolvesClientCert>);
     client.resumption = Resumption::disabled();
     client.enable_sni = false;
     Ok((TlsAcceptor::from(Arc::new(server)), TlsConnector::from(Arc::new(client))))
@@ -78,8 +118,8 @@ fn identify(leaf: &[u8], rest: &[CertificateDer<'_>], snapshot: &Snapshot) -> Re
     for der in rest.iter().take(4) {
         extra.push(Certificate::from_der(der).map_err(|error| error.to_string())?);
     }
-    let own = snapshot.own().ok_or("the global configuration has no own instance")?;
-    own.check_auth_cert(&certificate, &extra, snapshot.now()).map_err(|error| error.to_string())?;
+    let instance = snapshot.instance_of(server.owner().instance())?;
+    instance.check_auth_cert(&certificate, &extra, snapshot.now()).map_err(|error| error.to_string())?;
     Ok(Peer { server, certificate, fingerprint })
 }
 

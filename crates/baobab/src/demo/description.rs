@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::folder::write_durably;
 use super::letters::SampleCitizen;
 use super::ports::{Organisation, Ports, public_url, socket_url};
+use crate::files::write_durably;
 
 /// Where the parts of a running demo nation are.
 #[derive(Clone, Debug, Serialize)]

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use serde::{Deserialize, Serialize};
 
+use crate::files::{make_private, write_durably};
+
 /// What was decided when the data were made; later starts go on with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -74,23 +76,6 @@ pub(super) fn default_path() -> anyhow::Result<PathBuf> {
     Ok(base.join("baobab/demo"))
 }
 
-/// Writes a file so that it is there whole or not at all, also after a power cut.
-pub(super) fn write_durably(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    let scratch = path.with_extension("new");
-    fs::write(&scratch, bytes)?;
-    File::open(&scratch)?.sync_all()?;
-    fs::rename(&scratch, path)?;
-    sync_folder(path)
-}
-
-/// Makes a rename in the folder of this file outlive a power cut.
-pub(super) fn sync_folder(path: &Path) -> anyhow::Result<()> {
-    if let Some(parent) = path.parent() {
-        File::open(parent)?.sync_all()?;
-    }
-    Ok(())
-}
-
 const LOCK: &str = "lock";
 
 fn lock(path: &Path) -> anyhow::Result<File> {
@@ -110,15 +95,6 @@ fn empty(path: &Path) -> anyhow::Result<()> {
         if kind.is_dir() { fs::remove_dir_all(entry.path())? } else { fs::remove_file(entry.path())? }
     }
     Ok(())
-}
-
-fn make_private(path: &Path) -> anyhow::Result<()> {
-    use std::os::unix::fs::DirBuilderExt as _;
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
-        .with_context(|| format!("cannot make the folder {}", path.display()))
 }
 
 #[cfg(test)]

@@ -19,13 +19,14 @@ use super::Settings;
 use super::agency::{Agency, Means};
 use super::bank::{BankConfig, bank};
 use super::description::Description;
-use super::folder::{Folder, Founding, write_durably};
+use super::folder::{Folder, Founding};
 use super::letters;
 use super::node::{Prepared, Surroundings};
 use super::organisation::House;
 use super::ports::{Organisation, Ports, public_url, socket_url};
 use super::registers::{self, income_service};
 use super::runner::Runner;
+use crate::files::write_durably;
 use crate::{SystemClock, SystemRandom};
 
 /// A running demo nation.

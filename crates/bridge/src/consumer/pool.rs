@@ -1,6 +1,7 @@
 //! Connections to the nodes of providers: mutual TLS, kept alive, trusted anew before each use.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -41,6 +42,8 @@ pub(crate) struct Pool {
     connect_timeout: Duration,
     idle: Mutex<HashMap<Target, Vec<Idle>>>,
     failed: Mutex<HashMap<Target, Failures>>,
+    /// Raised when the node gets another certificate.
+    generation: AtomicU64,
 }
 
 struct Idle {
@@ -61,6 +64,7 @@ struct Link {
     peer: Arc<Peer>,
     target: Target,
     used: bool,
+    generation: u64,
 }
 
 /// An answer that is being received; the connection goes back to the pool once it is read.
@@ -72,7 +76,14 @@ pub(crate) struct PeerResponse {
 
 impl Pool {
     pub(crate) fn new(connector: TlsConnector, connect_timeout: Duration, idle_max: usize) -> Arc<Self> {
-        Arc::new(Self { connector, idle_max, connect_timeout, idle: Mutex::default(), failed: Mutex::default() })
+        Arc::new(Self {
+            connector,
+            idle_max,
+            connect_timeout,
+            idle: Mutex::default(),
+            failed: Mutex::default(),
+            generation: AtomicU64::new(0),
+        })
     }
 
     /// Sends a message to the first of the targets that answers.
@@ -113,6 +124,12 @@ impl Pool {
         }
     }
 
+    /// Lets no connection of before be used again: they speak with a certificate that was replaced.
+    pub(crate) fn forget(&self) {
+        self.generation.fetch_add(1, Ordering::SeqCst);
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     fn kept(&self, core: &Core, targets: &[Target], idle_max: Duration) -> Option<Link> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         for target in targets {
@@ -127,6 +144,9 @@ impl Pool {
     }
 
     fn keep(&self, mut link: Link) {
+        if link.generation != self.generation.load(Ordering::SeqCst) {
+            return;
+        }
         link.used = true;
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let is_good = |kept: &Idle| !kept.link.sender.is_closed() && kept.since.elapsed() < IDLE;
@@ -177,6 +197,7 @@ impl Pool {
     }
 
     async fn open_unlimited(&self, core: &Core, target: &Target) -> Result<Link, Fault> {
+        let generation = self.generation.load(Ordering::SeqCst);
         let socket = TcpStream::connect((target.host.as_str(), target.port))
             .await
             .map_err(|error| broken(target, &error.to_string()))?;
@@ -199,7 +220,7 @@ impl Pool {
                 tracing::debug!(error = chain(&error), "a connection to a node ended early");
             }
         });
-        Ok(Link { sender, peer: Arc::new(peer), target: target.clone(), used: false })
+        Ok(Link { sender, peer: Arc::new(peer), target: target.clone(), used: false, generation })
     }
 
     fn is_avoided(&self, target: &Target) -> bool {

@@ -49,11 +49,16 @@ impl Registry {
     /// Opens the registry in a store that the message log has migrated, and puts in what the configuration declares.
     pub(crate) async fn open(store: Store, clock: SharedClock, config: &NodeConfig) -> Result<Self, RegistryError> {
         let registry = Self { store, clock, current: RwLock::default() };
-        let declared = store::Declared::of(config)?;
-        let now = registry.clock.now();
-        registry.store.tx("bridge.declare", move |tx| store::declare(tx, &declared, now)).await?;
-        registry.refresh().await?;
+        registry.declare(config).await?;
         Ok(registry)
+    }
+
+    /// Puts in what a configuration declares, and takes out what one declared before.
+    pub(crate) async fn declare(&self, config: &NodeConfig) -> Result<(), RegistryError> {
+        let declared = store::Declared::of(config)?;
+        let now = self.clock.now();
+        self.store.tx("bridge.declare", move |tx| store::declare(tx, &declared, now)).await?;
+        self.refresh().await.map(drop)
     }
 
     /// What the node offers now. Keep it for one exchange, not longer.

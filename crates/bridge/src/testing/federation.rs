@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use civic::testing::TestClock;
@@ -17,7 +17,8 @@ use trust::cert::{
 };
 use trust::globalconf::{
     Anchor, AnchorSource, ApprovedCa, ApprovedTsa, CaInfo, ConfigurationVersion, Directory, DirectoryPart, GlobalGroup,
-    Member, OcspInfo, SHARED_PARAMETERS, SecurityServer, SharedParams, Subsystem, write_anchor, write_shared,
+    ManagementService, Member, OcspInfo, PRIVATE_PARAMETERS, PrivateParams, SHARED_PARAMETERS, SecurityServer,
+    SharedParams, Subsystem, write_anchor, write_private, write_shared,
 };
 use trust::keys::{PublicKey, SigningKey};
 use trust::ocsp::{CertId, OcspAnswer, OcspRequest, OcspResponse, OcspStatus};
@@ -27,7 +28,8 @@ use super::need;
 use crate::NodeRequests;
 
 const DAY: Duration = Duration::from_hours(24);
-const LOCATION: &str = "/V5/1/shared-params.xml";
+const SHARED_LOCATION: &str = "/V5/1/shared-params.xml";
+const PRIVATE_LOCATION: &str = "/V5/1/private-params.xml";
 
 /// What a test can break off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -40,8 +42,26 @@ pub enum Outage {
     TimeStamps,
 }
 
+/// How a configuration can be bad.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Poison {
+    /// Signed by somebody else.
+    ForeignSignature,
+    /// Changed after it was signed.
+    Altered,
+    /// Its end is missing.
+    Truncated,
+    /// The shared parameters are not those that were signed.
+    OtherFile,
+    /// The shared parameters are those of another instance, signed as ours.
+    OtherInstance,
+    /// It has no shared parameters.
+    Empty,
+}
+
 /// The authority of the tests: CA, OCSP responder, TSA and global configuration behind one socket.
 pub struct Federation {
+    instance: String,
     clock: Arc<TestClock>,
     random: SharedRandom,
     address: SocketAddr,
@@ -63,25 +83,41 @@ struct Settings {
     revoked: Vec<Vec<u8>>,
     broken: Vec<Outage>,
     valid_for: Duration,
+    version: ConfigurationVersion,
+    private: Option<PrivateParams>,
+    poison: Option<Poison>,
+    played_back: Option<Vec<u8>>,
+    asked: Vec<String>,
 }
 
 impl Federation {
     /// Starts the authority of the instance `BB` on the loopback.
     pub async fn start(clock: Arc<TestClock>, random: SharedRandom) -> Arc<Self> {
+        Self::start_instance("BB", clock, random).await
+    }
+
+    /// Starts the authority of an instance.
+    pub async fn start_instance(instance: &str, clock: Arc<TestClock>, random: SharedRandom) -> Arc<Self> {
         let listener = need(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await);
         let address = need(listener.local_addr());
         let ca = root(&clock, &random, "Test CA", CertificateProfile::Authority);
         let source = root(&clock, &random, "Test configuration", CertificateProfile::ConfigurationSigning);
         let ocsp = below(&clock, &random, &ca, "Test OCSP", CertificateProfile::OcspResponder);
         let tsa = below(&clock, &random, &ca, "Test TSA", CertificateProfile::TimeStamping);
-        let params = parameters(address, &ca.certificate, &ocsp.certificate, &tsa.certificate);
+        let params = parameters(instance, address, &ca.certificate, &ocsp.certificate, &tsa.certificate);
         let federation = Arc::new(Self {
+            instance: instance.to_owned(),
             tsa: need(TimestampAuthority::new(tsa.certificate, tsa.key, "1.2.3.4")),
             state: Mutex::new(Settings {
                 params,
                 revoked: Vec::new(),
                 broken: Vec::new(),
                 valid_for: Duration::from_mins(10),
+                version: ConfigurationVersion::V5,
+                private: None,
+                poison: None,
+                played_back: None,
+                asked: Vec::new(),
             }),
             stop: Mutex::new(None),
             clock,
@@ -92,8 +128,10 @@ impl Federation {
             source,
         });
         let router = Router::new()
-            .route("/internalconf", get(directory))
-            .route(LOCATION, get(shared))
+            .route("/internalconf", get(internal))
+            .route("/externalconf", get(external))
+            .route(SHARED_LOCATION, get(shared))
+            .route(PRIVATE_LOCATION, get(private))
             .route("/ocsp", post(ocsp_answer))
             .route("/tsa", post(stamp))
             .with_state(Arc::downgrade(&federation));
@@ -103,14 +141,95 @@ impl Federation {
         federation
     }
 
-    /// The configuration anchor.
+    /// The configuration anchor of its own nodes, as a file.
     pub fn anchor(&self) -> Vec<u8> {
+        write_anchor(&self.anchor_of("/internalconf")).into_bytes()
+    }
+
+    /// The anchor with this path of its source: `/internalconf` or `/externalconf`.
+    pub fn anchor_of(&self, path: &str) -> Anchor {
         let source = AnchorSource {
-            download_url: format!("http://{}/internalconf", self.address),
+            download_url: format!("http://{}{path}", self.address),
             certs: vec![self.source.certificate.der().to_vec()],
         };
-        let anchor = Anchor { generated_at: Some(self.clock.now()), instance: "BB".to_owned(), sources: vec![source] };
-        write_anchor(&anchor).into_bytes()
+        Anchor { generated_at: Some(self.clock.now()), instance: self.instance.clone(), sources: vec![source] }
+    }
+
+    /// Where it listens.
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The highest version that it serves; those that are asked for and not served are answered with 404.
+    pub fn serve_up_to(&self, version: ConfigurationVersion) {
+        self.state().version = version;
+    }
+
+    /// Federates: the private parameters name these anchors.
+    pub fn federate(&self, anchors: Vec<Anchor>) {
+        let management = ManagementService {
+            auth_cert_reg_address: format!("http://{}", self.address),
+            auth_cert_reg_cert: None,
+            provider: need(format!("{}/GOV/1000/management", self.instance).parse()),
+        };
+        let instance = self.instance.clone();
+        self.state().private = Some(PrivateParams { instance, anchors, management, time_stamping_interval_s: 60 });
+    }
+
+    /// Serves bad configurations, or good ones again.
+    pub fn poison(&self, poison: Option<Poison>) {
+        self.state().poison = poison;
+    }
+
+    /// Signs a configuration now that can be played back later.
+    pub fn record(&self) -> Vec<u8> {
+        self.directory(true)
+    }
+
+    /// Serves this directory instead of fresh ones, or fresh ones again.
+    pub fn play_back(&self, directory: Option<Vec<u8>>) {
+        self.state().played_back = directory;
+    }
+
+    /// The queries with which directories were asked for, and forgets them.
+    pub fn asked(&self) -> Vec<String> {
+        std::mem::take(&mut self.state().asked)
+    }
+
+    /// A directory of this moment, good or as the test wants it.
+    fn directory(&self, internal: bool) -> Vec<u8> {
+        let state = self.state();
+        if let Some(recorded) = &state.played_back {
+            return recorded.clone();
+        }
+        let shared = write_shared(&state.params, state.version);
+        let mut parts = vec![DirectoryPart::of(SHARED_PARAMETERS, &self.instance, SHARED_LOCATION, shared.as_bytes())];
+        match state.poison {
+            Some(Poison::Empty) => parts.clear(),
+            Some(Poison::OtherInstance) => {
+                let shared = other_instance(&state.params, state.version);
+                parts = vec![DirectoryPart::of(SHARED_PARAMETERS, &self.instance, SHARED_LOCATION, shared.as_bytes())];
+            }
+            _ => {}
+        }
+        if let Some(private) = state.private.as_ref().filter(|_| internal) {
+            let private = write_private(private);
+            parts.push(DirectoryPart::of(PRIVATE_PARAMETERS, &self.instance, PRIVATE_LOCATION, private.as_bytes()));
+        }
+        let expires = self.clock.now().plus(state.valid_for);
+        let directory = Directory { expires, version: Some(state.version.number()), parts };
+        let foreign = root(&self.clock, &self.random, "Another", CertificateProfile::ConfigurationSigning);
+        let signer = if state.poison == Some(Poison::ForeignSignature) { &foreign } else { &self.source };
+        let mut signed = need(directory.sign(&signer.key, signer.certificate.der(), &*self.random));
+        match state.poison {
+            Some(Poison::Truncated) => signed.truncate(signed.len() / 2),
+            Some(Poison::Altered) => {
+                let text = String::from_utf8_lossy(&signed).replace("Expire-date: 2", "Expire-date: 3");
+                signed = text.into_bytes();
+            }
+            _ => {}
+        }
+        signed
     }
 
     /// Certificates for the keys of a node: signing, authentication.
@@ -234,22 +353,52 @@ impl Federation {
 
 type Shared = State<std::sync::Weak<Federation>>;
 
-async fn directory(State(federation): Shared) -> Response {
+async fn internal(state: Shared, uri: Uri) -> Response {
+    serve_directory(&state, &uri, true)
+}
+
+async fn external(state: Shared, uri: Uri) -> Response {
+    serve_directory(&state, &uri, false)
+}
+
+fn serve_directory(State(federation): &Shared, uri: &Uri, internal: bool) -> Response {
     let Some(federation) = federation.upgrade().filter(|f| !f.is_broken(Outage::Configuration)) else { return gone() };
-    let (shared, valid_for) = {
-        let state = federation.state();
-        (write_shared(&state.params, ConfigurationVersion::V5), state.valid_for)
+    let query = uri.query().unwrap_or_default().to_owned();
+    let asked = query.strip_prefix("version=").and_then(|version| version.parse::<u32>().ok());
+    let served = {
+        let mut state = federation.state();
+        state.asked.push(query);
+        asked.is_none_or(|asked| asked <= state.version.number())
     };
-    let part = DirectoryPart::of(SHARED_PARAMETERS, "BB", LOCATION, shared.as_bytes());
-    let directory = Directory { expires: federation.clock.now().plus(valid_for), version: Some(5), parts: vec![part] };
-    let signed = directory.sign(&federation.source.key, federation.source.certificate.der(), &*federation.random);
-    need(signed).into_response()
+    if served { federation.directory(internal).into_response() } else { StatusCode::NOT_FOUND.into_response() }
 }
 
 async fn shared(State(federation): Shared) -> Response {
     let Some(federation) = federation.upgrade().filter(|f| !f.is_broken(Outage::Configuration)) else { return gone() };
-    let shared = write_shared(&federation.state().params, ConfigurationVersion::V5);
-    shared.into_response()
+    let state = federation.state();
+    match state.poison {
+        Some(Poison::OtherFile) => {
+            write_shared(&SharedParams::empty(&federation.instance), state.version).into_response()
+        }
+        Some(Poison::OtherInstance) => other_instance(&state.params, state.version).into_response(),
+        _ => write_shared(&state.params, state.version).into_response(),
+    }
+}
+
+async fn private(State(federation): Shared) -> Response {
+    let Some(federation) = federation.upgrade().filter(|f| !f.is_broken(Outage::Configuration)) else { return gone() };
+    let state = federation.state();
+    state
+        .private
+        .as_ref()
+        .map_or_else(|| StatusCode::NOT_FOUND.into_response(), |params| write_private(params).into_response())
+}
+
+fn other_instance(params: &SharedParams, version: ConfigurationVersion) -> String {
+    write_shared(
+        &SharedParams { instance: "ZZ".to_owned(), members: Vec::new(), servers: Vec::new(), ..params.clone() },
+        version,
+    )
 }
 
 async fn ocsp_answer(State(federation): Shared, body: Bytes) -> Response {
@@ -270,9 +419,15 @@ fn gone() -> Response {
     StatusCode::SERVICE_UNAVAILABLE.into_response()
 }
 
-fn parameters(address: SocketAddr, ca: &Certificate, ocsp: &Certificate, tsa: &Certificate) -> SharedParams {
+fn parameters(
+    instance: &str,
+    address: SocketAddr,
+    ca: &Certificate,
+    ocsp: &Certificate,
+    tsa: &Certificate,
+) -> SharedParams {
     let responder = OcspInfo { url: format!("http://{address}/ocsp"), cert: Some(ocsp.der().to_vec()), cost: None };
-    let mut params = SharedParams::empty("BB");
+    let mut params = SharedParams::empty(instance);
     params.approved_cas.push(ApprovedCa {
         name: "Test CA".to_owned(),
         authentication_only: false,

@@ -6,7 +6,7 @@ mod service;
 pub mod stream;
 pub mod wire;
 
-pub use federation::{Federation, Outage};
+pub use federation::{Federation, Outage, Poison};
 pub use service::{Recorded, Service};
 
 use std::net::{Ipv4Addr, SocketAddr};

@@ -175,7 +175,7 @@ async fn without_the_ocsp_responder_exchanges_go_on_until_what_is_known_is_too_o
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_restarted_node_goes_on_with_the_configuration_that_it_kept() {
     let nodes = two_nodes(308).await;
-    let kept = nodes.folder().join("2001/state/globalconf");
+    let kept = nodes.folder().join("2001/state/globalconf/BB");
     assert!(kept.join("directory").is_file() && kept.join("shared-params.xml").is_file());
     nodes.stop().await;
 }

@@ -3,6 +3,7 @@
 
 mod altered;
 mod archive;
+mod configuration;
 mod consent;
 mod evidence;
 mod exchange;

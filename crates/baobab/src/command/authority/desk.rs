@@ -1,0 +1,267 @@
+//! The desk of the operator: who asks to join, who is registered, and what the operator decides.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context as _, bail};
+use authority::{Authority, Profile};
+use civic::{ClientId, MemberId, ServerId};
+use clap::{Args, ValueEnum};
+use trust::cert::{Certificate, CertificateRequest};
+use trust::globalconf::TrustDir;
+
+use super::House;
+use crate::cli::print_line;
+use crate::command::join::{Desk, JoinAnswer, JoinId, JoinRequest};
+use crate::command::process::{block_on, start_quiet_logs};
+use crate::files::write_durably;
+use crate::settings::{AuthoritySettings, Loaded};
+use crate::telemetry::LogOptions;
+
+/// Options of `baobab authority approve`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ApproveArguments {
+    /// The configuration file.
+    #[arg(long, value_name = "FILE", default_value = "authority.toml")]
+    config: PathBuf,
+    /// The code that the applicant reads out, or the file that was handed over.
+    #[arg(value_name = "CODE|FILE")]
+    request: String,
+}
+
+/// Options of `baobab authority refuse`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct RefuseArguments {
+    /// The configuration file.
+    #[arg(long, value_name = "FILE", default_value = "authority.toml")]
+    config: PathBuf,
+    /// The code of the request.
+    #[arg(value_name = "CODE")]
+    code: String,
+    /// Why; the applicant reads it.
+    #[arg(long, value_name = "TEXT", default_value = "ask the operator of the authority")]
+    reason: String,
+}
+
+/// Options of `baobab authority add-member`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct AddMemberArguments {
+    /// The configuration file.
+    #[arg(long, value_name = "FILE", default_value = "authority.toml")]
+    config: PathBuf,
+    /// The id: INSTANCE/CLASS/CODE.
+    #[arg(value_name = "ID")]
+    id: MemberId,
+    /// The official name.
+    #[arg(value_name = "NAME")]
+    name: String,
+    /// A subsystem of it; may be said several times.
+    #[arg(long, value_name = "CODE")]
+    subsystem: Vec<String>,
+}
+
+/// What a certificate is for.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Purpose {
+    /// Signs messages of the member.
+    Sign,
+    /// Identifies the node to other nodes.
+    Auth,
+}
+
+/// Options of `baobab authority sign`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct SignArguments {
+    /// The configuration file.
+    #[arg(long, value_name = "FILE", default_value = "authority.toml")]
+    config: PathBuf,
+    /// What it is for.
+    #[arg(long, value_enum)]
+    profile: Purpose,
+    /// The node: INSTANCE/CLASS/CODE/SERVER.
+    #[arg(long, value_name = "ID")]
+    server: ServerId,
+    /// The member whom it names; without it the owner of the node.
+    #[arg(long, value_name = "ID")]
+    member: Option<MemberId>,
+    /// The certificate request, PEM.
+    #[arg(value_name = "FILE.csr.pem")]
+    request: PathBuf,
+}
+
+/// Options of `baobab authority register`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct RegisterArguments {
+    /// The configuration file.
+    #[arg(long, value_name = "FILE", default_value = "authority.toml")]
+    config: PathBuf,
+    /// The node: INSTANCE/CLASS/CODE/SERVER.
+    #[arg(long, value_name = "ID")]
+    server: ServerId,
+    /// Where other nodes reach it.
+    #[arg(long, value_name = "HOST:PORT")]
+    address: String,
+    /// A subsystem that sends and serves through it; may be said several times.
+    #[arg(long, value_name = "ID", required = true)]
+    client: Vec<ClientId>,
+    /// Its authentication certificate, PEM.
+    #[arg(value_name = "FILE.cert.pem")]
+    certificate: PathBuf,
+}
+
+/// Shows who asks and who is registered.
+pub(in crate::command) fn list(config: &Path, log: &LogOptions) -> anyhow::Result<ExitCode> {
+    with_house(config, log, async |house| {
+        let waiting = house.desk()?.waiting()?;
+        print_line(&format!("Waiting: {}", waiting.len()));
+        for (id, request) in &waiting {
+            print_line(&format!("  {}  {}", id.code(), summary(request)));
+        }
+        let trust = TrustDir::load(&house.authority.trust_dir_files())?;
+        let own = trust.own().context("the configuration has no own instance")?.shared();
+        print_line(&format!("Members: {}", own.members.len()));
+        for member in &own.members {
+            let codes: Vec<&str> = member.subsystems.iter().map(|subsystem| subsystem.code.as_str()).collect();
+            print_line(&format!("  {}  {}  [{}]", member.id, member.name, codes.join(", ")));
+        }
+        print_line(&format!("Nodes: {}", own.servers.len()));
+        for server in &own.servers {
+            let (address, certificates) = (server.address.as_deref().unwrap_or("-"), server.auth_cert_hashes.len());
+            print_line(&format!("  {}  {address}  certificates: {certificates}", server.id));
+        }
+        Ok(())
+    })
+}
+
+/// Registers the node of a request and issues its certificates.
+pub(in crate::command) fn approve(arguments: &ApproveArguments, log: &LogOptions) -> anyhow::Result<ExitCode> {
+    let file = Path::new(&arguments.request);
+    let handed_over = file.is_file().then(|| std::fs::read(file)).transpose()?;
+    with_house(&arguments.config, log, async |house| {
+        let desk = house.desk()?;
+        let (id, request) = match &handed_over {
+            Some(bytes) => (desk.take(bytes)?, JoinRequest::from_bytes(bytes)?),
+            None => desk.by_code(&arguments.request)?,
+        };
+        let answer = admit(&house.authority, &request).await?;
+        desk.answer(&id, &answer)?;
+        print_line(&format!("Approved {}: {}", id.code(), summary(&request)));
+        if handed_over.is_some() {
+            let path = file.with_extension("answer.json");
+            write_durably(&path, &serde_json::to_vec_pretty(&answer)?)?;
+            let path = path.display();
+            print_line(&format!("Next: hand {path} back; the node takes it with `baobab node init --answer FILE`."));
+        } else {
+            print_line("Next: the node fetches its certificates by itself; nothing is left to do here.");
+        }
+        Ok(())
+    })
+}
+
+/// Turns a request down.
+pub(in crate::command) fn refuse(arguments: &RefuseArguments) -> anyhow::Result<ExitCode> {
+    let loaded = Loaded::<AuthoritySettings>::read(&arguments.config)?;
+    let desk = Desk::open(&loaded.path_of(&loaded.settings.data))?;
+    let (id, request): (JoinId, JoinRequest) = desk.by_code(&arguments.code)?;
+    desk.answer(&id, &JoinAnswer::Refused { reason: arguments.reason.clone() })?;
+    print_line(&format!("Refused {}: {}", id.code(), summary(&request)));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Registers a member.
+pub(in crate::command) fn add_member(arguments: &AddMemberArguments, log: &LogOptions) -> anyhow::Result<ExitCode> {
+    with_house(&arguments.config, log, async |house| {
+        house.authority.register_member(&arguments.id, &arguments.name).await?;
+        for code in &arguments.subsystem {
+            house.authority.register_subsystem(&arguments.id.subsystem(code)?, None).await?;
+        }
+        print_line(&format!("{} is a member: {}.", arguments.id, arguments.name));
+        Ok(())
+    })
+}
+
+/// Issues a certificate, to standard output.
+pub(in crate::command) fn sign(arguments: &SignArguments, log: &LogOptions) -> anyhow::Result<ExitCode> {
+    let request = CertificateRequest::from_pem(&read(&arguments.request)?)?;
+    with_house(&arguments.config, log, async |house| {
+        let profile = match arguments.profile {
+            Purpose::Sign => Profile::Sign,
+            Purpose::Auth => Profile::Auth,
+        };
+        let member = arguments.member.as_ref().unwrap_or(arguments.server.owner());
+        let certificate = house.authority.sign_csr(profile, &arguments.server, member, &request).await?;
+        print_line(certificate.to_pem().trim_end());
+        Ok(())
+    })
+}
+
+/// Registers a node.
+pub(in crate::command) fn register(arguments: &RegisterArguments, log: &LogOptions) -> anyhow::Result<ExitCode> {
+    let certificate = Certificate::from_pem(&read(&arguments.certificate)?)?;
+    with_house(&arguments.config, log, async |house| {
+        let RegisterArguments { server, address, client, .. } = arguments;
+        house.authority.register_server(server, address, &certificate, client).await?;
+        print_line(&format!("{server} is registered at {address}."));
+        Ok(())
+    })
+}
+
+/// Everything that one approval brings about. Doing it again adds nothing but fresh certificates.
+async fn admit(authority: &Authority, request: &JoinRequest) -> anyhow::Result<JoinAnswer> {
+    let (server, member) = (&request.server, request.server.owner());
+    let trust = TrustDir::load(&authority.trust_dir_files())?;
+    match trust.member_name(member) {
+        // A request to join renames nobody.
+        Some(known) if known != request.member_name => {
+            bail!(
+                "{member} is registered as `{known}`, the request says `{}`. Correct one of them: baobab authority add-member {member} NAME",
+                request.member_name
+            );
+        }
+        Some(_) => {}
+        None => authority.register_member(member, &request.member_name).await?,
+    }
+    let mut clients: BTreeSet<String> = BTreeSet::new();
+    for client in request.clients()? {
+        authority.register_subsystem(&client, None).await?;
+        clients.insert(client.to_string());
+    }
+    // A node that comes back with a new key keeps what was registered for it.
+    clients.extend(trust.server(server).into_iter().flat_map(|known| known.clients.iter().map(ToString::to_string)));
+    let clients = clients.iter().map(|id| Ok(id.parse()?)).collect::<anyhow::Result<Vec<ClientId>>>()?;
+    let (sign, auth) = request.requests()?;
+    let sign = authority.sign_csr(Profile::Sign, server, member, &sign).await?;
+    let auth = authority.sign_csr(Profile::Auth, server, member, &auth).await?;
+    authority.register_server(server, &request.address, &auth, &clients).await?;
+    Ok(JoinAnswer::Approved { sign_certificate: sign.to_pem(), auth_certificate: auth.to_pem() })
+}
+
+/// One line for people; every part of it was checked to be free of control characters.
+fn summary(request: &JoinRequest) -> String {
+    format!(
+        "{} ({}) at {} with [{}]",
+        request.server,
+        request.member_name,
+        request.address,
+        request.subsystems.join(", ")
+    )
+}
+
+fn with_house<W>(config: &Path, log: &LogOptions, work: W) -> anyhow::Result<ExitCode>
+where
+    W: AsyncFnOnce(&House) -> anyhow::Result<()>,
+{
+    start_quiet_logs(log)?;
+    let loaded = Loaded::<AuthoritySettings>::read(config)?;
+    block_on(async {
+        let house = House::open(loaded, false).await?;
+        let outcome = work(&house).await;
+        house.close().await;
+        outcome.map(|()| ExitCode::SUCCESS)
+    })
+}
+
+fn read(path: &Path) -> anyhow::Result<String> {
+    std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))
+}

@@ -1,0 +1,146 @@
+//! The running process: its listeners, its jobs, and what a SIGHUP changes.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use anyhow::Context as _;
+use axum::Router;
+use axum::extract::Request;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::ServiceExt as _;
+
+use super::House;
+use crate::cli::print_line;
+use crate::command::join;
+use crate::command::process::{Signals, Wish, block_on, reload_logs, start_logs};
+use crate::settings::{AuthoritySettings, Loaded};
+use crate::telemetry::LogOptions;
+
+/// The routes of this moment: a reload swaps them, connections stay.
+#[derive(Clone, Default)]
+struct Routes(Arc<RwLock<Router>>);
+
+impl Routes {
+    fn set(&self, router: Router) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = router;
+    }
+
+    /// A router that asks for the present routes at each request.
+    fn router(&self) -> Router {
+        let routes = self.clone();
+        Router::new().fallback(move |request: Request| {
+            let present = routes.0.read().unwrap_or_else(PoisonError::into_inner).clone();
+            present.oneshot(request)
+        })
+    }
+}
+
+/// Runs the authority until it is told to stop.
+pub(in crate::command) fn run(config: &Path, log: &LogOptions) -> anyhow::Result<ExitCode> {
+    let loaded = Loaded::<AuthoritySettings>::read(config)?;
+    let filter = start_logs(log, &loaded.settings.log)?;
+    block_on(async {
+        let mut signals = Signals::listen()?;
+        let started = async {
+            let house = House::open(loaded, false).await?;
+            let listener = bind("listen", &house.loaded.settings.listen).await?;
+            let admin = bind("admin", &house.loaded.settings.admin).await?;
+            Ok::<_, anyhow::Error>((house, listener, admin))
+        };
+        let (mut house, listener, admin) = tokio::select! {
+            started = started => started?,
+            () = signals.stop() => return Ok(ExitCode::SUCCESS),
+        };
+        let (shutdown, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let (public, operator) = (Routes::default(), Routes::default());
+        let mut jobs = start_parts(&house, &public, &operator, &shutdown, &tasks)?;
+        print_line(&format!(
+            "The authority of {} listens on {}.",
+            house.loaded.settings.instance,
+            listener.local_addr()?
+        ));
+        tasks.spawn(serve(listener, public.router(), shutdown.clone()));
+        tasks.spawn(serve(admin, operator.router(), shutdown.clone()));
+        while signals.next().await == Wish::Reload {
+            match reload(&house).await {
+                Ok(fresh) => {
+                    let outcome = reload_logs(&filter, log, &fresh.loaded.settings.log);
+                    jobs.cancel();
+                    jobs = start_parts(&fresh, &public, &operator, &shutdown, &tasks)?;
+                    house = fresh;
+                    outcome.unwrap_or_else(|error| tracing::error!("{error:#}"));
+                    tracing::info!("the configuration was read again");
+                }
+                Err(error) => tracing::error!("the configuration stays as it was: {error:#}"),
+            }
+        }
+        tracing::info!("stopping: requests under way end first");
+        shutdown.cancel();
+        tasks.close();
+        tasks.wait().await;
+        house.close().await;
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+/// Starts the jobs and puts the routes in place; the token ends these jobs.
+fn start_parts(
+    house: &House,
+    public: &Routes,
+    operator: &Routes,
+    shutdown: &CancellationToken,
+    tasks: &TaskTracker,
+) -> anyhow::Result<CancellationToken> {
+    let jobs = shutdown.child_token();
+    for job in house.authority.jobs() {
+        tasks.spawn(job.run_until(jobs.clone()));
+    }
+    public.set(house.authority.router().merge(join::router(house.desk()?)));
+    let mut registry = prometheus_client::registry::Registry::default();
+    house.store.register_metrics(&mut registry);
+    let registry = Arc::new(std::sync::Mutex::new(registry));
+    operator.set(web::health::router(house.authority.health(), registry));
+    Ok(jobs)
+}
+
+/// Reads the file again. The store stays open; where it is, and where the process listens, takes a restart.
+async fn reload(house: &House) -> anyhow::Result<House> {
+    let loaded = Loaded::<AuthoritySettings>::read(&house.loaded.path)?;
+    let config = loaded.config()?;
+    let (before, after) = (&house.loaded.settings, &loaded.settings);
+    if before.instance != after.instance || before.keys != after.keys || before.data != after.data {
+        return Err(loaded.refused("instance, keys or data", &"it cannot change while the authority runs").into());
+    }
+    for (key, changed) in [
+        ("listen", before.listen != after.listen),
+        ("admin", before.admin != after.admin),
+        ("store", before.store != after.store),
+    ] {
+        if changed {
+            tracing::warn!(key, "a changed key of the configuration takes a restart");
+        }
+    }
+    let folder = loaded.path_of(&after.keys);
+    let (clock, random) = (super::clock(), super::random());
+    let authority = authority::Authority::open(house.store.clone(), &folder, config, clock, random).await?;
+    Ok(House { authority, store: house.store.clone(), loaded })
+}
+
+async fn bind(key: &str, address: &str) -> anyhow::Result<TcpListener> {
+    let parsed: SocketAddr = address
+        .parse()
+        .map_err(|_| crate::settings::Refused(format!("the key `{key}` must be IP:PORT, and is `{address}`")))?;
+    TcpListener::bind(parsed).await.with_context(|| {
+        format!("{address} cannot be listened on. Choose another port for `{key}`, or end the program that has it")
+    })
+}
+
+async fn serve(listener: TcpListener, router: Router, shutdown: CancellationToken) {
+    if let Err(error) = web::serve(listener, router, shutdown).await {
+        tracing::error!(%error, "a listener ended");
+    }
+}

@@ -1,0 +1,134 @@
+//! The roles that run for long, and the commands of their operators.
+
+mod authority;
+mod join;
+mod node;
+mod process;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+
+use crate::cli::print_line;
+use crate::settings::{self, AuthoritySettings, Loaded, NodeSettings};
+use crate::telemetry::LogOptions;
+
+/// `baobab node …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum NodeCommand {
+    /// Make keys and a configuration file, and ask the authority to register the node. Run it again to go on.
+    Init(node::InitArguments),
+    /// Run the node until SIGTERM; SIGHUP reads configuration, keys and certificates again.
+    Run(ConfigFile<NodeFile>),
+}
+
+/// `baobab authority …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuthorityCommand {
+    /// Make keys, register and a configuration file.
+    Init(authority::InitArguments),
+    /// Run the authority until SIGTERM; SIGHUP reads the configuration again.
+    Run(ConfigFile<AuthorityFile>),
+    /// Show who asks to join, and who is registered.
+    List(ConfigFile<AuthorityFile>),
+    /// Let a node join: register member, subsystems and node, and issue its certificates.
+    Approve(authority::ApproveArguments),
+    /// Turn a request to join down.
+    Refuse(authority::RefuseArguments),
+    /// Register a member, or correct its name.
+    AddMember(authority::AddMemberArguments),
+    /// Issue a certificate for a request (CSR) that was handed over.
+    Sign(authority::SignArguments),
+    /// Register a node with a certificate that `sign` issued.
+    Register(authority::RegisterArguments),
+    /// Write the anchor that nodes start from to standard output.
+    Anchor(ConfigFile<AuthorityFile>),
+}
+
+/// `baobab config …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Say whether a configuration file is good, without starting anything.
+    Check {
+        /// The file; `authority` in its name makes it that of an authority.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// Print every key with its meaning and default, as Markdown.
+    Reference,
+}
+
+/// The option that names the configuration file.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ConfigFile<F: Named> {
+    /// The configuration file.
+    #[arg(long, value_name = "FILE", default_value = F::NAME)]
+    pub(crate) config: PathBuf,
+    #[arg(skip)]
+    kind: std::marker::PhantomData<F>,
+}
+
+/// The usual name of a configuration file.
+pub(crate) trait Named: Clone + std::fmt::Debug + Send + Sync + 'static {
+    /// The name.
+    const NAME: &'static str;
+}
+
+/// The file of a node.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NodeFile;
+
+/// The file of an authority.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AuthorityFile;
+
+impl Named for NodeFile {
+    const NAME: &'static str = "node.toml";
+}
+
+impl Named for AuthorityFile {
+    const NAME: &'static str = "authority.toml";
+}
+
+pub(crate) fn node(command: &NodeCommand, log: &LogOptions) -> anyhow::Result<ExitCode> {
+    match command {
+        NodeCommand::Init(arguments) => node::init(arguments, log),
+        NodeCommand::Run(file) => node::run(&file.config, log),
+    }
+}
+
+pub(crate) fn authority(command: &AuthorityCommand, log: &LogOptions) -> anyhow::Result<ExitCode> {
+    match command {
+        AuthorityCommand::Init(arguments) => authority::init(arguments, log),
+        AuthorityCommand::Run(file) => authority::run(&file.config, log),
+        AuthorityCommand::List(file) => authority::list(&file.config, log),
+        AuthorityCommand::Approve(arguments) => authority::approve(arguments, log),
+        AuthorityCommand::Refuse(arguments) => authority::refuse(arguments),
+        AuthorityCommand::AddMember(arguments) => authority::add_member(arguments, log),
+        AuthorityCommand::Sign(arguments) => authority::sign(arguments, log),
+        AuthorityCommand::Register(arguments) => authority::register(arguments, log),
+        AuthorityCommand::Anchor(file) => authority::anchor(&file.config, log),
+    }
+}
+
+pub(crate) fn config(command: &ConfigCommand) -> anyhow::Result<ExitCode> {
+    match command {
+        ConfigCommand::Reference => print_line(settings::reference_markdown().trim_end()),
+        ConfigCommand::Check { file } => {
+            let name = file.file_name().unwrap_or_default().to_string_lossy();
+            if name.contains("authority") {
+                let loaded = Loaded::<AuthoritySettings>::read(file)?;
+                loaded.config()?;
+                loaded.location(&loaded.settings.store)?;
+            } else {
+                let loaded = Loaded::<NodeSettings>::read(file)?;
+                loaded.config()?;
+                loaded.addresses()?;
+                loaded.location(&loaded.settings.store)?;
+            }
+            print_line(&format!("{} is good.", file.display()));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,132 @@
+//! `baobab node run`: start, reload, drain.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use bridge::{Listeners, Node, NodeKeys, NodeParts};
+use ledger::{LedgerClient, Submitter};
+use trust::note::VerifierKey;
+
+use super::joining::fetch_certificates;
+use crate::cli::print_line;
+use crate::command::process::{Signals, Wish, block_on, clock, open_store, random, reload_logs, start_logs};
+use crate::settings::{Loaded, NodeSettings};
+use crate::telemetry::LogOptions;
+
+/// How long a node waits between two looks for its approval.
+const ASK_AGAIN: Duration = Duration::from_secs(5);
+
+/// Runs the node until it is told to stop.
+pub(in crate::command) fn run(config: &Path, log: &LogOptions) -> anyhow::Result<ExitCode> {
+    let mut loaded = Loaded::<NodeSettings>::read(config)?;
+    let filter = start_logs(log, &loaded.settings.log)?;
+    block_on(async {
+        let mut signals = Signals::listen()?;
+        let node = tokio::select! {
+            node = start(&loaded) => node?,
+            () = signals.stop() => return Ok(ExitCode::SUCCESS),
+        };
+        let addresses = node.addresses();
+        print_line(&format!(
+            "The node {} listens: applications on {}, nodes on {}, its operator on {}.",
+            loaded.settings.server, addresses.consumer, addresses.transport, addresses.admin
+        ));
+        while signals.next().await == Wish::Reload {
+            match reload(&node, &loaded).await {
+                Ok(fresh) => {
+                    reload_logs(&filter, log, &fresh.settings.log).unwrap_or_else(|error| tracing::error!("{error:#}"));
+                    loaded = fresh;
+                    tracing::info!("configuration, keys and certificates were read again");
+                }
+                Err(error) => tracing::error!("everything stays as it was: {error:#}"),
+            }
+        }
+        tracing::info!("stopping: exchanges under way end first");
+        node.stop().await;
+        node.message_log().store().close().await;
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+async fn start(loaded: &Loaded<NodeSettings>) -> anyhow::Result<Node> {
+    let config = loaded.config()?;
+    let addresses = loaded.addresses()?;
+    // Sockets first: a port that is taken is known before the approval is.
+    let listeners = Listeners::bind(&addresses).await?;
+    let keys = keys(loaded).await?;
+    let store = open_store(loaded, &loaded.settings.store, &loaded.settings.store_key, false).await?;
+    let ledger = ledger(loaded, &keys)?;
+    let parts = NodeParts { keys, store, ledger, clock: clock(), random: random() };
+    let node = Node::start(config, listeners, parts).await?;
+    if let Err(reason) = node.ready().await {
+        tracing::warn!("the node is not in traffic yet ({reason}); it goes on by itself");
+    }
+    Ok(node)
+}
+
+/// The keys with their certificates; without certificates the node waits for its approval.
+async fn keys(loaded: &Loaded<NodeSettings>) -> anyhow::Result<NodeKeys> {
+    let folder = loaded.path_of(&loaded.settings.keys);
+    let mut told = false;
+    while !NodeKeys::are_installed(&folder) {
+        match fetch_certificates(loaded).await {
+            Ok(true) => tracing::info!("the authority approved: the certificates are here"),
+            Ok(false) => {
+                if !told {
+                    print_line("Waiting for the approval of the authority.");
+                }
+                told = true;
+                tokio::time::sleep(ASK_AGAIN).await;
+            }
+            Err(error) if told => {
+                tracing::warn!("the authority cannot be asked now: {error:#}");
+                tokio::time::sleep(ASK_AGAIN).await;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    NodeKeys::load(&folder).with_context(|| format!("the keys in {} cannot be used", folder.display()))
+}
+
+fn ledger(loaded: &Loaded<NodeSettings>, keys: &NodeKeys) -> anyhow::Result<Option<LedgerClient>> {
+    let Some(settings) = &loaded.settings.ledger else { return Ok(None) };
+    let key: VerifierKey = settings.key.parse().map_err(|error| loaded.refused("ledger.key", &error))?;
+    let first = loaded.settings.client.first().map_or(&loaded.settings.server, |client| &client.id);
+    let name = if settings.submitter.is_empty() { first } else { &settings.submitter };
+    let submitter = Submitter::new(name.clone(), keys.sign.clone())?;
+    let client = LedgerClient::new(&settings.url, key, Some(submitter), Arc::clone(&clock()))
+        .map_err(|error| loaded.refused("ledger.url", &error))?;
+    Ok(Some(client))
+}
+
+/// Reads everything again. What cannot change while the node runs is named; it takes a restart.
+async fn reload(node: &Node, before: &Loaded<NodeSettings>) -> anyhow::Result<Loaded<NodeSettings>> {
+    let loaded = Loaded::<NodeSettings>::read(&before.path)?;
+    let config = loaded.config()?;
+    let folder = loaded.path_of(&loaded.settings.keys);
+    let keys = NodeKeys::load(&folder).with_context(|| format!("the keys in {} cannot be used", folder.display()))?;
+    node.reload(&config, keys).await?;
+    let (old, new) = (&before.settings, &loaded.settings);
+    for (key, changed) in [
+        ("server", old.server != new.server),
+        ("anchor", old.anchor != new.anchor),
+        ("data", old.data != new.data),
+        ("store", old.store != new.store),
+        ("store_key", old.store_key != new.store_key),
+        ("error_style", old.error_style != new.error_style),
+        ("batch_signatures", old.batch_signatures != new.batch_signatures),
+        ("listen", old.listen != new.listen),
+        ("consent", old.consent != new.consent),
+        ("ledger", old.ledger != new.ledger),
+        ("limits", old.limits != new.limits),
+        ("rhythm", old.rhythm != new.rhythm),
+    ] {
+        if changed {
+            tracing::warn!(key, "a changed key of the configuration takes a restart");
+        }
+    }
+    Ok(loaded)
+}

@@ -1,0 +1,110 @@
+//! `authority.toml`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use authority::AuthorityConfig;
+
+use super::{Loaded, LogSettings, settings};
+
+settings! {
+    /// The governing authority of a federation: `baobab authority run --config authority.toml`.
+    AuthoritySettings {
+        /// Required. The instance that it governs: capital letters and digits, for instance `BB`. It cannot change later.
+        instance: String = String::new();
+        /// Required. The name of the organisation that governs; it stands in certificates.
+        name: String = String::new();
+        /// Required. Where nodes reach this authority, without a slash at the end: `http://authority.example:8604`.
+        public_url: String = String::new();
+        /// The country in certificates, two letters. Empty: the first two letters of the instance.
+        country: String = String::new();
+        /// Who offers the management services of the federation, `INSTANCE/CLASS/CODE/SUBSYSTEM`. Empty:
+        /// `INSTANCE/GOV/1000/management`.
+        management: String = String::new();
+        /// Where it listens for nodes: configuration, OCSP, time stamps, requests to join.
+        listen: String = "0.0.0.0:8604".to_owned();
+        /// Where it listens for its operator: `/health`, `/metrics`. Keep it on the loopback or behind a firewall.
+        admin: String = "127.0.0.1:8605".to_owned();
+        /// The folder of requests to join and of files to hand over.
+        data: PathBuf = "data".into();
+        /// The folder of its keys. Whoever reads it is the federation.
+        keys: PathBuf = "keys".into();
+        /// Where the register is kept: `sqlite:PATH` or `postgres://USER@HOST/DATABASE`.
+        store: String = "sqlite:data/authority.db".to_owned();
+        /// The file with the key that seals columns of the store. Where systemd gives a credential of the same name
+        /// (`LoadCredential=`), that one is used.
+        store_key: PathBuf = "store.key".into();
+        /// Seconds between two regenerations of the signed configuration.
+        refresh_s: u64 = 10;
+        /// Seconds that a signed configuration holds: so long can the authority be away before traffic stops.
+        expires_s: u64 = 600;
+        /// Seconds that an OCSP answer may be old.
+        ocsp_freshness_s: u64 = 3_600;
+        /// Seconds that a message may stay without time stamp.
+        time_stamping_interval_s: u64 = 60;
+        /// Days that certificates of members are valid.
+        certificate_validity_d: u64 = 730;
+        /// The policy of time stamps, dotted decimals.
+        tsa_policy: String = "1.2.3.4.1".to_owned();
+        /// The classes that members are in; without any: GOV and COM.
+        member_class: Vec<MemberClassSettings> = Vec::new();
+        /// Log lines.
+        log: LogSettings = LogSettings::default();
+    }
+}
+
+settings! {
+    /// A class of members.
+    MemberClassSettings {
+        /// Required. Its code, for instance `NGO`.
+        code: String = String::new();
+        /// Required. What it is, for people.
+        name: String = String::new();
+    }
+}
+
+/// Requests for shorter lives would let traffic stop at the first hiccup.
+const EXPIRES_MIN_S: u64 = 60;
+
+impl Loaded<AuthoritySettings> {
+    /// What the authority is told; an error names the key.
+    pub(crate) fn config(&self) -> anyhow::Result<AuthorityConfig> {
+        let settings = &self.settings;
+        for (key, value) in
+            [("instance", &settings.instance), ("name", &settings.name), ("public_url", &settings.public_url)]
+        {
+            if value.trim().is_empty() {
+                return Err(self.refused(key, &"it is required").into());
+            }
+        }
+        if !(settings.public_url.starts_with("http://") || settings.public_url.starts_with("https://")) {
+            return Err(self.refused("public_url", &"it must start with http:// or https://").into());
+        }
+        if settings.refresh_s == 0 || settings.expires_s < EXPIRES_MIN_S || settings.refresh_s * 2 > settings.expires_s
+        {
+            let reason = format!("it must be at least {EXPIRES_MIN_S}, and twice refresh_s");
+            return Err(self.refused("expires_s", &reason).into());
+        }
+        let management = if settings.management.is_empty() {
+            format!("{}/GOV/1000/management", settings.instance)
+        } else {
+            settings.management.clone()
+        };
+        let management = management.parse().map_err(|error| self.refused("management", &error))?;
+        let mut config = AuthorityConfig::new(&settings.instance, &settings.name, &settings.public_url, management);
+        if !settings.country.is_empty() {
+            config.country.clone_from(&settings.country);
+        }
+        if !settings.member_class.is_empty() {
+            let classes = settings.member_class.iter();
+            config.member_classes = classes.map(|class| (class.code.clone(), class.name.clone())).collect();
+        }
+        config.refresh = Duration::from_secs(settings.refresh_s);
+        config.expires = Duration::from_secs(settings.expires_s);
+        config.ocsp_freshness = Duration::from_secs(settings.ocsp_freshness_s);
+        config.time_stamping_interval = Duration::from_secs(settings.time_stamping_interval_s);
+        config.certificate_validity = Duration::from_secs(settings.certificate_validity_d.saturating_mul(86_400));
+        config.tsa_policy.clone_from(&settings.tsa_policy);
+        Ok(config)
+    }
+}

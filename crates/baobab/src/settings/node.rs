@@ -1,0 +1,434 @@
+//! `node.toml`.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bridge::access::{AccessRight, Endpoint};
+use bridge::config::{
+    Addresses, ConsentTrust, NodeConfig, NodeLimits, Rhythm, ServiceBasis, ServiceConfig, SubjectRule,
+};
+use bridge::fault::ErrorStyle;
+use civic::ServerId;
+use serde::{Deserialize, Serialize};
+
+use super::{Loaded, LogSettings, settings};
+
+settings! {
+    /// A node of the bridge: `baobab node run --config node.toml`. What a node offers can also be changed while it runs
+    /// (management API); what stands in this file wins at each start and at each SIGHUP.
+    NodeSettings {
+        /// Required. The id of the node: `INSTANCE/CLASS/CODE/SERVER`.
+        server: String = String::new();
+        /// The official name of the organisation, for the authority.
+        name: String = String::new();
+        /// Under which address other nodes reach this one, `HOST:PORT`; the OCSP port is 77 above. For the authority.
+        address: String = String::new();
+        /// Where the authority is reached to join: `http://authority.example:8604`. Empty: files are handed over.
+        authority: String = String::new();
+        /// The anchor of the global configuration, a file of the authority.
+        anchor: PathBuf = "anchor.xml".into();
+        /// The folder of keys and certificates. Whoever reads it can sign for the organisation.
+        keys: PathBuf = "keys".into();
+        /// The folder of what the node keeps beside its store: the last good global configuration.
+        data: PathBuf = "data".into();
+        /// Where the message log is kept: `sqlite:PATH` or `postgres://USER@HOST/DATABASE`. Replicas of a node share a
+        /// PostgreSQL database.
+        store: String = "sqlite:data/node.db".to_owned();
+        /// The file with the key that seals the message log. Where systemd gives a credential of the same name
+        /// (`LoadCredential=`), that one is used. Replicas have the same.
+        store_key: PathBuf = "store.key".into();
+        /// How error types are written: `lower` (X-Road 7.8 and later) or `camel` (up to 7.7).
+        error_style: StyleName = StyleName::Lower;
+        /// Sign through a hash chain also where a direct signature would do; peers up to X-Road 7.5 need it.
+        batch_signatures: bool = false;
+        /// Where the node listens.
+        listen: ListenSettings = ListenSettings::default();
+        /// Subsystems whose information systems call through this node.
+        client: Vec<ClientEntry> = Vec::new();
+        /// Services that this node offers.
+        service: Vec<ServiceEntry> = Vec::new();
+        /// Who may use them.
+        right: Vec<RightEntry> = Vec::new();
+        /// Whom the node believes about consent; needed for services with `basis = "consent"`.
+        consent: Option<ConsentSettings> = None;
+        /// The transparency ledger that commitments go to, where there is one.
+        ledger: Option<LedgerSettings> = None;
+        /// Limits and waiting times.
+        limits: LimitSettings = LimitSettings::default();
+        /// How often jobs run.
+        rhythm: RhythmSettings = RhythmSettings::default();
+        /// Log lines.
+        log: LogSettings = LogSettings::default();
+    }
+}
+
+settings! {
+    /// Addresses to listen on: `IP:PORT`.
+    ListenSettings {
+        /// Information systems of the organisation, HTTP. Whoever reaches it speaks as any client with `connection = "http"`.
+        consumer: String = "127.0.0.1:8080".to_owned();
+        /// Other nodes, mutual TLS.
+        transport: String = "0.0.0.0:5500".to_owned();
+        /// OCSP responses of this node's certificates, for other nodes; 77 above the port of `address`.
+        ocsp: String = "0.0.0.0:5577".to_owned();
+        /// The operator: `/health`, `/metrics`. Keep it on the loopback or behind a firewall.
+        admin: String = "127.0.0.1:8090".to_owned();
+    }
+}
+
+settings! {
+    /// A subsystem of the organisation that calls others.
+    ClientEntry {
+        /// Required. `INSTANCE/CLASS/CODE/SUBSYSTEM`.
+        id: String = String::new();
+    }
+}
+
+settings! {
+    /// A service of an information system behind the node.
+    ServiceEntry {
+        /// Required. `INSTANCE/CLASS/CODE/SUBSYSTEM/SERVICE`.
+        id: String = String::new();
+        /// Required. Its address; path and query of a request are appended.
+        url: String = String::new();
+        /// Why its data may be given: `public`, `law` or `consent`.
+        basis: BasisName = BasisName::Public;
+        /// For `law`: the law and its article, shown to the citizen.
+        law: String = String::new();
+        /// For `law`: a code of the purpose.
+        purpose_code: String = String::new();
+        /// For `law`: the purpose in words.
+        purpose: String = String::new();
+        /// The segment of the path after the service code that is the national number, counted from 0; for the citizen's
+        /// list of uses. Without it, and without consent, a request is about nobody.
+        subject_segment: Option<usize> = None;
+        /// The names of the data in an answer on a legal basis, shown to the citizen.
+        fields: Vec<String> = Vec::new();
+        /// A file with its OpenAPI description.
+        openapi: Option<PathBuf> = None;
+    }
+}
+
+settings! {
+    /// Leave to use a service.
+    RightEntry {
+        /// Required. Who may: `INSTANCE/CLASS/CODE/SUBSYSTEM`.
+        client: String = String::new();
+        /// Required. Which service: `INSTANCE/CLASS/CODE/SUBSYSTEM/SERVICE`.
+        service: String = String::new();
+        /// Only this method; needs `path`.
+        method: Option<String> = None;
+        /// Only these paths: segments, where `*` stands for one and `**` for any number.
+        path: Option<String> = None;
+    }
+}
+
+settings! {
+    /// The consent service.
+    ConsentSettings {
+        /// Required. The issuer of access tokens and grant uses.
+        issuer: String = String::new();
+        /// Required. A file with the keys of the issuer (JWKS).
+        jwks: PathBuf = PathBuf::new();
+        /// Required. Its address, before `/consent/v1/…`.
+        url: String = String::new();
+    }
+}
+
+settings! {
+    /// A transparency ledger.
+    LedgerSettings {
+        /// Required. Its address, `http://…`.
+        url: String = String::new();
+        /// Required. Its verifier key (`NAME+HASH+KEY`, C2SP signed-note).
+        key: String = String::new();
+        /// The name under which it knows this node. Empty: the id of the first client, else that of the node.
+        submitter: String = String::new();
+    }
+}
+
+settings! {
+    /// Limits and waiting times of the node.
+    LimitSettings {
+        /// The body of a request or answer, bytes.
+        body_bytes_max: u64 = NodeLimits::default().body_bytes_max;
+        /// Connections on each listener.
+        connections_max: usize = NodeLimits::default().connections_max;
+        /// A caller must have sent its request head within so many seconds.
+        head_s: u64 = NodeLimits::default().head_timeout.as_secs();
+        /// A caller must have sent its whole request within so many seconds.
+        request_s: u64 = NodeLimits::default().request_timeout.as_secs();
+        /// Connecting to a peer or service may take so many seconds.
+        connect_s: u64 = NodeLimits::default().connect_timeout.as_secs();
+        /// An information system must answer within so many seconds.
+        service_s: u64 = NodeLimits::default().service_timeout.as_secs();
+        /// A peer node must answer within so many seconds.
+        exchange_s: u64 = NodeLimits::default().exchange_timeout.as_secs();
+        /// Idle connections to one peer that are kept.
+        idle_connections_max: usize = NodeLimits::default().idle_connections_max;
+    }
+}
+
+settings! {
+    /// How often the jobs of the node run.
+    RhythmSettings {
+        /// Seconds between two looks for a new global configuration.
+        configuration_s: u64 = Rhythm::default().configuration.as_secs();
+        /// Seconds between two renewals of the OCSP responses of the own certificates.
+        ocsp_s: u64 = Rhythm::default().ocsp.as_secs();
+        /// Seconds between two batches of time stamps.
+        stamping_s: u64 = Rhythm::default().stamping.as_secs();
+        /// Milliseconds between two batches of commitments to the ledger.
+        commitment_ms: u64 = u64::try_from(Rhythm::default().commitment.as_millis()).unwrap_or(500);
+    }
+}
+
+/// How error types are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum StyleName {
+    /// As X-Road 7.8 and later.
+    #[default]
+    Lower,
+    /// As X-Road up to 7.7.
+    Camel,
+}
+
+/// Why data may be given.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum BasisName {
+    /// Anybody may have them.
+    #[default]
+    Public,
+    /// A law says so.
+    Law,
+    /// The citizen agreed.
+    Consent,
+}
+
+impl Loaded<NodeSettings> {
+    /// The id of the node.
+    pub(crate) fn server(&self) -> anyhow::Result<ServerId> {
+        Ok(self.parsed("server", &self.settings.server)?)
+    }
+
+    /// Where it listens.
+    pub(crate) fn addresses(&self) -> anyhow::Result<Addresses> {
+        let listen = &self.settings.listen;
+        let address = |key: &str, text: &str| self.parsed::<SocketAddr>(&format!("listen.{key}"), text);
+        Ok(Addresses {
+            consumer: address("consumer", &listen.consumer)?,
+            transport: address("transport", &listen.transport)?,
+            ocsp: address("ocsp", &listen.ocsp)?,
+            admin: address("admin", &listen.admin)?,
+        })
+    }
+
+    /// What the bridge is told; the anchor must be there. An error names the key.
+    pub(crate) fn config(&self) -> anyhow::Result<NodeConfig> {
+        let settings = &self.settings;
+        let anchor_path = self.path_of(&settings.anchor);
+        let anchor = std::fs::read(&anchor_path).map_err(|error| {
+            let reason = format!(
+                "{} cannot be read ({error}). Get the anchor from the authority, or run `baobab node init`",
+                anchor_path.display()
+            );
+            self.refused("anchor", &reason)
+        })?;
+        let mut config = NodeConfig::new(self.server()?, self.path_of(&settings.data), anchor);
+        config.error_style = match settings.error_style {
+            StyleName::Lower => ErrorStyle::Lower,
+            StyleName::Camel => ErrorStyle::Camel,
+        };
+        config.batch_signatures = settings.batch_signatures;
+        for client in &settings.client {
+            config.clients.push(self.parsed("client.id", &client.id)?);
+        }
+        for service in &settings.service {
+            config.services.push(self.service(service)?);
+        }
+        for right in &settings.right {
+            config.rights.push(self.right(right)?);
+        }
+        config.consent = settings.consent.as_ref().map(|consent| self.consent(consent)).transpose()?;
+        self.limit(&mut config.limits)?;
+        self.rhythm(&mut config.rhythm)?;
+        Ok(config)
+    }
+
+    fn service(&self, entry: &ServiceEntry) -> anyhow::Result<ServiceConfig> {
+        let named = |key: &str| format!("{key} of the service {}", entry.id);
+        let id = self.parsed("service.id", &entry.id)?;
+        if !(entry.url.starts_with("http://") || entry.url.starts_with("https://")) {
+            return Err(self.refused(&named("url"), &"it must start with http:// or https://").into());
+        }
+        let basis = match entry.basis {
+            BasisName::Public => ServiceBasis::Public,
+            BasisName::Consent => ServiceBasis::Consent,
+            BasisName::Law => {
+                for (key, value) in
+                    [("law", &entry.law), ("purpose_code", &entry.purpose_code), ("purpose", &entry.purpose)]
+                {
+                    if value.is_empty() {
+                        return Err(self.refused(&named(key), &"it is required where basis = \"law\"").into());
+                    }
+                }
+                ServiceBasis::Law {
+                    reference: entry.law.clone(),
+                    purpose_code: entry.purpose_code.clone(),
+                    purpose_text: entry.purpose.clone(),
+                }
+            }
+        };
+        let subject = match (entry.basis, entry.subject_segment) {
+            (BasisName::Consent, _) => SubjectRule::Permit,
+            (_, Some(segment)) => SubjectRule::PathSegment(segment),
+            (_, None) => SubjectRule::None,
+        };
+        let read = |path: &PathBuf| {
+            let path = self.path_of(path);
+            let text = std::fs::read_to_string(&path);
+            text.map_err(|error| self.refused(&named("openapi"), &format!("{}: {error}", path.display())))
+        };
+        let openapi = entry.openapi.as_ref().map(read).transpose()?;
+        Ok(ServiceConfig { id, base_url: entry.url.clone(), basis, subject, fields: entry.fields.clone(), openapi })
+    }
+
+    fn right(&self, entry: &RightEntry) -> anyhow::Result<AccessRight> {
+        let endpoint = match (&entry.method, &entry.path) {
+            (None, None) => None,
+            (Some(_), None) => {
+                return Err(self.refused("right.method", &"it needs a path: write path = \"/**\"").into());
+            }
+            (method, Some(path)) => {
+                let verb = method.as_deref().map(|verb| self.parsed("right.method", verb)).transpose()?;
+                Some(Endpoint { verb, path: path.clone() })
+            }
+        };
+        Ok(AccessRight {
+            client: self.parsed("right.client", &entry.client)?,
+            service: self.parsed("right.service", &entry.service)?,
+            endpoint,
+        })
+    }
+
+    fn consent(&self, entry: &ConsentSettings) -> anyhow::Result<ConsentTrust> {
+        let path = self.path_of(&entry.jwks);
+        let bytes = std::fs::read(&path)
+            .map_err(|error| self.refused("consent.jwks", &format!("{}: {error}", path.display())))?;
+        let jwks = serde_json::from_slice(&bytes)
+            .map_err(|error| self.refused("consent.jwks", &format!("{}: {error}", path.display())))?;
+        Ok(ConsentTrust { issuer: entry.issuer.clone(), jwks, base_url: entry.url.clone() })
+    }
+
+    fn limit(&self, limits: &mut NodeLimits) -> anyhow::Result<()> {
+        let ours = &self.settings.limits;
+        let seconds = |key: &str, value: u64| match value {
+            1..=86_400 => Ok(Duration::from_secs(value)),
+            _ => Err(self.refused(&format!("limits.{key}"), &"it must be between 1 and 86400 seconds")),
+        };
+        limits.head_timeout = seconds("head_s", ours.head_s)?;
+        limits.request_timeout = seconds("request_s", ours.request_s)?;
+        limits.connect_timeout = seconds("connect_s", ours.connect_s)?;
+        limits.service_timeout = seconds("service_s", ours.service_s)?;
+        limits.exchange_timeout = seconds("exchange_s", ours.exchange_s)?;
+        if ours.connections_max == 0 {
+            return Err(self.refused("limits.connections_max", &"it must be at least 1").into());
+        }
+        limits.body_bytes_max = ours.body_bytes_max;
+        limits.connections_max = ours.connections_max;
+        limits.idle_connections_max = ours.idle_connections_max;
+        Ok(())
+    }
+
+    fn rhythm(&self, rhythm: &mut Rhythm) -> anyhow::Result<()> {
+        let ours = &self.settings.rhythm;
+        let all = [ours.configuration_s, ours.ocsp_s, ours.stamping_s, ours.commitment_ms];
+        if all.contains(&0) {
+            return Err(self.refused("rhythm", &"no pause may be 0").into());
+        }
+        rhythm.configuration = Duration::from_secs(ours.configuration_s);
+        rhythm.ocsp = Duration::from_secs(ours.ocsp_s);
+        rhythm.stamping = Duration::from_secs(ours.stamping_s);
+        rhythm.commitment = Duration::from_millis(ours.commitment_ms);
+        Ok(())
+    }
+
+    fn parsed<V>(&self, key: &str, text: &str) -> Result<V, super::Refused>
+    where
+        V: std::str::FromStr,
+        V::Err: fmt::Display,
+    {
+        text.parse().map_err(|error: V::Err| {
+            if text.is_empty() { self.refused(key, &"it is required") } else { self.refused(key, &error) }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn loaded(text: &str) -> (tempfile::TempDir, Loaded<NodeSettings>) {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("anchor.xml"), "<anchor/>").unwrap();
+        let path = folder.path().join("node.toml");
+        std::fs::write(&path, text).unwrap();
+        let loaded = Loaded::read(&path).unwrap();
+        (folder, loaded)
+    }
+
+    #[test]
+    fn what_a_node_offers_is_read() {
+        let (_folder, loaded) = loaded(
+            r#"
+            server = "BB/GOV/1002/node-1"
+            [[client]]
+            id = "BB/GOV/1002/fisc"
+            [[service]]
+            id = "BB/GOV/1002/fisc/person"
+            url = "http://127.0.0.1:9000"
+            basis = "law"
+            law = "Loi 2008-12, art. 33"
+            purpose_code = "identity-check"
+            purpose = "Vérifier une identité"
+            subject_segment = 0
+            [[right]]
+            client = "BB/COM/2001/credit"
+            service = "BB/GOV/1002/fisc/person"
+            method = "GET"
+            path = "/*/address"
+            "#,
+        );
+        let config = loaded.config().unwrap();
+        assert_eq!(config.clients.len(), 1);
+        assert_eq!(config.services.first().unwrap().subject, SubjectRule::PathSegment(0));
+        assert_eq!(config.rights.first().unwrap().endpoint.as_ref().unwrap().path, "/*/address");
+    }
+
+    #[test]
+    fn a_wrong_value_is_refused_by_the_name_of_its_key() {
+        let cases = [
+            ("", "server"),
+            ("server = \"BB/GOV/1002\"", "server"),
+            ("server = \"BB/GOV/1002/n\"\n[limits]\nrequest_s = 0", "limits.request_s"),
+            (
+                "server = \"BB/GOV/1002/n\"\n[[service]]\nid = \"BB/GOV/1002/a/b\"\nurl = \"ftp://x\"",
+                "url of the service",
+            ),
+            (
+                "server = \"BB/GOV/1002/n\"\n[[right]]\nclient = \"BB/GOV/1/a\"\nservice = \"BB/GOV/1002/a/b\"\nmethod = \"GET\"",
+                "right.method",
+            ),
+            ("server = \"BB/GOV/1002/n\"\n[consent]\nissuer = \"x\"", "consent.jwks"),
+        ];
+        for (text, key) in cases {
+            let (_folder, loaded) = loaded(text);
+            let error = loaded.config().unwrap_err();
+            assert!(error.to_string().contains(&format!("`{key}")), "{error}");
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! The last good configuration on disk: a folder for each instance, the files as the authority signed them.
+//!
+//! Trusted: whoever writes this folder may name further certificates of the source (they stand in the shared parameters), as the
+//! owner of the node's directory may do anything to the node.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use civic::Timestamp;
+use trust::globalconf::{Anchor, PRIVATE_PARAMETERS, SHARED_PARAMETERS, read_private, read_shared};
+
+use super::ConfigurationError;
+use super::part::{Part, Realm};
+
+const DIRECTORY_FILE: &str = "directory";
+const SHARED_FILE: &str = "shared-params.xml";
+const PRIVATE_FILE: &str = "private-params.xml";
+
+/// The folder of the last good configuration.
+pub(super) struct Kept(PathBuf);
+
+impl Kept {
+    pub(super) fn open(folder: PathBuf) -> io::Result<Self> {
+        fs::create_dir_all(&folder)?;
+        Ok(Self(folder))
+    }
+
+    /// Keeps an instance. The directory is written last: it is only believed together with the files whose digests it holds.
+    pub(super) fn keep(&self, part: &Part) -> io::Result<()> {
+        let folder = self.folder(part.instance());
+        fs::create_dir_all(&folder)?;
+        replace(&folder.join(SHARED_FILE), &part.shared)?;
+        if let Some(private) = &part.private {
+            replace(&folder.join(PRIVATE_FILE), private)?;
+        }
+        replace(&folder.join(DIRECTORY_FILE), &part.directory)
+    }
+
+    /// Reads an instance back; `None` where nothing was kept. What no longer holds is an error.
+    pub(super) fn read(
+        &self,
+        anchor: &Anchor,
+        realm: Realm,
+        now: Timestamp,
+    ) -> Result<Option<Part>, ConfigurationError> {
+        let folder = self.folder(&anchor.instance);
+        let Some(directory) = optional(&folder.join(DIRECTORY_FILE))? else { return Ok(None) };
+        let shared = fs::read(folder.join(SHARED_FILE))?;
+        let mut certs: Vec<Vec<u8>> = anchor.sources.iter().flat_map(|source| source.certs.clone()).collect();
+        if let Ok(params) = read_shared(&shared) {
+            certs.extend(params.sources.iter().flat_map(|source| realm.certs(source).to_vec()));
+        }
+        let verified = super::part::verify(&directory, &certs, now)?;
+        let refused = |error: String| ConfigurationError::Refused(error);
+        let entry = verified.part(SHARED_PARAMETERS, &anchor.instance);
+        let entry = entry.ok_or_else(|| refused("the kept one is of another instance".to_owned()))?;
+        entry.check(&shared).map_err(|error| refused(error.to_string()))?;
+        let private = match verified.part(PRIVATE_PARAMETERS, &anchor.instance) {
+            Some(entry) => optional(&folder.join(PRIVATE_FILE))?
+                .filter(|file| entry.check(file).is_ok() && read_private(file).is_ok()),
+            None => None,
+        };
+        Part::new(&anchor.instance, directory, &verified, shared, private).map(Some)
+    }
+
+    /// A name from outside becomes a name of a folder only where it is plain.
+    fn folder(&self, instance: &str) -> PathBuf {
+        let plain = !instance.is_empty()
+            && instance.len() <= 64
+            && instance.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+        let digest = || crate::usage::hex_text(&trust::digest::sha256(instance.as_bytes()));
+        self.0.join(if plain { instance.to_owned() } else { digest() })
+    }
+}
+
+fn optional(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Puts a file in place whole or not at all; one that is the same is left alone.
+fn replace(target: &Path, content: &[u8]) -> io::Result<()> {
+    if optional(target)?.is_some_and(|present| present == content) {
+        return Ok(());
+    }
+    let partial = target.with_extension("partial");
+    fs::write(&partial, content)?;
+    fs::File::open(&partial)?.sync_all()?;
+    fs::rename(&partial, target)
+}

@@ -1,0 +1,243 @@
+//! How the configuration of one instance is fetched: from the first source that serves a good one, in the highest version that it has.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use civic::{SharedClock, Timestamp};
+use trust::globalconf::{Anchor, AnchorSource, Directory, PRIVATE_PARAMETERS, SHARED_PARAMETERS};
+
+use super::ConfigurationError;
+use super::part::{Part, Realm, verify};
+use crate::outbound::{Outbound, OutboundError};
+
+/// The versions that this node reads, newest first.
+const VERSIONS: std::ops::RangeInclusive<u32> = 2..=6;
+const FETCH_LIMIT: Duration = Duration::from_secs(20);
+const DIRECTORY_BYTES_MAX: usize = 1024 * 1024;
+const SOURCES_MAX: usize = 16;
+const NOT_FOUND: u16 = 404;
+/// After this time a source is asked for a higher version than its last one again.
+const ASK_HIGHER: Duration = Duration::from_hours(1);
+/// So long must a source keep serving ever newer configurations that end before the present one, until they are believed: its clock
+/// was ahead once. Somebody who plays old ones back has none that is newer than the present.
+const DOUBT: Duration = Duration::from_hours(1);
+
+/// Fetches; remembers what it learnt about the sources.
+pub(super) struct Fetcher {
+    outbound: Outbound,
+    clock: SharedClock,
+    versions: HashMap<String, (u32, Timestamp)>,
+    doubts: HashMap<String, Doubt>,
+}
+
+/// Configurations that end before the present one: since when they are offered, and the last of them.
+#[derive(Clone, Copy)]
+struct Doubt {
+    since: Timestamp,
+    last: Timestamp,
+}
+
+impl Fetcher {
+    pub(super) fn new(outbound: Outbound, clock: SharedClock) -> Self {
+        Self { outbound, clock, versions: HashMap::new(), doubts: HashMap::new() }
+    }
+
+    /// The configuration of an instance; `present` is the one that holds now.
+    pub(super) async fn fetch(
+        &mut self,
+        anchor: &Anchor,
+        realm: Realm,
+        present: Option<&Part>,
+    ) -> Result<Part, ConfigurationError> {
+        let mut last = ConfigurationError::Anchor("it names no source".to_owned());
+        for source in sources(anchor, realm, present) {
+            match self.fetch_from(&anchor.instance, &source, present).await {
+                Ok(part) => return Ok(part),
+                Err(error) => {
+                    tracing::debug!(source = source.download_url, %error, "a source of the configuration is passed over");
+                    last = error;
+                }
+            }
+        }
+        Err(last)
+    }
+
+    async fn fetch_from(
+        &mut self,
+        instance: &str,
+        source: &AnchorSource,
+        present: Option<&Part>,
+    ) -> Result<Part, ConfigurationError> {
+        let url = source.download_url.as_str();
+        let bytes = self.directory(url).await?;
+        let directory = verify(&bytes, &source.certs, self.clock.now())?;
+        self.refuse_older(instance, &directory, present)?;
+        let refused = |error: String| ConfigurationError::Refused(error);
+        let missing = || refused(format!("it has no shared parameters of the instance {instance}"));
+        let entry = directory.part(SHARED_PARAMETERS, instance).ok_or_else(missing)?;
+        let shared = self.file(url, entry, present).await?;
+        let private = match directory.part(PRIVATE_PARAMETERS, instance) {
+            Some(entry) => Some(self.file(url, entry, present).await?),
+            None => None,
+        };
+        Part::new(instance, bytes, &directory, shared, private)
+    }
+
+    /// The signed directory in the highest version that the source has.
+    async fn directory(&mut self, url: &str) -> Result<Vec<u8>, ConfigurationError> {
+        let now = self.clock.now();
+        let known = self.versions.get(url).filter(|(_, since)| now.since(*since) < ASK_HIGHER);
+        let highest = known.map_or(*VERSIONS.end(), |(version, _)| *version);
+        let separator = if url.contains('?') { '&' } else { '?' };
+        for version in (*VERSIONS.start()..=highest).rev() {
+            let versioned = format!("{url}{separator}version={version}");
+            match self.outbound.get(&versioned, FETCH_LIMIT, DIRECTORY_BYTES_MAX).await {
+                Ok((_, bytes)) => {
+                    let since = known.map_or(now, |(_, since)| *since);
+                    self.versions.insert(url.to_owned(), (version, since));
+                    return Ok(bytes.to_vec());
+                }
+                Err(OutboundError::Status { status: NOT_FOUND, .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        self.versions.remove(url);
+        Err(ConfigurationError::Refused(format!("{url} serves none of the versions {VERSIONS:?}")))
+    }
+
+    /// A configuration that ends before the present one was played back, or the source's clock was ahead once.
+    fn refuse_older(
+        &mut self,
+        instance: &str,
+        directory: &Directory,
+        present: Option<&Part>,
+    ) -> Result<(), ConfigurationError> {
+        let Some(present) = present.filter(|present| directory.expires < present.expires) else {
+            self.doubts.remove(instance);
+            return Ok(());
+        };
+        let (now, offered) = (self.clock.now(), directory.expires);
+        let doubt = self.doubts.entry(instance.to_owned()).or_insert(Doubt { since: now, last: offered });
+        if offered < doubt.last {
+            *doubt = Doubt { since: now, last: offered };
+        }
+        let alive = offered > doubt.last;
+        doubt.last = offered;
+        if alive && now.since(doubt.since) >= DOUBT {
+            tracing::warn!(
+                instance,
+                "the source serves configurations that end earlier than one it signed: its clock was ahead"
+            );
+            self.doubts.remove(instance);
+            return Ok(());
+        }
+        let message = format!(
+            "it ends at {offered}, before the present one ({}): an old one was played back, or the clock of the source was ahead",
+            present.expires
+        );
+        Err(ConfigurationError::Refused(message))
+    }
+
+    /// A file of the directory: the present one where it is the same.
+    async fn file(
+        &self,
+        url: &str,
+        entry: &trust::globalconf::DirectoryPart,
+        present: Option<&Part>,
+    ) -> Result<Vec<u8>, ConfigurationError> {
+        if let Some(file) = present.and_then(|present| present.file(entry)) {
+            return Ok(file);
+        }
+        let location = absolute(url, &entry.location)?;
+        let (_, file) = self.outbound.get(&location, FETCH_LIMIT, trust::globalconf::FILE_BYTES_MAX).await?;
+        entry.check(&file).map_err(|error| ConfigurationError::Refused(error.to_string()))?;
+        Ok(file.to_vec())
+    }
+}
+
+/// The sources of the anchor, then those that the present configuration names. Keys of the source may change without a new anchor:
+/// what a good configuration names may sign the next one (PR-GCONF §3, since X-Road 7.4).
+fn sources(anchor: &Anchor, realm: Realm, present: Option<&Part>) -> Vec<AnchorSource> {
+    let named = present.map(|present| present.params.sources.as_slice()).unwrap_or_default();
+    let more: Vec<Vec<u8>> = named.iter().flat_map(|source| realm.certs(source).to_vec()).collect();
+    let mut sources: Vec<AnchorSource> = anchor.sources.clone();
+    for source in &mut sources {
+        source.certs.extend(more.iter().cloned());
+    }
+    for source in named {
+        let download_url = format!("http://{}{}", source.address, realm.path());
+        if !sources.iter().any(|known| known.download_url == download_url) {
+            let certs = realm.certs(source).to_vec();
+            sources.push(AnchorSource { download_url, certs });
+        }
+    }
+    sources.truncate(SOURCES_MAX);
+    sources
+}
+
+/// The address of a file: its location is a path on the host of the directory (PR-GCONF §3.2).
+fn absolute(url: &str, location: &str) -> Result<String, ConfigurationError> {
+    let refused = || ConfigurationError::Refused(format!("`{url}` or the location of a file is no address"));
+    let uri: http::Uri = url.parse().map_err(|_| refused())?;
+    let (scheme, authority) = uri.scheme_str().zip(uri.authority()).ok_or_else(refused)?;
+    if !location.starts_with('/') {
+        return Err(refused());
+    }
+    Ok(format!("{scheme}://{authority}{location}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use trust::globalconf::{ConfigurationSource, SharedParams};
+
+    use super::*;
+
+    fn anchor() -> Anchor {
+        let source = |url: &str, cert: &[u8]| AnchorSource { download_url: url.to_owned(), certs: vec![cert.to_vec()] };
+        let sources = vec![source("http://one/internalconf", b"first"), source("http://two/internalconf", b"second")];
+        Anchor { generated_at: None, instance: "BB".to_owned(), sources }
+    }
+
+    fn present(sources: Vec<ConfigurationSource>) -> Part {
+        Part {
+            directory: Vec::new(),
+            expires: Timestamp::from_seconds(0),
+            version: 5,
+            shared: Vec::new(),
+            private: None,
+            params: SharedParams { sources, ..SharedParams::empty("BB") },
+            private_params: None,
+        }
+    }
+
+    #[test]
+    fn the_anchor_is_asked_first_and_each_source_has_its_own_keys() {
+        assert_eq!(sources(&anchor(), Realm::Own, None), anchor().sources);
+    }
+
+    #[test]
+    fn keys_and_addresses_of_a_good_configuration_need_no_new_anchor() {
+        let named = |address: &str, internal: &[u8], external: &[u8]| ConfigurationSource {
+            address: address.to_owned(),
+            internal_certs: vec![internal.to_vec()],
+            external_certs: vec![external.to_vec()],
+        };
+        let present = present(vec![named("one", b"rotated", b"x"), named("three", b"third", b"y")]);
+        let own = sources(&anchor(), Realm::Own, Some(&present));
+        let urls: Vec<&str> = own.iter().map(|source| source.download_url.as_str()).collect();
+        assert_eq!(urls, ["http://one/internalconf", "http://two/internalconf", "http://three/internalconf"]);
+        assert_eq!(own[0].certs, [b"first".to_vec(), b"rotated".to_vec(), b"third".to_vec()]);
+        assert_eq!(own[2].certs, [b"third".to_vec()]);
+        let federated = sources(&anchor(), Realm::Federated, Some(&present));
+        assert_eq!(federated.last().unwrap().download_url, "http://three/externalconf");
+        assert_eq!(federated.last().unwrap().certs, [b"y".to_vec()]);
+    }
+
+    #[test]
+    fn a_file_is_fetched_from_the_host_of_its_directory_only() {
+        let url = "http://one:80/internalconf?x=1";
+        assert_eq!(absolute(url, "/V6/1/shared-params.xml").unwrap(), "http://one:80/V6/1/shared-params.xml");
+        assert!(absolute(url, "http://elsewhere/x").is_err());
+        assert!(absolute("internalconf", "/x").is_err());
+    }
+}
