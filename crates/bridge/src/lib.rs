@@ -7,6 +7,7 @@
 //! # Invariants
 //! - Nothing is answered that is not durably logged on both sides (`docs/decisions/0005` says when logging may overlap).
 //! - What a node decides upon is what was signed: fields are read from the signed bytes.
+//! - Nobody sees a byte of a message before all of it is verified; bodies of any size wait in a sealed spool (`docs/decisions/0012`).
 //! - Everything that came from outside has a limit: bytes, headers, parts, connections, time.
 //! - A refusal before the signature is verified leaves no record; every later one does. Each is logged once, with the id that the
 //!   caller gets.

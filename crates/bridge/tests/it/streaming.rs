@@ -153,6 +153,29 @@ async fn an_application_that_dies_in_mid_request_leaves_no_trace_at_the_service(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_whose_connection_is_cut_in_mid_message_leaves_nothing_behind() {
+    let service = StreamService::start().await;
+    let nodes = nodes(415, &service, |_, _| {}).await;
+    let request = wire::request(&format!("{ECHO}/digest"), &[], "cut");
+    let body = Some(made_bytes(0, 2 * MIB));
+    let envelope = wire::sign(&nodes.federation, &nodes.consumer_keys, request.bytes().clone(), body, false);
+    let bytes = transport::write(Kind::Request, "xtopTEST", &envelope);
+    let address = nodes.provider.addresses().transport;
+    let mut stream = wire::connect(address, &nodes.consumer_keys).await.unwrap();
+    let kind = transport::content_type("xtopTEST");
+    let head = format!("POST / HTTP/1.1\r\nhost: x\r\ncontent-type: {kind}\r\ncontent-length: {}\r\n\r\n", bytes.len());
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.write_all(&bytes[..bytes.len() - 200]).await.unwrap();
+    stream.flush().await.unwrap();
+    until(|| nodes.provider.spooled_bytes() > 0).await;
+    drop(stream);
+    until(|| nodes.provider.spooled_bytes() == 0).await;
+    assert_eq!(service.requests(), 0);
+    assert_eq!(nodes.provider.message_log().count("m-cut").await.unwrap().len(), 0);
+    nodes.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_caller_that_stalls_in_mid_body_is_told_so_and_the_service_sees_nothing() {
     let service = StreamService::start().await;
     let nodes = nodes(404, &service, |consumer, _| {
