@@ -296,9 +296,14 @@ impl MessageLog {
 
     async fn write(&self, records: &[NewRecord], uses: &[NewUsage]) -> Result<(), StoreError> {
         let mut writing = Writing { log: self, ids: Vec::with_capacity(4) };
+        let about: Vec<(&str, Vec<u8>)> = uses
+            .iter()
+            .map(|usage| (usage.record.message_id.as_str(), subject_index(&self.store, &usage.subject)))
+            .collect();
         let mut rows = Vec::with_capacity(records.len());
         for record in records {
-            rows.push(self.row(writing.next(), record)?);
+            let subject = about.iter().find(|(id, _)| record.role == Role::Provider && *id == record.message_id);
+            rows.push(self.row(writing.next(), record, subject.map(|(_, subject)| subject.as_slice()))?);
         }
         if uses.is_empty() {
             return self.store.append_patiently(&MESSAGES, rows, writing.patience()).await;
@@ -307,9 +312,12 @@ impl MessageLog {
         for usage in uses {
             use_rows.push(usage.row(writing.next(), &self.store, &*self.random)?);
         }
-        let about: Vec<(String, Vec<u8>)> = uses
+        // A request that was logged before it was answered gets its subject now; the others have it already.
+        let is_new = |id: &str| records.iter().any(|new| new.kind == RecordKind::Request && new.message_id == id);
+        let earlier: Vec<(String, Vec<u8>)> = about
             .iter()
-            .map(|usage| (usage.record.message_id.clone(), subject_index(&self.store, &usage.subject)))
+            .filter(|(id, _)| !is_new(id))
+            .map(|(id, subject)| ((*id).to_owned(), subject.clone()))
             .collect();
         self.store
             .tx("bridge.log_with_use", move |tx| {
@@ -317,12 +325,12 @@ impl MessageLog {
                 for row in &use_rows {
                     tx.execute(crate::usage::INSERT, row)?;
                 }
-                sql::name_subjects(tx, &about)
+                sql::name_subjects(tx, &earlier)
             })
             .await
     }
 
-    fn row(&self, id: i64, record: &NewRecord) -> Result<Vec<Value>, StoreError> {
+    fn row(&self, id: i64, record: &NewRecord, subject: Option<&[u8]>) -> Result<Vec<Value>, StoreError> {
         let mode = self.mode_of(record.owner());
         let whole = record.content.encode();
         let seal = |plain: &[u8]| self.store.sealer().seal("bridge_message", "content", id.to_string(), plain);
@@ -349,7 +357,7 @@ impl MessageLog {
             signature_digest,
             content,
             text(record.peer().to_string()),
-            Value::Null,
+            subject.filter(|_| told).map(<[u8]>::to_vec),
             mode_number(mode),
         ])
     }
