@@ -194,6 +194,36 @@ pub struct NodeLimits {
     pub exchange_timeout: Duration,
     /// Idle connections to one peer that are kept.
     pub idle_connections_max: usize,
+    /// Of the management API.
+    pub api: ApiLimits,
+}
+
+/// Limits of the management API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ApiLimits {
+    /// Calls of one key from one address in a second.
+    pub calls_per_second_max: u32,
+    /// Calls of one key from one address in a minute.
+    pub calls_per_minute_max: u32,
+    /// Bytes of an upload: a certificate, a backup.
+    pub upload_bytes_max: usize,
+    /// Bytes of any other body.
+    pub body_bytes_max: usize,
+    /// API keys may be made from other machines too.
+    pub keys_from_anywhere: bool,
+}
+
+impl Default for ApiLimits {
+    /// As X-Road has them.
+    fn default() -> Self {
+        Self {
+            calls_per_second_max: 20,
+            calls_per_minute_max: 600,
+            upload_bytes_max: 10 * 1024 * 1024,
+            body_bytes_max: 50 * 1024,
+            keys_from_anywhere: false,
+        }
+    }
 }
 
 impl Default for NodeLimits {
@@ -211,6 +241,7 @@ impl Default for NodeLimits {
             service_timeout: Duration::from_mins(1),
             exchange_timeout: Duration::from_secs(90),
             idle_connections_max: 128,
+            api: ApiLimits::default(),
         }
     }
 }

@@ -1,17 +1,19 @@
 //! What all parts of a running node share.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use civic::{SharedClock, SharedRandom};
 use ledger::LedgerClient;
 use rustls::CommonState;
 
 use crate::access::ServicePath;
+use crate::api::RateLimiter;
 use crate::authorisation::{Authorised, Authoriser};
 use crate::config::NodeConfig;
 use crate::consumer::Pool;
 use crate::fault::{Fault, Reason, Side};
 use crate::globalconf::{GlobalConf, Snapshot, Target};
+use crate::keys::NodeKeys;
 use crate::message::RestRequest;
 use crate::messagelog::{Archiver, Committer, MessageLog, Role, Stamper};
 use crate::metrics::Metrics;
@@ -27,6 +29,8 @@ use crate::tls::{self, Peer, TlsIdentity};
 pub(crate) struct Core {
     pub(crate) config: NodeConfig,
     pub(crate) registry: Registry,
+    pub(crate) keys: RwLock<NodeKeys>,
+    pub(crate) api_calls: RateLimiter,
     pub(crate) clock: SharedClock,
     pub(crate) random: SharedRandom,
     pub(crate) conf: Arc<GlobalConf>,
@@ -50,6 +54,11 @@ pub(crate) struct Core {
 impl Core {
     pub(crate) fn uuid(&self) -> String {
         civic::random_uuid(&*self.random)
+    }
+
+    /// The keys and certificates that the node works with.
+    pub(crate) fn keys(&self) -> NodeKeys {
+        self.keys.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The valid global configuration.

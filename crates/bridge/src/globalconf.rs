@@ -247,6 +247,16 @@ impl Snapshot {
         self.dir.instance(instance).ok_or_else(|| format!("the instance {instance} is not in the global configuration"))
     }
 
+    /// The instance of this node's authority.
+    pub(crate) fn instance(&self) -> &str {
+        self.dir.own_instance()
+    }
+
+    /// The configuration of that instance.
+    pub(crate) fn own(&self) -> Option<&FederatedInstance> {
+        self.dir.own()
+    }
+
     /// The configurations that hold now, the own one first.
     pub(crate) fn in_force(&self) -> impl Iterator<Item = &FederatedInstance> {
         let own = self.dir.own_instance();
@@ -284,6 +294,21 @@ impl Snapshot {
     pub(crate) fn is_in_group(&self, group: &GlobalGroupId, client: &ClientId) -> bool {
         let found = self.dir.instance(&group.instance).and_then(|instance| instance.group(&group.code));
         found.is_some_and(|found| found.members.contains(client))
+    }
+
+    /// Whether the global group is in the configuration.
+    pub(crate) fn knows_group(&self, group: &GlobalGroupId) -> bool {
+        self.dir.instance(&group.instance).is_some_and(|instance| instance.group(&group.code).is_some())
+    }
+
+    /// Whether the member is in the configuration.
+    pub(crate) fn knows_member(&self, member: &MemberId) -> bool {
+        self.dir.member(member).is_some()
+    }
+
+    /// Whether the client is in the configuration.
+    pub(crate) fn knows_client(&self, client: &ClientId) -> bool {
+        self.dir.client_exists(client)
     }
 
     /// The official name of a member; its code where there is none.

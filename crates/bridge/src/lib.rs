@@ -34,6 +34,7 @@
 //! back the same way.
 
 pub mod access;
+pub mod api;
 mod authorisation;
 pub mod config;
 mod consumer;

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
 use civic::{ClientId, SharedClock, SharedRandom};
@@ -20,6 +20,7 @@ use trust::archive::After;
 use trust::xml::{self, Document};
 use web::{Failure, HealthCheck};
 
+use crate::api::{self, RateLimiter};
 use crate::authorisation::Authoriser;
 use crate::config::{Addresses, NodeConfig};
 use crate::consumer::{self, Pool};
@@ -248,6 +249,7 @@ impl Node {
         let mut registry = MetricRegistry::default();
         self.register_metrics(&mut registry);
         let router = web::health::router(self.health(), Arc::new(Mutex::new(registry)));
+        let router = router.merge(api::router(&self.core));
         let shutdown = self.shutdown.clone();
         self.tasks.spawn(async move {
             if let Err(error) = web::serve(listeners.admin, router, shutdown).await {
@@ -385,14 +387,17 @@ async fn build(config: NodeConfig, parts: NodeParts, address: IpAddr) -> Result<
     let conf = GlobalConf::open(&config.anchor, folder, Arc::clone(&clock), outbound.clone())?;
     let conf = Arc::new(conf);
     let unusable = |error: String| StartError::Keys(error);
+    let log = MessageLog::open_with(store, Arc::clone(&clock), Arc::clone(&random), config.log.clone()).await?;
+    let keys = api::keys_in_force(log.store(), keys).await.map_err(unusable)?;
     let tls = Arc::new(TlsIdentity::new(&keys).map_err(|error| unusable(error.to_string()))?);
     let (acceptor, connector) = tls::configure(&tls, &conf, &clock).map_err(|error| unusable(error.to_string()))?;
-    let log = MessageLog::open_with(store, Arc::clone(&clock), Arc::clone(&random), config.log.clone()).await?;
     let authoriser = config.consent.clone().map(|trust| Authoriser::new(trust, keys.sign.clone()));
     let core = Core {
         registry: Registry::open(log.store().clone(), Arc::clone(&clock), &config).await?,
         own_ocsp: OwnOcsp::new(&keys, Arc::clone(&clock)).map_err(unusable)?,
         tls,
+        keys: RwLock::new(keys.clone()),
+        api_calls: RateLimiter::default(),
         trusted: Trusted::default(),
         stamper: Stamper::default(),
         committer: Committer::default(),

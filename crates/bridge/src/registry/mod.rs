@@ -22,6 +22,7 @@ pub use model::{
 };
 pub use offer::Offer;
 pub use store::AuditEntry;
+pub(crate) use store::audit as write_audit;
 
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -100,7 +101,8 @@ impl Registry {
     pub async fn audit(&self, author: &Author, action: &str, object: &str) -> Result<(), RegistryError> {
         let (author, action, object) = (author.to_string(), action.to_owned(), object.to_owned());
         let now = self.clock.now();
-        self.store.tx("bridge.audit", move |tx| store::audit(tx, &author, &action, &object, "{}", now)).await
+        self.store.tx("bridge.audit", move |tx| store::audit(tx, &author, &action, &object, "{}", now)).await?;
+        Ok(())
     }
 
     /// The latest entries of the audit, newest first, at most 1,000.

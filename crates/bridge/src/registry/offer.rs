@@ -15,6 +15,8 @@ pub struct Offer {
     pub version: i64,
     /// The subsystems that the node serves.
     pub clients: HashMap<ClientId, ClientSettings>,
+    /// The TLS certificates (DER) of the clients, in use or not.
+    pub certificates: HashMap<ClientId, Vec<Vec<u8>>>,
     /// The descriptions, by number.
     pub descriptions: BTreeMap<i64, Description>,
     /// Local groups, by number.
@@ -37,6 +39,7 @@ struct ServiceRights {
 pub(super) struct Rows {
     pub(super) version: i64,
     pub(super) clients: Vec<ClientSettings>,
+    pub(super) certificates: HashMap<ClientId, Vec<Vec<u8>>>,
     pub(super) descriptions: Vec<Description>,
     pub(super) services: Vec<Service>,
     pub(super) rights: Vec<Right>,
@@ -73,6 +76,7 @@ impl Offer {
         Self {
             version: rows.version,
             clients: rows.clients.into_iter().map(|client| (client.id.clone(), client)).collect(),
+            certificates: rows.certificates,
             descriptions: rows.descriptions.into_iter().map(|one| (one.number, one)).collect(),
             groups,
             services,

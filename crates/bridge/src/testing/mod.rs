@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use civic::testing::{SeededRandom, TestClock};
-use civic::{ClientId, ServerId, ServiceId, SharedClock, SharedRandom};
+use civic::{ClientId, Clock as _, ServerId, ServiceId, SharedClock, SharedRandom};
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::Full;
 use ledger::testing::ServedLedger;
@@ -177,6 +177,39 @@ impl TwoNodes {
             request = request.header(*name, *value);
         }
         self.fetch(need(request.body(Full::new(body.into())))).await
+    }
+
+    /// A call of a node's management API, below `/api/v1`. Text that begins like JSON is sent as such, all else as bytes.
+    pub async fn api(
+        &self,
+        node: &Node,
+        method: &str,
+        target: &str,
+        key: Option<&str>,
+        body: impl Into<Bytes>,
+    ) -> Reply {
+        let body = body.into();
+        let url = format!("http://{}{}{target}", node.addresses().admin, crate::api::BASE);
+        let json = body.first().is_none_or(|first| matches!(first, b'{' | b'['));
+        let kind = if json { "application/json" } else { "application/octet-stream" };
+        let mut request = Request::builder().method(method).uri(url).header("content-type", kind);
+        if let Some(key) = key {
+            request = request.header("authorization", format!("X-Road-ApiKey token={key}"));
+        }
+        let request = need(request.body(Full::new(body)));
+        let answer = need(self.http.send(request, Duration::from_mins(1), 64 * 1024 * 1024).await);
+        let (head, body) = answer.into_parts();
+        Reply { status: head.status, headers: head.headers, body }
+    }
+
+    /// A key of a node's management API with these roles.
+    pub async fn api_key(&self, node: &Node, roles: &[crate::api::Role]) -> String {
+        let clock: SharedClock = Arc::clone(&self.clock) as SharedClock;
+        let random: SharedRandom = Arc::new(SeededRandom::new(u64::try_from(self.clock.now().micros()).unwrap_or(1)));
+        let salt: [u8; 8] = civic::random_array(&*random);
+        let count = need(node.registry().audit_entries(1_000).await).len() as u64;
+        let random: SharedRandom = Arc::new(SeededRandom::new(u64::from_be_bytes(salt) ^ count));
+        need(crate::api::first_key(node.message_log().store(), &clock, &random, roles).await).key
     }
 
     /// Another process of the provider's node on this store: the same keys and configuration, other ports.

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop at the first surprise")]
 
 mod altered;
+mod api;
 mod archive;
 mod configuration;
 mod consent;

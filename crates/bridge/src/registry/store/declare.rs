@@ -72,7 +72,8 @@ pub(in crate::registry) fn declare(tx: &mut Tx<'_>, wanted: &Declared, now: Time
         &params![DIGEST, value],
     )?;
     raise_version(tx)?;
-    audit(tx, &Author::Configuration.to_string(), "declare", "the configuration", "{}", now)
+    audit(tx, &Author::Configuration.to_string(), "declare", "the configuration", "{}", now)?;
+    Ok(())
 }
 
 fn take_out(tx: &mut Tx<'_>, wanted: &Declared) -> Result<(), RegistryError> {

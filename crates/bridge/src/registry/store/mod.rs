@@ -11,7 +11,7 @@ pub(super) use read::read_if_newer;
 
 use civic::Timestamp;
 use serde_json::Value as Json;
-use store::{Row, Tx, params};
+use store::{Row, StoreError, Tx, params};
 
 use super::change::RegistryError;
 
@@ -31,14 +31,14 @@ pub struct AuditEntry {
 }
 
 /// Writes a line of the audit.
-pub(super) fn audit(
+pub(crate) fn audit(
     tx: &mut Tx<'_>,
     author: &str,
     action: &str,
     object: &str,
     detail: &str,
     now: Timestamp,
-) -> Result<(), RegistryError> {
+) -> Result<(), StoreError> {
     let last: Option<i64> = match tx.query_one("SELECT MAX(id) AS last FROM bridge_audit", &[])? {
         Some(row) => row.get("last")?,
         None => None,

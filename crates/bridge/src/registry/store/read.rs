@@ -26,9 +26,11 @@ pub(in crate::registry) fn read_if_newer(tx: &mut Tx<'_>, known: i64) -> Result<
         return Ok(None);
     }
     let descriptions = descriptions(tx)?;
+    let certificates = certificates(tx)?;
     Ok(Some(Rows {
         version,
-        clients: clients(tx)?,
+        clients: clients(tx, &certificates)?,
+        certificates,
         services: services(tx, &descriptions)?,
         rights: rights(tx)?,
         groups: groups(tx)?,
@@ -42,12 +44,19 @@ pub(super) fn parsed<T: FromStr<Err: Display>>(row: &Row, column: &str) -> Resul
     text.parse().map_err(|error: T::Err| RegistryError::Damaged(format!("column {column}: {error}")))
 }
 
-fn clients(tx: &mut Tx<'_>) -> Result<Vec<ClientSettings>, RegistryError> {
+fn certificates(tx: &mut Tx<'_>) -> Result<HashMap<ClientId, Vec<Vec<u8>>>, RegistryError> {
     let mut certificates: HashMap<ClientId, Vec<Vec<u8>>> = HashMap::new();
     let sql = "SELECT client, certificate FROM bridge_client_certificate ORDER BY client, fingerprint";
     for row in tx.query(sql, &[])? {
         certificates.entry(parsed(&row, "client")?).or_default().push(row.get("certificate")?);
     }
+    Ok(certificates)
+}
+
+fn clients(
+    tx: &mut Tx<'_>,
+    certificates: &HashMap<ClientId, Vec<Vec<u8>>>,
+) -> Result<Vec<ClientSettings>, RegistryError> {
     let rows = tx.query("SELECT id, connection, log_mode, status, name, declared FROM bridge_client", &[])?;
     let read = |row: &Row| {
         let id: ClientId = parsed(row, "id")?;

@@ -1,0 +1,121 @@
+use std::sync::Arc;
+
+use ::store::{Store, StoreError};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use civic::{SharedClock, SharedRandom, Timestamp, random_array};
+use http::StatusCode;
+use serde_json::{Value as Json, json};
+use trust::digest;
+
+use super::auth::{Holder, Role};
+use super::call::{Call, Reply, Result};
+use super::error::ApiError;
+use super::store;
+use crate::registry::Author;
+
+/// A key that was just made. It is shown now and never again.
+#[derive(Clone)]
+pub struct NewKey {
+    /// Its number.
+    pub number: i64,
+    /// What the caller sends.
+    pub key: String,
+    /// Its roles.
+    pub roles: Vec<Role>,
+}
+
+/// Why no key was made.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiKeyError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A key without a role could do nothing.
+    #[error("name at least one role")]
+    NoRole,
+}
+
+/// Makes a key from the command line, for the first user of the API. The node may run or not.
+pub async fn first_key(
+    store: &Store,
+    clock: &SharedClock,
+    random: &SharedRandom,
+    roles: &[Role],
+) -> std::result::Result<NewKey, ApiKeyError> {
+    store.migrate(&crate::messagelog::migrations()).await?;
+    if roles.is_empty() {
+        return Err(ApiKeyError::NoRole);
+    }
+    Ok(make(store, random, roles.to_vec(), Author::CommandLine.to_string(), clock.now()).await?)
+}
+
+async fn make(
+    store: &Store,
+    random: &SharedRandom,
+    mut roles: Vec<Role>,
+    author: String,
+    now: Timestamp,
+) -> std::result::Result<NewKey, StoreError> {
+    roles.sort_by_key(|role| role.word());
+    roles.dedup();
+    let key = URL_SAFE_NO_PAD.encode(random_array::<32>(&**random));
+    let (digest, kept) = (digest::sha256(key.as_bytes()), roles.clone());
+    let number = store.tx("bridge.add_api_key", move |tx| store::add_key(tx, &digest, &kept, &author, now)).await?;
+    Ok(NewKey { number, key, roles })
+}
+
+pub(super) async fn list(call: Call) -> Result {
+    let keys = call.store().read("bridge.list_api_keys", store::keys).await?;
+    Ok(Reply::json(json!(keys.iter().map(shown).collect::<Vec<_>>())))
+}
+
+pub(super) async fn get(call: Call) -> Result {
+    let number = call.number("id")?;
+    Ok(Reply::json(shown(&find(&call, number).await?)))
+}
+
+pub(super) async fn add(call: Call) -> Result {
+    let allowed = call.core.config.limits.api.keys_from_anywhere || call.peer.ip().is_loopback();
+    if !allowed {
+        let what = "keys are made on the machine of the node only, unless its configuration says otherwise";
+        return Err(ApiError::new(StatusCode::FORBIDDEN, "forbidden", what));
+    }
+    let roles = roles_of(&call)?;
+    let random = Arc::clone(&call.core.random);
+    let made = make(call.store(), &random, roles, call.author().to_string(), call.core.clock.now()).await?;
+    Ok(Reply::json(json!({ "id": made.number, "key": made.key, "roles": made.roles })))
+}
+
+pub(super) async fn update(call: Call) -> Result {
+    let (number, roles) = (call.number("id")?, roles_of(&call)?);
+    find(&call, number).await?;
+    let (author, now, kept) = (call.author().to_string(), call.core.clock.now(), roles.clone());
+    call.store().tx("bridge.set_api_key", move |tx| store::set_key(tx, number, &kept, &author, now)).await?;
+    Ok(Reply::json(shown(&Holder { number, roles })))
+}
+
+pub(super) async fn delete(call: Call) -> Result {
+    let number = call.number("id")?;
+    find(&call, number).await?;
+    let (author, now) = (call.author().to_string(), call.core.clock.now());
+    call.store().tx("bridge.remove_api_key", move |tx| store::remove_key(tx, number, &author, now)).await?;
+    Ok(Reply::json(json!({})))
+}
+
+async fn find(call: &Call, number: i64) -> std::result::Result<Holder, ApiError> {
+    let keys = call.store().read("bridge.list_api_keys", store::keys).await?;
+    let found = keys.into_iter().find(|key| key.number == number);
+    found.ok_or_else(|| ApiError::not_found("api_key_not_found", format!("there is no key {number}")))
+}
+
+fn roles_of(call: &Call) -> std::result::Result<Vec<Role>, ApiError> {
+    let mut roles: Vec<Role> = call.json()?;
+    roles.sort_by_key(|role| role.word());
+    roles.dedup();
+    if roles.is_empty() { Err(ApiError::bad("name at least one role")) } else { Ok(roles) }
+}
+
+fn shown(key: &Holder) -> Json {
+    json!({ "id": key.number, "roles": key.roles })
+}

@@ -1,0 +1,271 @@
+use civic::{ClientId, MemberId};
+use http::StatusCode;
+use serde::Deserialize;
+use serde_json::{Value as Json, json};
+use trust::cert::Certificate;
+
+use super::auth::Role;
+use super::call::{Call, Reply, Result, client_id, parse_client, shorten};
+use super::certificates::{details, hash_of, read_certificate};
+use super::error::ApiError;
+use crate::globalconf::Snapshot;
+use crate::registry::{Change, ClientSettings, ClientStatus, ConnectionType, LogMode};
+
+#[derive(Deserialize)]
+struct ClientAdd {
+    client: NewClient,
+    #[serde(default)]
+    ignore_warnings: bool,
+}
+
+#[derive(Deserialize)]
+struct NewClient {
+    member_class: String,
+    member_code: String,
+    #[serde(default)]
+    subsystem_code: Option<String>,
+    #[serde(default)]
+    connection_type: Option<ConnectionType>,
+}
+
+#[derive(Deserialize)]
+struct ClientUpdate {
+    #[serde(default)]
+    connection_type: Option<ConnectionType>,
+    #[serde(default)]
+    log_mode: Option<LogMode>,
+}
+
+#[derive(Deserialize)]
+struct ClientName {
+    client_name: String,
+}
+
+pub(super) async fn find(call: Call) -> Result {
+    let offer = call.offer();
+    let snapshot = call.core.conf.current();
+    let mut found: Vec<Json> =
+        offer.clients.values().map(|client| shown(&call, &client.id, Some(client), snapshot.as_deref())).collect();
+    if !call.flag("internal_search", true)? {
+        let shared = call.snapshot()?;
+        let members = shared.own().map_or(&[][..], |own| &own.shared().members);
+        let whole = call.flag("show_members", true)?;
+        for member in members {
+            let own = whole.then(|| ClientId::of_member(member.id.clone()));
+            let subsystems = member.subsystems.iter().filter_map(|one| member.id.subsystem(&one.code).ok());
+            let foreign = own.into_iter().chain(subsystems).filter(|client| !offer.clients.contains_key(client));
+            found.extend(foreign.map(|client| shown(&call, &client, None, Some(&shared))));
+        }
+    }
+    let has = |client: &Json, field: &str, wanted: Option<&str>| {
+        let value = client.get(field).and_then(Json::as_str).unwrap_or_default();
+        wanted.is_none_or(|wanted| value.to_lowercase().contains(&wanted.to_lowercase()))
+    };
+    found.retain(|client| {
+        [
+            ("member_name", "name"),
+            ("instance_id", "instance"),
+            ("member_class", "member_class"),
+            ("member_code", "member_code"),
+            ("subsystem_code", "subsystem_code"),
+        ]
+        .into_iter()
+        .all(|(field, query)| has(client, field, call.query(query)))
+    });
+    found.sort_by_key(|client| client.get("id").map(ToString::to_string));
+    Ok(Reply::json(json!(found)))
+}
+
+pub(super) async fn add(call: Call) -> Result {
+    let wanted: ClientAdd = call.json()?;
+    let instance = call.core.config.server.owner().instance().to_owned();
+    let bad = |error: civic::IdError| ApiError::bad(error.to_string());
+    let member = MemberId::new(&instance, &wanted.client.member_class, &wanted.client.member_code).map_err(bad)?;
+    let client = match wanted.client.subsystem_code.as_deref().filter(|code| !code.is_empty()) {
+        Some(code) => member.subsystem(code).map_err(bad)?,
+        None => ClientId::of_member(member.clone()),
+    };
+    if &member != call.core.config.server.owner() {
+        let what = "this node signs for its owner only: other members need a node of their own";
+        return Err(ApiError::conflict("unsupported_member", what));
+    }
+    let known = call.core.conf.current().is_some_and(|snapshot| snapshot.knows_member(&member));
+    if !known && !wanted.ignore_warnings {
+        return Err(ApiError::warning("unregistered_member", client_id(&ClientId::of_member(member))));
+    }
+    let connection = wanted.client.connection_type.unwrap_or(ConnectionType::Https);
+    call.change(Change::AddClient { client: client.clone(), connection }).await?;
+    Ok(Reply::created(one(&call, &client)?))
+}
+
+pub(super) async fn get(call: Call) -> Result {
+    let client = call.client(&call.offer())?;
+    Ok(Reply::json(one(&call, &client)?))
+}
+
+pub(super) async fn update(call: Call) -> Result {
+    let client = call.client(&call.offer())?;
+    let wanted: ClientUpdate = call.json()?;
+    let mut changes = Vec::new();
+    if let Some(connection) = wanted.connection_type {
+        changes.push(Change::SetConnection { client: client.clone(), connection });
+    }
+    if let Some(mode) = wanted.log_mode {
+        changes.push(Change::SetLogMode { client: client.clone(), mode });
+    }
+    if changes.is_empty() {
+        return Err(ApiError::bad("name connection_type or log_mode"));
+    }
+    call.change_all(changes).await?;
+    Ok(Reply::json(one(&call, &client)?))
+}
+
+pub(super) async fn delete(call: Call) -> Result {
+    let offer = call.offer();
+    let client = call.client(&offer)?;
+    if is_registered(&call, &client) {
+        let what = "the global configuration still names this client at this node: let the authority take it out first";
+        return Err(ApiError::conflict("cannot_delete_client", what));
+    }
+    call.change(Change::RemoveClient { client }).await?;
+    Ok(Reply::done())
+}
+
+pub(super) async fn register(call: Call) -> Result {
+    let client = call.client(&call.offer())?;
+    if !is_registered(&call, &client) {
+        return Err(ask_the_authority("register this client at this node"));
+    }
+    set_status(&call, client, ClientStatus::Registered).await
+}
+
+pub(super) async fn unregister(call: Call) -> Result {
+    let client = call.client(&call.offer())?;
+    if is_registered(&call, &client) {
+        return Err(ask_the_authority("take this client out of this node"));
+    }
+    set_status(&call, client, ClientStatus::Saved).await
+}
+
+pub(super) async fn enable(call: Call) -> Result {
+    let client = call.client(&call.offer())?;
+    let status = if is_registered(&call, &client) { ClientStatus::Registered } else { ClientStatus::Saved };
+    set_status(&call, client, status).await
+}
+
+pub(super) async fn disable(call: Call) -> Result {
+    let client = call.client(&call.offer())?;
+    set_status(&call, client, ClientStatus::Disabled).await
+}
+
+pub(super) async fn rename(call: Call) -> Result {
+    let client = call.client(&call.offer())?;
+    let ClientName { client_name } = call.json()?;
+    call.change(Change::SetClientName { client, name: client_name }).await?;
+    Ok(Reply::done())
+}
+
+/// Requests to the authority go by the way that it offers its members; this node says so instead of pretending.
+pub(super) fn ask_the_authority(what: &str) -> ApiError {
+    let text = format!("ask the governing authority to {what}, then call this operation again");
+    ApiError::conflict("management_request_sending_failed", text)
+}
+
+async fn set_status(call: &Call, client: ClientId, status: ClientStatus) -> Result {
+    call.change(Change::SetClientStatus { client, status }).await?;
+    Ok(Reply::done())
+}
+
+fn is_registered(call: &Call, client: &ClientId) -> bool {
+    call.core.conf.current().is_some_and(|snapshot| snapshot.serves(&call.core.config.server, client))
+}
+
+pub(super) async fn tls_certificates(call: Call) -> Result {
+    let certificates = certificates_of(&call)?;
+    Ok(Reply::json(json!(certificates.iter().map(details).collect::<Vec<_>>())))
+}
+
+pub(super) async fn tls_certificate(call: Call) -> Result {
+    let hash = call.param("hash").to_ascii_lowercase();
+    let found = certificates_of(&call)?.into_iter().find(|one| hash_of(one) == hash);
+    let found = found.ok_or_else(|| {
+        ApiError::not_found("certificate_not_found", format!("the client has no certificate `{}`", shorten(&hash)))
+    })?;
+    Ok(Reply::json(details(&found)))
+}
+
+pub(super) async fn add_tls_certificate(call: Call) -> Result {
+    let client = call.client(&call.offer())?;
+    let certificate = read_certificate(&call.body)?;
+    let change =
+        Change::AddCertificate { client, certificate: certificate.der().to_vec(), fingerprint: hash_of(&certificate) };
+    call.change(change).await?;
+    Ok(Reply::created(details(&certificate)))
+}
+
+pub(super) async fn delete_tls_certificate(call: Call) -> Result {
+    let client = call.client(&call.offer())?;
+    let fingerprint = call.param("hash").to_ascii_lowercase();
+    call.change(Change::RemoveCertificate { client, fingerprint }).await?;
+    Ok(Reply::done())
+}
+
+fn certificates_of(call: &Call) -> Result<Vec<Certificate>> {
+    let offer = call.offer();
+    let client = call.client(&offer)?;
+    let kept = offer.certificates.get(&client).map_or(&[][..], Vec::as_slice);
+    kept.iter().map(|der| Certificate::from_der(der).map_err(ApiError::internal)).collect()
+}
+
+fn one(call: &Call, client: &ClientId) -> Result<Json> {
+    let offer = call.offer();
+    let settings = offer.clients.get(client);
+    if settings.is_none() {
+        return Err(ApiError::new(StatusCode::NOT_FOUND, "client_not_found", client_id(client)));
+    }
+    Ok(shown(call, client, settings, call.core.conf.current().as_deref()))
+}
+
+/// A client as X-Road's API shows it; `settings` of those that this node serves.
+fn shown(call: &Call, client: &ClientId, settings: Option<&ClientSettings>, snapshot: Option<&Snapshot>) -> Json {
+    let member = client.member();
+    let registered = is_registered(call, client);
+    let mut shown = json!({
+        "id": client_id(client),
+        "instance_id": member.instance(),
+        "member_name": snapshot.map_or_else(|| member.code().to_owned(), |snapshot| snapshot.member_name(member)),
+        "member_class": member.class(),
+        "member_code": member.code(),
+        "owner": client.subsystem().is_none() && member == call.core.config.server.owner(),
+        "has_valid_local_sign_cert": member == call.core.config.server.owner() && call.core.own_ocsp.signing().is_ok(),
+    });
+    let Some(fields) = shown.as_object_mut() else { return shown };
+    if let Some(subsystem) = client.subsystem() {
+        fields.insert("subsystem_code".to_owned(), json!(subsystem));
+    }
+    if let Some(settings) = settings {
+        let status = match settings.status {
+            ClientStatus::Saved | ClientStatus::RegistrationInProgress if registered => ClientStatus::Registered,
+            status => status,
+        };
+        fields.insert("status".to_owned(), json!(status));
+        fields.insert("declared".to_owned(), json!(settings.declared));
+        if let Some(name) = &settings.name {
+            fields.insert("subsystem_name".to_owned(), json!(name));
+        }
+        if call.has(&[
+            Role::XroadServiceAdministrator,
+            Role::XroadRegistrationOfficer,
+            Role::XroadSecurityserverObserver,
+        ]) {
+            fields.insert("connection_type".to_owned(), json!(settings.connection.kind()));
+            fields.insert("log_mode".to_owned(), json!(settings.log_mode));
+        }
+    }
+    shown
+}
+
+/// An id of a client in a body.
+pub(super) fn parse_all(texts: &[String]) -> Result<Vec<ClientId>> {
+    texts.iter().map(|text| parse_client(text)).collect()
+}

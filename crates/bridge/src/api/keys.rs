@@ -1,0 +1,439 @@
+//! The keys of the node: those that it started with (files of its operator), and those made here, sealed in its database.
+
+use std::collections::HashMap;
+
+use civic::{MemberId, random_uuid};
+use serde::Deserialize;
+use serde_json::{Value as Json, json};
+use trust::cert::{Certificate, CertificateRequest, MemberNameProfile};
+use trust::digest;
+use trust::keys::{PublicKey, SigningKey};
+
+use super::auth::Role;
+use super::call::{Call, Reply, Result, client_id, member_id, shorten};
+use super::certificates::{hash_of, shown as shown_certificate};
+use super::error::ApiError;
+use super::store::{self, KeptCertificate, KeptCsr, KeptKey};
+use crate::keys::NodeKeys;
+use crate::usage::hex_text;
+
+/// The one token: keys in software.
+const TOKEN: &str = "0";
+/// Keys that may be made here.
+const KEYS_MAX: usize = 100;
+
+/// A key with what belongs to it.
+pub(super) struct KeyRow {
+    pub(super) id: String,
+    pub(super) label: String,
+    /// `SIGNING`, `AUTHENTICATION`, or nothing yet.
+    pub(super) usage: &'static str,
+    pub(super) public: PublicKey,
+    pub(super) certificates: Vec<KeptCertificate>,
+    pub(super) csrs: Vec<KeptCsr>,
+    /// Whether the node started with it.
+    pub(super) own: bool,
+    secret: Option<Vec<u8>>,
+}
+
+#[derive(Deserialize)]
+struct KeyLabel {
+    #[serde(default)]
+    label: String,
+    #[serde(default)]
+    key_usage_type: Option<Usage>,
+}
+
+#[derive(Deserialize)]
+struct KeyName {
+    name: String,
+}
+
+#[derive(Clone, Copy, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+enum Usage {
+    Authentication,
+    Signing,
+}
+
+#[derive(Clone, Copy, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+enum Format {
+    Pem,
+    Der,
+}
+
+#[derive(Deserialize)]
+struct CsrGenerate {
+    key_usage_type: Usage,
+    csr_format: Format,
+    #[serde(default)]
+    member_id: Option<String>,
+    subject_field_values: HashMap<String, String>,
+}
+
+#[derive(Deserialize)]
+struct KeyLabelWithCsrGenerate {
+    key_label: String,
+    csr_generate_request: CsrGenerate,
+}
+
+impl Usage {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Authentication => "authentication",
+            Self::Signing => "signing",
+        }
+    }
+}
+
+pub(super) async fn tokens(call: Call) -> Result {
+    Ok(Reply::json(json!([shown_token(&call).await?])))
+}
+
+pub(super) async fn token(call: Call) -> Result {
+    check_token(&call)?;
+    Ok(Reply::json(shown_token(&call).await?))
+}
+
+/// The keys are open as long as the node runs; there is no PIN to be right or wrong.
+pub(super) async fn login(call: Call) -> Result {
+    check_token(&call)?;
+    Ok(Reply::json(shown_token(&call).await?))
+}
+
+pub(super) async fn add(call: Call) -> Result {
+    check_token(&call)?;
+    let KeyLabel { label, key_usage_type } = call.json()?;
+    let id = make(&call, &label, key_usage_type.unwrap_or(Usage::Signing)).await?;
+    Ok(Reply::created(shown(&call, &find(&call, &id).await?)?))
+}
+
+pub(super) async fn add_with_csr(call: Call) -> Result {
+    check_token(&call)?;
+    let wanted: KeyLabelWithCsrGenerate = call.json()?;
+    check_csr(&call, &wanted.csr_generate_request)?;
+    let id = make(&call, &wanted.key_label, wanted.csr_generate_request.key_usage_type).await?;
+    let csr = request(&call, &find(&call, &id).await?, &wanted.csr_generate_request).await?;
+    let key = shown(&call, &find(&call, &id).await?)?;
+    Ok(Reply::created(json!({ "key": key, "csr_id": csr.id })))
+}
+
+pub(super) async fn get(call: Call) -> Result {
+    Ok(Reply::json(shown(&call, &find(&call, call.param("id")).await?)?))
+}
+
+pub(super) async fn rename(call: Call) -> Result {
+    let KeyName { name } = call.json()?;
+    check_label(&name)?;
+    let id = made_here(find(&call, call.param("id")).await?)?.id;
+    let of = id.clone();
+    call.store().tx("bridge.rename_key", move |tx| store::rename_key(tx, &of, &name)).await?;
+    call.audit("rename_key", &id).await?;
+    Ok(Reply::json(shown(&call, &find(&call, &id).await?)?))
+}
+
+pub(super) async fn delete(call: Call) -> Result {
+    let row = made_here(find(&call, call.param("id")).await?)?;
+    if row.certificates.iter().any(|one| one.active) {
+        return Err(ApiError::conflict(
+            "action_not_possible",
+            "the node uses a certificate of this key: disable it first",
+        ));
+    }
+    check_usage(&call, row.usage)?;
+    let id = row.id.clone();
+    call.store().tx("bridge.delete_key", move |tx| store::remove_node_key(tx, &id)).await?;
+    call.audit("delete_key", &row.id).await?;
+    Ok(Reply::done())
+}
+
+pub(super) async fn add_csr(call: Call) -> Result {
+    let wanted: CsrGenerate = call.json()?;
+    check_csr(&call, &wanted)?;
+    let row = find(&call, call.param("id")).await?;
+    if row.usage != wanted.key_usage_type.word().to_uppercase() {
+        return Err(ApiError::bad("the key is for another use"));
+    }
+    let csr = request(&call, &row, &wanted).await?;
+    file(&csr, wanted.csr_format)
+}
+
+pub(super) async fn download_csr(call: Call) -> Result {
+    let row = find(&call, call.param("id")).await?;
+    let format = match call.query("csr_format") {
+        None | Some("PEM") => Format::Pem,
+        Some("DER") => Format::Der,
+        Some(_) => return Err(ApiError::bad("csr_format is PEM or DER")),
+    };
+    file(&csr_of(&call, &row)?, format)
+}
+
+pub(super) async fn delete_csr(call: Call) -> Result {
+    let row = find(&call, call.param("id")).await?;
+    check_usage(&call, row.usage)?;
+    let id = csr_of(&call, &row)?.id;
+    let of = id.clone();
+    call.store().tx("bridge.delete_csr", move |tx| store::remove_csr(tx, &of)).await?;
+    call.audit("delete_csr", &id).await?;
+    Ok(Reply::done())
+}
+
+pub(super) async fn sign_certificates_of_client(call: Call) -> Result {
+    let client = call.client(&call.offer())?;
+    let mut shown = Vec::new();
+    for row in rows(&call).await?.iter().filter(|row| row.usage == "SIGNING") {
+        for kept in &row.certificates {
+            let certificate = Certificate::from_der(&kept.certificate).map_err(ApiError::internal)?;
+            shown.push(shown_certificate(&call, row, kept, &certificate));
+        }
+    }
+    // The node signs for its owner; what the client is, is checked above.
+    tracing::debug!(client = client_id(&client), "its signing certificates are those of the owner");
+    Ok(Reply::json(json!(shown)))
+}
+
+/// All keys, those of the files first.
+pub(super) async fn rows(call: &Call) -> Result<Vec<KeyRow>> {
+    let (keys, csrs, certificates) = call
+        .store()
+        .read("bridge.list_keys", |tx| {
+            Ok::<_, ApiError>((store::node_keys(tx)?, store::csrs(tx)?, store::certificates(tx)?))
+        })
+        .await?;
+    let belongs = |id: &str| {
+        let csrs: Vec<KeptCsr> = csrs.iter().filter(|csr| csr.key == id).cloned().collect();
+        let certificates: Vec<KeptCertificate> = certificates.iter().filter(|one| one.key == id).cloned().collect();
+        (csrs, certificates)
+    };
+    let mut rows = Vec::new();
+    let files = call.core.keys();
+    for (label, usage, certificate) in
+        [("signing", "SIGNING", &files.sign_certificate), ("authentication", "AUTHENTICATION", &files.auth_certificate)]
+    {
+        let id = key_id(certificate.public_key());
+        if keys.iter().any(|key| key.id == id) {
+            continue;
+        }
+        let (csrs, _) = belongs(&id);
+        let kept = KeptCertificate {
+            id: hash_of(certificate),
+            key: id.clone(),
+            certificate: certificate.der().to_vec(),
+            status: "registered".to_owned(),
+            active: true,
+        };
+        let public = certificate.public_key().clone();
+        rows.push(KeyRow {
+            id,
+            label: label.to_owned(),
+            usage,
+            public,
+            certificates: vec![kept],
+            csrs,
+            own: true,
+            secret: None,
+        });
+    }
+    for key in keys {
+        let (csrs, certificates) = belongs(&key.id);
+        let usage = if key.usage == "signing" { "SIGNING" } else { "AUTHENTICATION" };
+        let secret = call.store().sealer().open("bridge_key", "secret", &key.id, &key.secret)?;
+        let public = SigningKey::from_pkcs8_der(&secret).map_err(ApiError::internal)?.public().clone();
+        rows.push(KeyRow {
+            id: key.id,
+            label: key.label,
+            usage,
+            public,
+            certificates,
+            csrs,
+            own: false,
+            secret: Some(secret),
+        });
+    }
+    Ok(rows)
+}
+
+/// The keys that the node works with: those of its files, unless others were activated.
+pub(crate) async fn in_force(store: &::store::Store, files: NodeKeys) -> std::result::Result<NodeKeys, String> {
+    let (keys, certificates) = store
+        .read("bridge.active_keys", |tx| {
+            Ok::<_, ::store::StoreError>((store::node_keys(tx)?, store::certificates(tx)?))
+        })
+        .await
+        .map_err(|error| error.to_string())?;
+    let mut used = files;
+    for active in certificates.iter().filter(|one| one.active) {
+        let Some(key) = keys.iter().find(|key| key.id == active.key) else { continue };
+        let secret =
+            store.sealer().open("bridge_key", "secret", &key.id, &key.secret).map_err(|error| error.to_string())?;
+        let secret = SigningKey::from_pkcs8_der(&secret).map_err(|error| error.to_string())?;
+        let certificate = Certificate::from_der(&active.certificate).map_err(|error| error.to_string())?;
+        used = if key.usage == "signing" {
+            NodeKeys::new(secret, certificate, used.auth, used.auth_certificate)
+        } else {
+            NodeKeys::new(used.sign, used.sign_certificate, secret, certificate)
+        }
+        .map_err(|error| error.to_string())?;
+    }
+    Ok(used)
+}
+
+async fn make(call: &Call, label: &str, usage: Usage) -> Result<String> {
+    check_label(label)?;
+    check_usage(call, &usage.word().to_uppercase())?;
+    if rows(call).await?.len() >= KEYS_MAX {
+        return Err(ApiError::conflict("too_many_keys", format!("the node keeps at most {KEYS_MAX} keys: delete one")));
+    }
+    let key = SigningKey::generate_p256().map_err(ApiError::internal)?;
+    let id = key_id(key.public());
+    let secret = key.to_pkcs8_der().map_err(ApiError::internal)?;
+    let secret = call.store().sealer().seal("bridge_key", "secret", &id, &secret)?;
+    let label = if label.is_empty() { usage.word() } else { label };
+    let kept = KeptKey { id: id.clone(), label: label.to_owned(), usage: usage.word().to_owned(), secret };
+    let now = call.core.clock.now();
+    call.store().tx("bridge.add_key", move |tx| store::insert_key(tx, &kept, now)).await?;
+    call.audit("add_key", &id).await?;
+    Ok(id)
+}
+
+/// Makes a request for a certificate in the profile that the authority of this house understands.
+async fn request(call: &Call, row: &KeyRow, wanted: &CsrGenerate) -> Result<KeptCsr> {
+    let server = &call.core.config.server;
+    let key = match &row.secret {
+        Some(secret) => SigningKey::from_pkcs8_der(secret).map_err(ApiError::internal)?,
+        None if row.usage == "SIGNING" => call.core.keys().sign,
+        None => call.core.keys().auth,
+    };
+    let field = |name: &str| wanted.subject_field_values.get(name).map(String::as_str).filter(|text| !text.is_empty());
+    let named = call.core.conf.current().map(|snapshot| snapshot.member_name(server.owner()));
+    let name = field("O").map(str::to_owned).or(named).unwrap_or_else(|| server.owner().code().to_owned());
+    let subject = MemberNameProfile::subject(field("C").unwrap_or("BB"), server.owner(), &name, server.code())
+        .map_err(|error| ApiError::bad(error.to_string()))?;
+    let request = CertificateRequest::create(&key, &subject).map_err(|error| ApiError::bad(error.to_string()))?;
+    let csr = KeptCsr {
+        id: random_uuid(&*call.core.random),
+        key: row.id.clone(),
+        owner: member_id(server.owner()),
+        request: request.der().to_vec(),
+    };
+    let (kept, now) = (csr.clone(), call.core.clock.now());
+    call.store().tx("bridge.add_csr", move |tx| store::insert_csr(tx, &kept, now)).await?;
+    call.audit("add_csr", &row.id).await?;
+    Ok(csr)
+}
+
+fn check_csr(call: &Call, wanted: &CsrGenerate) -> Result<()> {
+    check_usage(call, &wanted.key_usage_type.word().to_uppercase())?;
+    let owner: &MemberId = call.core.config.server.owner();
+    if wanted.member_id.as_deref().is_some_and(|member| !member.is_empty() && member != member_id(owner)) {
+        let what = "this node signs for its owner only: other members need a node of their own";
+        return Err(ApiError::conflict("unsupported_member", what));
+    }
+    Ok(())
+}
+
+/// As in X-Road: authentication keys are the security officer's alone.
+fn check_usage(call: &Call, usage: &str) -> Result<()> {
+    if usage == "AUTHENTICATION" && !call.has(&[Role::XroadSecurityOfficer]) {
+        let what = "authentication keys need the role XROAD_SECURITY_OFFICER";
+        return Err(ApiError::new(http::StatusCode::FORBIDDEN, "forbidden", what));
+    }
+    Ok(())
+}
+
+fn check_label(label: &str) -> Result<()> {
+    if label.chars().count() <= 255 && !label.chars().any(char::is_control) {
+        return Ok(());
+    }
+    Err(ApiError::bad("a name has at most 255 characters, none of them a control character"))
+}
+
+fn check_token(call: &Call) -> Result<()> {
+    if call.param("id") == TOKEN {
+        return Ok(());
+    }
+    Err(ApiError::not_found("token_not_found", "the node has the token 0 only"))
+}
+
+async fn find(call: &Call, id: &str) -> Result<KeyRow> {
+    let found = rows(call).await?.into_iter().find(|row| row.id == id);
+    found.ok_or_else(|| ApiError::not_found("key_not_found", format!("the node has no key `{}`", shorten(id))))
+}
+
+fn made_here(row: KeyRow) -> Result<KeyRow> {
+    if row.own {
+        let what = "the node has this key in its files: its operator changes it there";
+        return Err(ApiError::conflict("action_not_possible", what));
+    }
+    Ok(row)
+}
+
+fn csr_of(call: &Call, row: &KeyRow) -> Result<KeptCsr> {
+    let id = call.param("csr_id");
+    let found = row.csrs.iter().find(|csr| csr.id == id).cloned();
+    found.ok_or_else(|| ApiError::not_found("csr_not_found", format!("the key has no request `{}`", shorten(id))))
+}
+
+fn file(csr: &KeptCsr, format: Format) -> Result {
+    let request = CertificateRequest::from_der(&csr.request).map_err(ApiError::internal)?;
+    let (bytes, ending) = match format {
+        Format::Pem => (request.to_pem().into_bytes(), "pem"),
+        Format::Der => (csr.request.clone(), "der"),
+    };
+    let name = format!("csr-{}.{ending}", csr.id);
+    Ok(Reply::File { bytes: bytes.into(), content_type: "application/octet-stream", name })
+}
+
+/// SHA-256 of the public key, hexadecimal.
+fn key_id(public: &PublicKey) -> String {
+    hex_text(&digest::sha256(public.spki_der()))
+}
+
+async fn shown_token(call: &Call) -> Result<Json> {
+    let keys = rows(call).await?.iter().map(|row| shown(call, row)).collect::<Result<Vec<_>>>()?;
+    Ok(json!({
+        "id": TOKEN,
+        "name": "softToken-0",
+        "type": "SOFTWARE",
+        "keys": keys,
+        "status": "OK",
+        "logged_in": true,
+        "available": true,
+        "saved_to_configuration": true,
+        "read_only": false,
+        "possible_actions": ["GENERATE_KEY"],
+    }))
+}
+
+fn shown(call: &Call, row: &KeyRow) -> Result<Json> {
+    let certificate = |kept: &KeptCertificate| {
+        let parsed = Certificate::from_der(&kept.certificate).map_err(ApiError::internal)?;
+        Ok(shown_certificate(call, row, kept, &parsed))
+    };
+    let certificates = row.certificates.iter().map(certificate).collect::<Result<Vec<_>>>()?;
+    let csrs: Vec<Json> = row
+        .csrs
+        .iter()
+        .map(|csr| json!({ "id": csr.id, "owner_id": csr.owner, "possible_actions": ["DELETE"] }))
+        .collect();
+    let mut actions = vec![if row.usage == "SIGNING" { "GENERATE_SIGN_CSR" } else { "GENERATE_AUTH_CSR" }];
+    if !row.own {
+        actions.extend(["EDIT_FRIENDLY_NAME", "DELETE"]);
+    }
+    Ok(json!({
+        "id": row.id,
+        "name": row.label,
+        "label": row.label,
+        "usage": row.usage,
+        "certificates": certificates,
+        "certificate_signing_requests": csrs,
+        "available": true,
+        "saved_to_configuration": true,
+        "possible_actions": actions,
+        "key_algorithm": match row.public.kind() {
+            trust::keys::KeyKind::Rsa { .. } => "RSA",
+            _ => "EC",
+        },
+    }))
+}

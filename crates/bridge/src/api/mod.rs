@@ -1,0 +1,47 @@
+//! The management API: what tools do with a node that an operator would do with files. Paths, names and JSON are those of the API of
+//! X-Road's Security Server (its OpenAPI definition 2.1.0) where it has them, so that its tooling works; ours are `/audit`,
+//! `/message-log` and the fields that X-Road has not.
+//!
+//! One table ([`operations`]) says method, path, roles, schemas and handler of every operation: the router, the description at
+//! `/api/v1/openapi.json` and the test that walks every route as a stranger come from it.
+//!
+//! - Nothing is open to a stranger: every operation but the description needs `Authorization: X-Road-ApiKey token=…` of a key with one of
+//!   its roles. Keys are 32 random bytes, shown once, kept as digest. They are made at the command line ([`first_key`]), and over HTTP
+//!   from the machine itself only, unless configured.
+//! - Calls are counted for each key and address, bodies have limits, and every change is audited with the number of the key.
+//!
+//! Trusted: whoever holds a key, as far as its roles go; whoever can write the node's database.
+
+mod api_keys;
+mod auth;
+mod backups;
+mod call;
+mod certificates;
+mod clients;
+mod describe;
+mod diagnostics;
+mod dump;
+mod error;
+mod federation;
+mod groups;
+mod keys;
+mod messages;
+mod openapi;
+mod rights;
+mod schema;
+mod serve;
+mod services;
+mod store;
+mod table;
+mod wsdl;
+mod yaml;
+
+pub use api_keys::{ApiKeyError, NewKey, first_key};
+pub(crate) use auth::RateLimiter;
+pub use auth::Role;
+pub(crate) use keys::in_force as keys_in_force;
+pub(crate) use serve::router;
+pub use table::{OperationInfo, operations_info};
+
+/// Where the API stands on the admin listener.
+pub const BASE: &str = "/api/v1";
