@@ -46,6 +46,7 @@ mod keys;
 mod listener;
 pub mod message;
 pub mod messagelog;
+pub mod metaservices;
 pub mod metrics;
 mod node;
 mod ocsp;

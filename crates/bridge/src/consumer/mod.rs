@@ -23,6 +23,7 @@ use crate::fault::Fault;
 use crate::listener::{Answer, Reply, lingering};
 use crate::message::{ErrorForm, render_error};
 use crate::messagelog::Role;
+use crate::metaservices;
 use crate::operations::{Observed, ServerType};
 use crate::spool::Flow;
 
@@ -31,6 +32,7 @@ pub(crate) async fn handle(core: Arc<Core>, request: Request<Incoming>) -> Reply
     let (head, mut body) = request.into_parts();
     match head.uri.path() {
         "/asic" => return evidence::asic(&core, &head).await.map(Flow::from),
+        "/listClients" => return metaservices::clients::list(&core, &head).map(Flow::from),
         "/verificationconf" => return evidence::verification_configuration(&core, &head).map(Flow::from),
         _ => {}
     }

@@ -85,7 +85,9 @@ impl Observed {
 
     /// The node itself answers: X-Road then writes the moments of its own side for both.
     pub(crate) fn answered_here(&self) {
-        lock(&self.seen).answered_here = true;
+        let mut seen = lock(&self.seen);
+        seen.answered_here = true;
+        seen.data.service_type.get_or_insert(ServiceKind::Rest);
     }
 
     /// The request as it is sent or came.

@@ -11,10 +11,11 @@ use trust::digest;
 
 use super::{Route, Verified, log, record, uses};
 use crate::core::Core;
-use crate::fault::{Fault, Reason, Side};
+use crate::fault::{Fault, Reason, Side, fault};
 use crate::listener::Reply;
-use crate::message::RestResponse;
+use crate::message::{RestRequest, RestResponse};
 use crate::messagelog::{NewRecord, RecordKind, Role};
+use crate::metaservices::rest::Described;
 use crate::operations::Observed;
 use crate::pace::Pace;
 use crate::signing;
@@ -25,6 +26,21 @@ use crate::transport::{self, Attachment, Envelope, EnvelopeWriter, Kind, Message
 pub(super) struct ServiceAnswer {
     pub(super) response: RestResponse,
     pub(super) body: ServiceBody,
+}
+
+/// What the node itself says about services, as the answer of one.
+pub(super) fn described(
+    request: &RestRequest,
+    request_hash: &[u8; 64],
+    described: Described,
+) -> Result<ServiceAnswer, Fault> {
+    let headers = [("content-type", described.content_type.as_bytes())];
+    let response = RestResponse::from_http(request, request_hash, 200, "OK", headers.into_iter()).map_err(fault(
+        Side::ServerProxy,
+        Reason::InternalError,
+        "Look into the log of the node",
+    ))?;
+    Ok(ServiceAnswer { response, body: ServiceBody::Whole(Some(described.body)) })
 }
 
 /// The body of what it said.

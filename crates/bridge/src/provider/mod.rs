@@ -31,6 +31,7 @@ use crate::globalconf::Snapshot;
 use crate::listener::{Reply, lingering};
 use crate::message::RestRequest;
 use crate::messagelog::{Content, LogError, NewRecord, RecordKind, Role, replay_key};
+use crate::metaservices;
 use crate::operations::{Observed, ServerType};
 use crate::registry::{Offer, Service};
 use crate::signing;
@@ -74,6 +75,8 @@ struct Verified {
 enum Route {
     Service(Arc<Service>, Option<Authorised>),
     DataTracker,
+    /// `listMethods`, `allowedMethods` and `getOpenAPI`.
+    Metaservice,
 }
 
 async fn exchange(
@@ -104,7 +107,7 @@ async fn exchange(
         // What changes something, or spends a use, is on disk before it happens.
         log(core, std::mem::take(&mut records), Vec::new()).await?;
     }
-    if matches!(route, Route::DataTracker) {
+    if matches!(route, Route::DataTracker | Route::Metaservice) {
         observed.answered_here();
     }
     observed.sent();
@@ -177,6 +180,10 @@ fn authenticate(core: &Core, peer: &Peer, envelope: Envelope) -> Result<Verified
 async fn admit(core: &Core, verified: &Verified, replay: [u8; 32]) -> Result<Route, Fault> {
     let side = Side::ServerProxy;
     let request = &verified.request;
+    if metaservices::rest::is_metaservice(request) {
+        // Every client of the federation may ask what there is.
+        return if core.log.remember(replay) { Ok(Route::Metaservice) } else { Err(duplicate()) };
+    }
     let service = verified.service.as_ref();
     let is_tracker = request.service().code() == DATA_TRACKER;
     if service.is_none() && !is_tracker {
@@ -218,6 +225,10 @@ async fn ask(core: &Core, verified: &Verified, route: &Route) -> Result<ServiceA
     let request_hash = request.hash(body.map(Body::sha512));
     match route {
         Route::DataTracker => data_tracker::answer(core, request, &request_hash).await,
+        Route::Metaservice => {
+            let described = metaservices::rest::answer(core, &verified.offer, &verified.snapshot, request).await?;
+            answer::described(request, &request_hash, described)
+        }
         Route::Service(service, authorised) => {
             let grant_use = authorised.as_ref().map(|authorised| authorised.grant_use.as_str());
             forward::ask(core, service, request, body, grant_use, &request_hash).await

@@ -11,6 +11,7 @@ mod exchange;
 mod faults;
 mod logging;
 mod messagelog;
+mod metaservices;
 mod operations;
 mod refusals;
 mod registry;

@@ -316,6 +316,10 @@ pub(super) fn insert_description(
 }
 
 pub(super) fn insert_service(tx: &mut Tx<'_>, description: i64, new: &NewService) -> Result<i64, RegistryError> {
+    if crate::metaservices::RESERVED.contains(&new.id.code()) {
+        let message = format!("`{}` is answered by every node itself: give the service another code", new.id.code());
+        return Err(RegistryError::Invalid(message));
+    }
     let number = next_number(tx)?;
     let inserted = tx.execute(
         "INSERT INTO bridge_service (id, description, service, version, title, url, timeout_ms, tls_verify, basis, subject, fields) \
