@@ -1,17 +1,19 @@
 //! The global configuration, as generated and signed at a moment.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use civic::{Random, Timestamp};
 use trust::cert::MemberNameProfile;
 use trust::globalconf::{
     Anchor, AnchorSource, ApprovedCa, ApprovedTsa, CaInfo, ConfigurationSource, ConfigurationVersion, CostType,
-    CsrFormat, Directory, DirectoryPart, ManagementService, MemberClass, OcspInfo, PRIVATE_PARAMETERS, PrivateParams,
-    SHARED_PARAMETERS, SharedParams, write_anchor, write_private, write_shared,
+    CsrFormat, Directory, DirectoryPart, ManagementService, OcspInfo, PRIVATE_PARAMETERS, PrivateParams,
+    SHARED_PARAMETERS, SharedParams, TrustDir, read_anchor, write_anchor, write_private, write_shared,
 };
 
-use crate::keys::Keys;
+use crate::approved::Approval;
+use crate::keys::{Holder, Issuer, Keys};
 use crate::store::Registry;
 use crate::{AuthorityConfig, AuthorityError};
 
@@ -27,6 +29,8 @@ const GENERATIONS_MAX: usize = 64;
 pub(crate) struct Published {
     /// Until when the signed directories hold.
     pub(crate) expires: Timestamp,
+    /// What it says, indexed: by it we judge who asks us for something.
+    pub(crate) trust: Arc<TrustDir>,
     directories: BTreeMap<ConfigurationVersion, Directories>,
     /// The newest generation of files is the last.
     generations: VecDeque<Generation>,
@@ -62,10 +66,13 @@ impl Published {
         now: Timestamp,
         boundaries: &dyn Random,
     ) -> Result<Self, AuthorityError> {
-        let private = write_private(&private_params(config)).into_bytes();
+        let private = private_params(&registry.federation, config)?;
+        let written = write_private(&private).into_bytes();
+        let profiles: Vec<MemberNameProfile> =
+            registry.approvals.iter().filter_map(Approval::profile).cloned().collect();
         let params = shared_params(registry, config, keys);
         let shared = ConfigurationVersion::ALL.map(|version| (version, write_shared(&params, version).into_bytes()));
-        let generations = renewed(before, BTreeMap::from(shared), private, config, now);
+        let generations = renewed(before, BTreeMap::from(shared), written, config, now);
         let Some(last) = generations.back() else { return Err(AuthorityError::Stopped) };
         let expires = Timestamp::from_seconds(now.plus(config.expires).seconds());
         let mut directories = BTreeMap::new();
@@ -78,12 +85,14 @@ impl Published {
             let private_part = part(PRIVATE_PARAMETERS, PRIVATE_FILE, &last.private);
             let sign = |parts| {
                 let directory = Directory { expires, version: Some(version.number()), parts };
-                directory.sign(&keys.configuration.key, keys.configuration.certificate.der(), boundaries)
+                let signer = &keys.signer.holder;
+                directory.sign(&signer.key, signer.certificate.der(), boundaries)
             };
             let internal = sign(vec![private_part, shared_part.clone()])?;
             directories.insert(*version, Directories { internal, external: sign(vec![shared_part])? });
         }
-        Ok(Self { expires, directories, generations })
+        let trust = TrustDir::of(&config.instance, vec![(params, Some(private), Some(expires))])?;
+        Ok(Self { expires, trust: Arc::new(trust.with_profiles(&profiles)), directories, generations })
     }
 
     /// The signed directory for members.
@@ -141,64 +150,76 @@ fn renewed(
 
 /// The anchor that nodes of this instance (`/internalconf`), or authorities of others (`/externalconf`), start from.
 pub(crate) fn anchor(config: &AuthorityConfig, keys: &Keys, source: &str) -> String {
-    let certificate = &keys.configuration.certificate;
     write_anchor(&Anchor {
-        generated_at: Some(certificate.not_before()),
+        generated_at: Some(keys.signer.holder.certificate.not_before()),
         instance: config.instance.clone(),
-        sources: vec![AnchorSource { download_url: config.url(source), certs: vec![certificate.der().to_vec()] }],
+        sources: vec![AnchorSource { download_url: config.url(source), certs: signers(keys) }],
     })
 }
 
+/// The certificates that may sign the configuration: the one that does first, then those that are announced.
+fn signers(keys: &Keys) -> Vec<Vec<u8>> {
+    let all = std::iter::once(&keys.signer).chain(&keys.announced);
+    all.map(|signer| signer.holder.certificate.der().to_vec()).collect()
+}
+
 fn shared_params(registry: Registry, config: &AuthorityConfig, keys: &Keys) -> SharedParams {
-    let configuration = keys.configuration.certificate.der().to_vec();
-    let ocsp = OcspInfo {
-        url: config.url("/ocsp"),
-        cert: Some(keys.ocsp.certificate.der().to_vec()),
-        cost: Some(CostType::Free),
-    };
-    let classes = config.member_classes.iter();
+    let mut approved_cas: Vec<ApprovedCa> = keys.issuers.all().map(|issuer| own_ca(issuer, config)).collect();
+    approved_cas.extend(registry.approvals.iter().filter_map(Approval::ca));
+    let mut approved_tsas: Vec<ApprovedTsa> = keys.tsas.all().map(|tsa| own_tsa(tsa, config)).collect();
+    approved_tsas.extend(registry.approvals.iter().filter_map(Approval::tsa));
     SharedParams {
         sources: vec![ConfigurationSource {
             address: config.address().to_owned(),
-            internal_certs: vec![configuration.clone()],
-            external_certs: vec![configuration],
+            internal_certs: signers(keys),
+            external_certs: signers(keys),
         }],
-        approved_cas: vec![ApprovedCa {
-            name: keys.authority.certificate.subject().to_string(),
-            authentication_only: false,
-            top: CaInfo { cert: keys.authority.certificate.der().to_vec(), ocsp: vec![ocsp] },
-            intermediates: Vec::new(),
-            certificate_profile: MemberNameProfile::fi_vrk().class_name,
-            csr_format: Some(CsrFormat::Pem),
-            acme: None,
-        }],
-        approved_tsas: vec![ApprovedTsa {
-            name: keys.tsa.certificate.subject().to_string(),
-            url: config.url("/tsa"),
-            cert: keys.tsa.certificate.der().to_vec(),
-            cost: Some(CostType::Free),
-        }],
+        approved_cas,
+        approved_tsas,
         members: registry.members,
         servers: registry.servers,
-        member_classes: classes
-            .map(|(code, description)| MemberClass { code: code.clone(), description: description.clone() })
-            .collect(),
+        groups: registry.groups,
+        member_classes: registry.classes,
         ocsp_freshness_s: u32::try_from(config.ocsp_freshness.as_secs()).unwrap_or(u32::MAX),
         ..SharedParams::empty(&config.instance)
     }
 }
 
-fn private_params(config: &AuthorityConfig) -> PrivateParams {
-    PrivateParams {
+fn own_ca(issuer: &Issuer, config: &AuthorityConfig) -> ApprovedCa {
+    let responder = issuer.ocsp.certificate.der().to_vec();
+    let ocsp = OcspInfo { url: config.url("/ocsp"), cert: Some(responder), cost: Some(CostType::Free) };
+    ApprovedCa {
+        name: issuer.authority.certificate.subject().to_string(),
+        authentication_only: false,
+        top: CaInfo { cert: issuer.authority.certificate.der().to_vec(), ocsp: vec![ocsp] },
+        intermediates: Vec::new(),
+        certificate_profile: MemberNameProfile::fi_vrk().class_name,
+        csr_format: Some(CsrFormat::Pem),
+        acme: None,
+    }
+}
+
+fn own_tsa(tsa: &Holder, config: &AuthorityConfig) -> ApprovedTsa {
+    ApprovedTsa {
+        name: tsa.certificate.subject().to_string(),
+        url: config.url("/tsa"),
+        cert: tsa.certificate.der().to_vec(),
+        cost: Some(CostType::Free),
+    }
+}
+
+fn private_params(federation: &[String], config: &AuthorityConfig) -> Result<PrivateParams, AuthorityError> {
+    let anchors = federation.iter().map(|anchor| read_anchor(anchor.as_bytes()));
+    Ok(PrivateParams {
         instance: config.instance.clone(),
-        anchors: Vec::new(),
+        anchors: anchors.collect::<Result<_, _>>()?,
         management: ManagementService {
-            auth_cert_reg_address: config.public_url.clone(),
-            auth_cert_reg_cert: None,
+            auth_cert_reg_address: config.url("/authcertreg"),
+            auth_cert_reg_cert: config.tls_certificate.clone(),
             provider: config.management_service.clone(),
         },
         time_stamping_interval_s: u32::try_from(config.time_stamping_interval.as_secs()).unwrap_or(u32::MAX),
-    }
+    })
 }
 
 /// The moment as X-Road names its folders: digits only, down to the microsecond.

@@ -1,10 +1,11 @@
 use std::path::PathBuf;
 
-use civic::{ClientId, IdError, MemberId, ServerId};
+use civic::{ClientId, IdError, MemberId, ServerId, Timestamp};
 use store::StoreError;
 use trust::cert::CertError;
-use trust::globalconf::DirectoryError;
+use trust::globalconf::{DirectoryError, ReadError, TrustDirError};
 use trust::keys::KeyError;
+use trust::mserv::MservError;
 use trust::ocsp::OcspError;
 use trust::tsp::TspError;
 
@@ -22,6 +23,16 @@ pub enum AuthorityError {
         /// What is wrong and what to do.
         reason: String,
     },
+    /// A certificate of the key directory is out of date, or the clock is wrong.
+    #[error("the certificate {path} is valid from {not_before} to {not_after}; check the clock, then make a new key")]
+    KeyExpired {
+        /// Which file.
+        path: PathBuf,
+        /// From when.
+        not_before: Timestamp,
+        /// Until when.
+        not_after: Timestamp,
+    },
     /// A key could not be made or used.
     #[error(transparent)]
     Key(#[from] KeyError),
@@ -33,7 +44,7 @@ pub enum AuthorityError {
     Ocsp(#[from] OcspError),
     /// A time stamp could not be made.
     #[error(transparent)]
-    Timestamp(#[from] TspError),
+    TimeStamp(#[from] TspError),
     /// The signed directory could not be made.
     #[error(transparent)]
     Directory(#[from] DirectoryError),
@@ -82,6 +93,112 @@ pub enum AuthorityError {
         what: &'static str,
         /// What else holds.
         more: &'static str,
+    },
+    /// The node is not registered.
+    #[error("the node {0} is not registered; register its authentication certificate first")]
+    UnknownServer(ServerId),
+    /// Nothing of that kind has that name.
+    #[error("there is no {what} `{id}`")]
+    Unknown {
+        /// Of which kind.
+        what: &'static str,
+        /// Its name.
+        id: String,
+    },
+    /// Another request asks for the same.
+    #[error("request {0} about the same waits for a decision; wait for it, or take it back")]
+    RequestExists(i64),
+    /// A request that was decided.
+    #[error("request {id} is {state}: it cannot be decided again")]
+    NotPending {
+        /// Its number.
+        id: i64,
+        /// Where it stands.
+        state: &'static str,
+    },
+    /// A certificate speaks for one node.
+    #[error("the authentication certificate is registered for {0} already; make a new key and certificate")]
+    CertificateOfOther(ServerId),
+    /// The client is at the node already.
+    #[error("{client} is a client of {server} already")]
+    AlreadyClient {
+        /// The client.
+        client: String,
+        /// The node.
+        server: String,
+    },
+    /// The client is not at the node.
+    #[error("{client} is no client of {server}; register it there first")]
+    NotClient {
+        /// The client.
+        client: String,
+        /// The node.
+        server: String,
+    },
+    /// Neither registered nor asked for.
+    #[error("at {server} there is nothing registered or waiting that this request takes back")]
+    NotRegistered {
+        /// The node.
+        server: ServerId,
+    },
+    /// The management service must go on.
+    #[error("{0} provides the management services: without it no node could be registered any more")]
+    ManagementService(ClientId),
+    /// The new owner does not fit.
+    #[error("{client} cannot become the owner: {reason}")]
+    NewOwner {
+        /// Who.
+        client: ClientId,
+        /// Why not.
+        reason: &'static str,
+    },
+    /// The node is registered.
+    #[error("the node {0} is registered already; choose another server code")]
+    ServerExists(ServerId),
+    /// Others need it.
+    #[error("{what} cannot be removed while {by} uses it")]
+    InUse {
+        /// What.
+        what: String,
+        /// Who uses it.
+        by: String,
+    },
+    /// A request without certificate.
+    #[error("the request names no readable authentication certificate")]
+    NoCertificate,
+    /// A request without address.
+    #[error("the request names no address of the node")]
+    NoAddress,
+    /// Settings that cannot be used.
+    #[error("these settings cannot be used: {0}")]
+    Settings(String),
+    /// A management request is refused.
+    #[error(transparent)]
+    Management(#[from] MservError),
+    /// An anchor cannot be read.
+    #[error("the anchor cannot be used: {0}")]
+    Anchor(#[from] ReadError),
+    /// Our own configuration cannot be indexed.
+    #[error(transparent)]
+    Trust(#[from] TrustDirError),
+    /// Too many requests.
+    #[error("too many requests at once; try again in a minute")]
+    TooMany,
+    /// The key opens no door.
+    #[error("this needs the header `Authorization: X-Road-ApiKey token=…` with a key that is in force")]
+    UnknownKey,
+    /// The key opens other doors.
+    #[error("this needs a key with the role {0}")]
+    Role(&'static str),
+    /// The rotation of keys has another order.
+    #[error("the signing key {key} cannot be {wish}: {reason}")]
+    Rotation {
+        /// Its generation.
+        key: u32,
+        /// What was asked.
+        wish: &'static str,
+        /// Why not.
+        reason: &'static str,
     },
     /// A stored row cannot be read: the database was changed by other hands.
     #[error("a row of the registry cannot be read: {0}")]

@@ -8,7 +8,9 @@
 //!   stops is noticed by every node.
 //! - Whom we trust: whoever reads the key directory (four PKCS#8 files, 0600) is the federation. Whoever changes the
 //!   tables `authority_…` decides who is a member at the next regeneration, but cannot forge a certificate.
-//! - The HTTP services read only. Registration is done in the process that holds the handle.
+//! - Whoever is registered was named by an operator: in the process ([`Desk`]), by the API of operators with a key, or by
+//!   approving what a node asked for. Who did what stands in the audit, in the same transaction.
+//! - `/managementservice` believes the sender that its node vouches for: bind it where only that node reaches it.
 //!
 //! ```no_run
 //! # async fn example(store: store::Store, clock: civic::SharedClock, random: civic::SharedRandom,
@@ -26,36 +28,47 @@
 //! # }
 //! ```
 
+mod approved;
+mod certificates;
 mod configuration;
+mod desk;
 mod error;
 mod http;
 mod keys;
+mod limits;
+mod operators;
+mod requests;
 mod store;
+mod workflow;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use ::store::{Migration, Store, StoreError};
+use ::store::{Migration, Store};
 use axum::Router;
-use civic::{ClientId, MemberId, ServerId, SharedClock, SharedRandom, Timestamp};
-use trust::cert::{Certificate, CertificateProfile, CertificateRequest, CertificateSpec, MemberNameProfile};
-use trust::ocsp::{OcspAnswer, OcspRefusal, OcspRequest, OcspResponse};
-use trust::tsp::{TimestampAuthority, TimestampRequest, TspError};
+use civic::{ClientId, MemberId, SharedClock, SharedRandom, Timestamp};
 use web::{Failure, HealthCheck, Job};
 
+pub use approved::{Approval, Intermediate, Responder};
+pub use desk::{Desk, NewEnrolment, SigningKeyState, Status};
 pub use error::AuthorityError;
+pub use keys::KeyUse;
+pub use operators::{ApiKey, AuditEntry, Role};
+pub use requests::{Enrolment, Origin, Request, RequestDetail, RequestKind, RequestState};
 
 use crate::configuration::Published;
-use crate::keys::Keys;
-use crate::store::Issued;
+use crate::keys::{Holder, Keys};
+use crate::limits::Bucket;
+use crate::store::{Issued, List};
+use crate::workflow::Rules;
 
 const TEXT_CHARS_MAX: usize = 255;
-const SERIAL_TRIES_MAX: u32 = 4;
-/// Peers whose clocks are behind must still find a new certificate valid.
-const BACKDATED: Duration = Duration::from_hours(1);
+/// Requests of strangers: as many at once, then one every two seconds.
+const STRANGERS_BURST: u32 = 60;
+const STRANGERS_PAUSE: Duration = Duration::from_secs(2);
 
 /// What an authority is told about its federation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,7 +81,7 @@ pub struct AuthorityConfig {
     pub name: String,
     /// Where nodes reach the services, without a slash at the end: `http://127.0.0.1:8604`.
     pub public_url: String,
-    /// The member classes with what they are, for people.
+    /// The member classes with what they are, for people: those that the registry starts with.
     pub member_classes: Vec<(String, String)>,
     /// Who offers the management services of the federation (PR-MSERV).
     pub management_service: ClientId,
@@ -82,6 +95,10 @@ pub struct AuthorityConfig {
     pub time_stamping_interval: Duration,
     /// How long certificates of members are valid.
     pub certificate_validity: Duration,
+    /// Which requests of nodes need no operator.
+    pub auto_approval: AutoApproval,
+    /// The TLS certificate (DER) of the public URL, which nodes then check when they register.
+    pub tls_certificate: Option<Vec<u8>>,
     /// The policy of time stamps, dotted decimals; the default is the example of OpenSSL's manual.
     pub tsa_policy: String,
 }
@@ -103,6 +120,8 @@ impl AuthorityConfig {
             ocsp_freshness: Duration::from_hours(1),
             time_stamping_interval: Duration::from_mins(1),
             certificate_validity: Duration::from_hours(2 * 365 * 24),
+            auto_approval: AutoApproval::default(),
+            tls_certificate: None,
             tsa_policy: "1.2.3.4.1".to_owned(),
         }
     }
@@ -116,6 +135,18 @@ impl AuthorityConfig {
         let rest = self.public_url.split_once("://").map_or(self.public_url.as_str(), |(_, rest)| rest);
         rest.split('/').next().unwrap_or(rest)
     }
+}
+
+/// Which requests of nodes are approved by themselves, where everybody named is registered. X-Road's settings
+/// `auto-approve-auth-cert-reg-requests`, `auto-approve-client-reg-requests`, `auto-approve-owner-change-requests`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AutoApproval {
+    /// Authentication certificates of registered members.
+    pub auth_cert_reg: bool,
+    /// Clients of registered members at registered nodes.
+    pub client_reg: bool,
+    /// Changes of owner between registered members.
+    pub owner_change: bool,
 }
 
 /// What a node's certificate is for.
@@ -134,8 +165,9 @@ pub struct Authority(Arc<Inner>);
 struct Inner {
     store: Store,
     config: AuthorityConfig,
-    keys: Keys,
-    tsa: TimestampAuthority,
+    key_folder: PathBuf,
+    keys: RwLock<Arc<Keys>>,
+    strangers: Bucket,
     clock: SharedClock,
     random: SharedRandom,
     published: RwLock<Arc<Published>>,
@@ -156,17 +188,13 @@ impl Authority {
         let (folder, wanted, source) = (key_folder.to_owned(), config.clone(), Arc::clone(&random));
         let opened = tokio::task::spawn_blocking(move || Keys::open(&folder, &wanted, now, source.as_ref())).await;
         let keys = opened.map_err(|_| AuthorityError::Stopped)??;
-        let tsa = TimestampAuthority::new(keys.tsa.certificate.clone(), keys.tsa.key.clone(), &config.tsa_policy)?;
-        let own = [("authority", &keys.authority), ("ocsp", &keys.ocsp), ("tsa", &keys.tsa)];
-        let own = own.map(|(profile, holder)| Issued {
-            certificate: holder.certificate.clone(),
-            profile,
-            server: None,
-            member: None,
-        });
+        let (own, classes) = (own_certificates(&keys), config.member_classes.clone());
         store
-            .tx("authority.own_certificates", move |tx| {
-                own.iter().try_for_each(|issued| store::put_certificate(tx, issued, now))
+            .tx("authority.open", move |tx| {
+                own.iter().try_for_each(|issued| store::put_certificate(tx, issued, now))?;
+                let known = store::codes(tx, List::Classes)?;
+                let mut new = classes.iter().filter(|(code, _)| !known.iter().any(|(known, _)| known == code));
+                new.try_for_each(|(code, text)| store::put_code(tx, List::Classes, code, text))
             })
             .await?;
         let registry = store.read("authority.registry", move |tx| store::registry(tx, now)).await?;
@@ -174,116 +202,14 @@ impl Authority {
         Ok(Self(Arc::new(Inner {
             store,
             config,
-            keys,
-            tsa,
+            key_folder: key_folder.to_owned(),
+            keys: RwLock::new(Arc::new(keys)),
+            strangers: Bucket::new(STRANGERS_BURST, STRANGERS_PAUSE),
             clock,
             random,
             published: RwLock::new(Arc::new(published)),
             publishing: tokio::sync::Mutex::new(()),
         })))
-    }
-
-    /// Registers a member, or corrects its name.
-    pub async fn register_member(&self, id: &MemberId, name: &str) -> Result<(), AuthorityError> {
-        self.check_member(id)?;
-        checked(name, "name", "")?;
-        let (id, name, now) = (id.clone(), name.to_owned(), self.now());
-        self.0.store.tx("authority.register_member", move |tx| store::put_member(tx, &id, &name, now)).await?;
-        self.publish().await
-    }
-
-    /// Registers a subsystem of a member, or corrects its name for people.
-    pub async fn register_subsystem(&self, id: &ClientId, name: Option<&str>) -> Result<(), AuthorityError> {
-        self.check_member(id.member())?;
-        if id.subsystem().is_none() {
-            return Err(AuthorityError::UnknownClient(id.clone()));
-        }
-        name.map_or(Ok(()), |name| checked(name, "name", ""))?;
-        let (id, name, now) = (id.clone(), name.map(str::to_owned), self.now());
-        let put = move |tx: &mut ::store::Tx<'_>| store::put_subsystem(tx, &id, name.as_deref(), now);
-        self.0.store.tx("authority.register_subsystem", put).await?;
-        self.publish().await
-    }
-
-    /// Registers a node with its authentication certificate, which [`Self::sign_csr`] issued, or brings its address and
-    /// clients up to date; certificates registered earlier stay until they are revoked or expire.
-    pub async fn register_server(
-        &self,
-        id: &ServerId,
-        address: &str,
-        auth: &Certificate,
-        clients: &[ClientId],
-    ) -> Result<(), AuthorityError> {
-        self.check_member(id.owner())?;
-        checked(address, "address", ", and is host or host:port")?;
-        if address.contains([' ', '/']) {
-            return Err(AuthorityError::Text { what: "address", more: ", and is host or host:port" });
-        }
-        let (id, address, auth) = (id.clone(), address.to_owned(), hex::encode(auth.sha256()));
-        let (clients, now) = (clients.to_vec(), self.now());
-        let put = move |tx: &mut ::store::Tx<'_>| store::put_server(tx, &id, &address, &auth, &clients, now);
-        self.0.store.tx("authority.register_server", put).await?;
-        self.publish().await
-    }
-
-    /// Issues a certificate to a node of a member. The subject comes from the registry, not from the request: of the
-    /// request only the key counts, whose possession it proves. The node itself need not be registered yet.
-    pub async fn sign_csr(
-        &self,
-        profile: Profile,
-        server: &ServerId,
-        member: &MemberId,
-        request: &CertificateRequest,
-    ) -> Result<Certificate, AuthorityError> {
-        self.check_member(server.owner())?;
-        self.check_member(member)?;
-        if profile == Profile::Auth && member != server.owner() {
-            return Err(AuthorityError::NotOwner { server: server.to_string(), member: member.to_string() });
-        }
-        let wanted = member.clone();
-        let name = self.0.store.read("authority.member_name", move |tx| store::member_name(tx, &wanted)).await?;
-        let subject = MemberNameProfile::subject(&self.0.config.country, member, &name, server.code())?;
-        let (profile, stored_as) = match profile {
-            Profile::Sign => (CertificateProfile::Sign, "sign"),
-            Profile::Auth => (CertificateProfile::Auth, "auth"),
-        };
-        let (now, ocsp_url) = (self.now(), self.0.config.url("/ocsp"));
-        let mut tries = 0;
-        loop {
-            tries += 1;
-            let spec = CertificateSpec {
-                profile,
-                serial: &keys::serial(self.0.random.as_ref()),
-                subject: subject.clone(),
-                public_key: request.public_key(),
-                not_before: now.minus(BACKDATED),
-                not_after: now.plus(self.0.config.certificate_validity),
-                ocsp_url: Some(&ocsp_url),
-            };
-            let issuer = &self.0.keys.authority;
-            let certificate = Certificate::issue(&issuer.certificate, &issuer.key, &spec)?;
-            let issued = Issued {
-                certificate: certificate.clone(),
-                profile: stored_as,
-                server: Some(server.clone()),
-                member: Some(member.clone()),
-            };
-            let put = move |tx: &mut ::store::Tx<'_>| store::put_certificate(tx, &issued, now);
-            match self.0.store.tx("authority.issue", put).await {
-                Ok(()) => return Ok(certificate),
-                // The serial number was used before: a new one is drawn.
-                Err(AuthorityError::Store(StoreError::Unique { .. })) if tries < SERIAL_TRIES_MAX => {}
-                Err(error) => return Err(error),
-            }
-        }
-    }
-
-    /// Revokes a certificate for good. OCSP answers say so at once; an authentication certificate also leaves the
-    /// configuration.
-    pub async fn revoke(&self, certificate: &Certificate) -> Result<(), AuthorityError> {
-        let (serial, now) = (certificate.serial().to_vec(), self.now());
-        self.0.store.tx("authority.revoke", move |tx| store::revoke(tx, &serial, now)).await?;
-        self.publish().await
     }
 
     /// Generates and signs the configuration anew. Registrations and the job do it; others need not.
@@ -293,19 +219,19 @@ impl Authority {
         let registry = self.0.store.read("authority.registry", move |tx| store::registry(tx, now)).await?;
         let before = self.published();
         let (config, random) = (&self.0.config, self.0.random.as_ref());
-        let published = Published::generate(Some(&before), registry, config, &self.0.keys, now, random)?;
+        let published = Published::generate(Some(&before), registry, config, &self.keys(), now, random)?;
         *self.0.published.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(published);
         Ok(())
     }
 
     /// The anchor file that nodes of this federation start from, XML.
     pub fn anchor(&self) -> String {
-        configuration::anchor(&self.0.config, &self.0.keys, "/internalconf")
+        configuration::anchor(&self.0.config, &self.keys(), "/internalconf")
     }
 
     /// The anchor that the authority of another federation imports, XML: it leads to the shared part only.
     pub fn external_anchor(&self) -> String {
-        configuration::anchor(&self.0.config, &self.0.keys, "/externalconf")
+        configuration::anchor(&self.0.config, &self.keys(), "/externalconf")
     }
 
     /// The trust folder of this moment, path → content, as `baobab verify --trust` and X-Road's verifier read it:
@@ -314,73 +240,27 @@ impl Authority {
         self.published().trust_files(&self.0.config.instance)
     }
 
-    /// The certificate of the certification authority.
-    pub fn certificate(&self) -> &Certificate {
-        &self.0.keys.authority.certificate
-    }
-
-    /// The certificate of the OCSP responder.
-    pub fn ocsp_certificate(&self) -> &Certificate {
-        &self.0.keys.ocsp.certificate
-    }
-
-    /// The certificate of the time-stamping authority.
-    pub fn tsa_certificate(&self) -> &Certificate {
-        &self.0.keys.tsa.certificate
-    }
-
-    /// Answers an OCSP request (DER to DER). Requests that it cannot answer get the refusals of RFC 6960 §4.2.1; only a
-    /// failing store is an error.
-    pub async fn answer_ocsp(&self, request: &[u8]) -> Result<Vec<u8>, AuthorityError> {
-        let Ok(request) = OcspRequest::from_der(request) else {
-            return Ok(OcspRefusal::MalformedRequest.to_der());
-        };
-        let issuer = &self.0.keys.authority.certificate;
-        if !request.ids.iter().all(|id| id.is_of_issuer(issuer)) {
-            return Ok(OcspRefusal::Unauthorized.to_der());
-        }
-        let ids = request.ids.clone();
-        let known = self.0.store.read("authority.status", move |tx| {
-            ids.iter().map(|id| store::status(tx, id.serial())).collect::<Result<Vec<_>, AuthorityError>>()
-        });
-        let now = self.now();
-        let answers = request.ids.iter().zip(known.await?).map(|(id, status)| OcspAnswer {
-            id: id.clone(),
-            status,
-            this_update: now,
-            next_update: Some(now.plus(self.0.config.ocsp_freshness)),
-        });
-        let answers: Vec<OcspAnswer> = answers.collect();
-        let responder = &self.0.keys.ocsp;
-        let nonce = request.nonce.as_deref();
-        let response = OcspResponse::sign(&responder.certificate, &responder.key, &answers, nonce, now)?;
-        Ok(response.der().to_vec())
-    }
-
-    /// Answers a time-stamp request (DER to DER); refusals are answers too (RFC 3161 §2.4.2).
-    pub fn answer_tsa(&self, request: &[u8]) -> Result<Vec<u8>, AuthorityError> {
-        let now = self.now();
-        // 56 bits of the moment and 70 random bits: never twice, without a write on the hot path.
-        let mut serial = keys::serial(self.0.random.as_ref());
-        for (byte, of_moment) in serial.iter_mut().skip(1).zip(now.micros().to_be_bytes().into_iter().skip(1)) {
-            *byte = of_moment;
-        }
-        let stamped = TimestampRequest::from_der(request).and_then(|request| self.0.tsa.stamp(&request, &serial, now));
-        Ok(match stamped.and_then(|token| token.response()) {
-            Ok(response) => response,
-            Err(error) => {
-                if matches!(error, TspError::Authority(_) | TspError::Unbuildable(_)) {
-                    tracing::error!(%error, "no time stamp could be made");
-                }
-                error.failure().response(&error.to_string())?
-            }
-        })
-    }
-
-    /// `GET /internalconf`, `/externalconf` (`?version=2` to `6`), `/V5/…/shared-params.xml`, `/anchor.xml`,
-    /// `/external-anchor.xml`; `POST /ocsp`, `GET /ocsp/{base64}`; `POST /tsa`.
+    /// What everybody may reach: `GET /internalconf`, `/externalconf` (`?version=2` to `6`), `/V5/…/shared-params.xml`,
+    /// `/anchor.xml`, `/external-anchor.xml`; `POST /ocsp`, `GET /ocsp/{base64}`; `POST /tsa`; `POST /authcertreg`
+    /// (PR-MSERV §2.3); `POST /enrolments`, `GET /enrolments/{token}`.
     pub fn router(&self) -> Router {
-        http::router(self.clone())
+        http::public(self.clone())
+    }
+
+    /// The management services `POST /managementservice` as an information system behind the node of the management
+    /// service. That node alone may reach this address: it is what vouches for the sender of each request.
+    pub fn management_router(&self) -> Router {
+        http::management(self.clone())
+    }
+
+    /// The API of operators, `/api/v1/…`; every operation needs a key of [`Desk::create_api_key`].
+    pub fn operator_router(&self) -> Router {
+        http::operators(self.clone())
+    }
+
+    /// The desk of somebody who acts for the authority; `actor` goes into the audit.
+    pub fn desk(&self, actor: &str) -> Desk {
+        Desk::new(self.clone(), actor)
     }
 
     /// Regenerates the signed directory again and again.
@@ -422,23 +302,49 @@ impl Authority {
         self.0.clock.now()
     }
 
-    fn check_member(&self, id: &MemberId) -> Result<(), AuthorityError> {
-        let config = &self.0.config;
-        if id.instance() != config.instance {
-            return Err(AuthorityError::ForeignInstance { id: id.to_string(), instance: config.instance.clone() });
-        }
-        if !config.member_classes.iter().any(|(code, _)| code == id.class()) {
-            let known: Vec<&str> = config.member_classes.iter().map(|(code, _)| code.as_str()).collect();
-            return Err(AuthorityError::UnknownClass { class: id.class().to_owned(), known: known.join(", ") });
-        }
-        Ok(())
+    fn keys(&self) -> Arc<Keys> {
+        Arc::clone(&self.0.keys.read().unwrap_or_else(PoisonError::into_inner))
     }
+
+    fn rules(&self) -> Rules {
+        let config = &self.0.config;
+        Rules { management_service: config.management_service.clone(), auto_approval: config.auto_approval }
+    }
+
+    fn check_instance(&self, id: &MemberId) -> Result<(), AuthorityError> {
+        let instance = &self.0.config.instance;
+        if id.instance() == instance {
+            return Ok(());
+        }
+        Err(AuthorityError::ForeignInstance { id: id.to_string(), instance: instance.clone() })
+    }
+}
+
+/// Our own certificates, of which OCSP is asked too.
+fn own_certificates(keys: &Keys) -> Vec<Issued> {
+    let issued = |profile, holder: &Holder| Issued {
+        certificate: holder.certificate.clone(),
+        profile,
+        server: None,
+        member: None,
+    };
+    let issuers = keys.issuers.all();
+    let mut own: Vec<Issued> =
+        issuers.flat_map(|issuer| [issued("authority", &issuer.authority), issued("ocsp", &issuer.ocsp)]).collect();
+    own.extend(keys.tsas.all().map(|tsa| issued("tsa", tsa)));
+    own
 }
 
 impl fmt::Debug for Authority {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "Authority({})", self.0.config.instance)
     }
+}
+
+fn checked_address(address: &str) -> Result<(), AuthorityError> {
+    const MORE: &str = ", and is host or host:port";
+    checked(address, "address", MORE)?;
+    if address.contains([' ', '/']) { Err(AuthorityError::Text { what: "address", more: MORE }) } else { Ok(()) }
 }
 
 fn checked(text: &str, what: &'static str, more: &'static str) -> Result<(), AuthorityError> {

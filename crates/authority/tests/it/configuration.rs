@@ -10,11 +10,11 @@ use trust::globalconf::{
 use crate::{World, fisc, member, server, worlds};
 
 impl World {
-    fn anchor(&self) -> Anchor {
+    pub(crate) fn anchor(&self) -> Anchor {
         read_anchor(self.authority.anchor().as_bytes()).unwrap()
     }
 
-    async fn directory(&self, path: &str) -> Result<Directory, DirectoryError> {
+    pub(crate) async fn directory(&self, path: &str) -> Result<Directory, DirectoryError> {
         let (status, bytes) = self.get(path).await;
         assert_eq!(status, StatusCode::OK);
         let anchor = self.anchor();
@@ -22,7 +22,7 @@ impl World {
     }
 
     /// What a node does: the signed directory, then its parts, each compared with its digest.
-    async fn file(&self, directory: &Directory, identifier: &str) -> Vec<u8> {
+    pub(crate) async fn file(&self, directory: &Directory, identifier: &str) -> Vec<u8> {
         let part = directory.part(identifier, "BB").unwrap();
         let (status, bytes) = self.get(&part.location).await;
         assert_eq!(status, StatusCode::OK, "{}", part.location);
@@ -30,7 +30,7 @@ impl World {
         bytes
     }
 
-    async fn shared(&self) -> SharedParams {
+    pub(crate) async fn shared(&self) -> SharedParams {
         let directory = self.directory("/internalconf?version=5").await.unwrap();
         read_shared(&self.file(&directory, SHARED_PARAMETERS).await).unwrap()
     }

@@ -2,7 +2,11 @@
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
 mod configuration;
+mod enrolment;
+mod management;
+mod operators;
 mod revocation;
+mod rotation;
 mod stamps;
 
 use std::os::unix::fs::PermissionsExt;
@@ -23,6 +27,7 @@ use trust::keys::SigningKey;
 struct World {
     authority: Authority,
     clock: Arc<TestClock>,
+    _keys: tempfile::TempDir,
 }
 
 async fn worlds() -> Vec<World> {
@@ -31,7 +36,7 @@ async fn worlds() -> Vec<World> {
         let clock = Arc::new(TestClock::at("2026-11-21T22:40:00Z"));
         let folder = tempfile::tempdir().unwrap();
         let authority = open(store, &folder, &clock).await.unwrap();
-        worlds.push(World { authority, clock });
+        worlds.push(World { authority, clock, _keys: folder });
     }
     worlds
 }
@@ -61,6 +66,12 @@ fn request() -> CertificateRequest {
     CertificateRequest::create(&SigningKey::generate_p256().unwrap(), &subject).unwrap()
 }
 
+async fn answer(router: axum::Router, request: Request<Body>) -> (StatusCode, Vec<u8>) {
+    let answer = router.oneshot(request).await.unwrap();
+    let status = answer.status();
+    (status, answer.into_body().collect().await.unwrap().to_bytes().to_vec())
+}
+
 impl World {
     /// The tax office with its node; returns signing and authentication certificate.
     async fn enrol(&self) -> (Certificate, Certificate) {
@@ -81,9 +92,7 @@ impl World {
     }
 
     async fn ask(&self, request: Request<Body>) -> (StatusCode, Vec<u8>) {
-        let answer = self.authority.router().oneshot(request).await.unwrap();
-        let status = answer.status();
-        (status, answer.into_body().collect().await.unwrap().to_bytes().to_vec())
+        answer(self.authority.router(), request).await
     }
 }
 
@@ -154,7 +163,7 @@ async fn a_certificate_names_the_registered_member_and_not_the_request() {
             let subject = certificate.subject().to_string();
             assert_eq!(subject, "SERIALNUMBER=BB/node-1/GOV,CN=1002,O=Impôts,C=BB");
             assert_eq!(certificate.ocsp_url(), Some("http://127.0.0.1:8604/ocsp"));
-            certificate.verify_signed_by(world.authority.certificate()).unwrap();
+            certificate.verify_signed_by(&world.authority.certificate()).unwrap();
         }
         assert!(sign.is_sign_certificate() && auth.is_auth_certificate());
         let other: MemberId = "BB/COM/2001".parse().unwrap();

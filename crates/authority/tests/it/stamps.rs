@@ -9,7 +9,7 @@ use crate::worlds;
 #[tokio::test]
 async fn data_is_stamped_with_the_moment_and_a_number_of_its_own() {
     for world in worlds().await {
-        let listed = [world.authority.tsa_certificate().clone()];
+        let listed = [world.authority.tsa_certificate()];
         let mut serials = BTreeSet::new();
         for nonce in 1..=20_u8 {
             let request = TimestampRequest::for_data(b"ts-hashchainresult.xml", &[nonce]).unwrap();

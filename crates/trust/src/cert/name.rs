@@ -6,6 +6,7 @@ use civic::MemberId;
 use const_oid::ObjectIdentifier;
 use der::asn1::{Any, Ia5StringRef, PrintableStringRef, TeletexStringRef, Utf8StringRef};
 use der::{Decode, Encode, Tag, Tagged};
+use serde::{Deserialize, Serialize};
 use x509_cert::attr::AttributeTypeAndValue;
 use x509_cert::name::{Name, RdnSequence, RelativeDistinguishedName};
 
@@ -15,7 +16,8 @@ use super::CertError;
 const VALUE_CHARS_MAX: usize = 255;
 
 /// The attributes of a name that federations use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum NameAttribute {
     /// `C`, two letters.
     Country,
@@ -93,7 +95,8 @@ impl fmt::Display for DistinguishedName {
 }
 
 /// Where a part of a member's identifier stands in the subject of its certificate.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum NamePart {
     /// The whole value of an attribute.
     Attribute(NameAttribute),
@@ -112,7 +115,8 @@ pub enum NamePart {
 
 /// How a federation writes a member into the subject of its signing certificate. Data, not code: a new national profile
 /// needs no new program.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct MemberNameProfile {
     /// The name under which a global configuration asks for it (`certificateProfileInfo`, a Java class name).
     pub class_name: String,

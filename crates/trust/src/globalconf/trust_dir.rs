@@ -115,6 +115,8 @@ pub struct TrustedCa {
     pub is_anchor: bool,
     /// Whether its certificates are for TLS between nodes only.
     pub authentication_only: bool,
+    /// The certificate profile that the configuration asks for, by its Java class name.
+    pub certificate_profile: String,
     /// How the subjects of its certificates name members; `None` where we do not know the profile that is asked for.
     pub profile: Option<MemberNameProfile>,
     /// Its certificate.
@@ -187,6 +189,17 @@ impl TrustDir {
             return Err(TrustDirError::NoOwnInstance(own.to_owned()));
         }
         Ok(dir)
+    }
+
+    /// The same with certificate profiles of the operator's own: they come before those that are known here, so that a
+    /// national profile needs configuration, not a new program.
+    #[must_use]
+    pub fn with_profiles(mut self, profiles: &[MemberNameProfile]) -> Self {
+        for ca in self.instances.values_mut().flat_map(|instance| &mut instance.cas) {
+            let own = profiles.iter().find(|profile| profile.class_name == ca.certificate_profile);
+            ca.profile = own.cloned().or_else(|| ca.profile.take());
+        }
+        self
     }
 
     /// The files of a trust folder for one instance, as [`TrustDir::load`] reads them and X-Road's `/verificationconf`
@@ -479,6 +492,7 @@ fn trusted_ca(ca: &ApprovedCa, info: &CaInfo, is_anchor: bool, unusable: &mut Ve
         name: ca.name.clone(),
         is_anchor,
         authentication_only: ca.authentication_only,
+        certificate_profile: ca.certificate_profile.clone(),
         profile: MemberNameProfile::of_class_name(&ca.certificate_profile),
         cert,
         ocsp_urls: info.ocsp.iter().map(|ocsp| ocsp.url.clone()).collect(),

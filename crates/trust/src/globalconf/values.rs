@@ -311,6 +311,25 @@ impl SharedParams {
     }
 }
 
+impl Anchor {
+    /// The anchor as a configuration corrects it that was verified by it: who may sign the next one is whom its sources
+    /// name, so that the authority changes its keys without new anchors (X-Road 7.4). `external` says which of the two
+    /// sources the anchor leads to. Version 2 names nobody and another instance has no say: they leave it as it is.
+    #[must_use]
+    pub fn corrected_by(&self, shared: &SharedParams, external: bool) -> Self {
+        let named = shared
+            .sources
+            .iter()
+            .flat_map(|source| if external { &source.external_certs } else { &source.internal_certs });
+        let certs: Vec<Vec<u8>> = named.cloned().collect();
+        if certs.is_empty() || shared.instance != self.instance {
+            return self.clone();
+        }
+        let corrected = |source: &AnchorSource| AnchorSource { certs: certs.clone(), ..source.clone() };
+        Self { sources: self.sources.iter().map(corrected).collect(), ..self.clone() }
+    }
+}
+
 /// The port of the message transport where the address names none (PR-MESSTRANSP).
 const TRANSPORT_PORT: u16 = 5500;
 /// The OCSP responder of a node listens this far above its transport port (5577 for 5500).

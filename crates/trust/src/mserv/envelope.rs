@@ -164,7 +164,8 @@ impl Envelope {
         ocsp_freshness: Duration,
     ) -> Result<(), MservError> {
         if request.provider != *provider {
-            return Err(MservError::OtherProvider { found: request.provider.clone(), expected: provider.clone() });
+            let (found, expected) = (request.provider.to_string(), provider.to_string());
+            return Err(MservError::OtherProvider { found, expected });
         }
         if let Command::AuthCertReg { auth_cert, .. } = &request.command {
             let missing = MservError::Parts { expected: 5, found: 0, what: AUTH_PARTS };
@@ -182,7 +183,7 @@ impl Envelope {
         let certificate = Certificate::from_der(sign_cert)?;
         let found = trust.check_sign_cert(&certificate, &[], at)?;
         if found != *expected {
-            return Err(MservError::OtherSigner { found, expected: expected.clone() });
+            return Err(MservError::OtherSigner { found: found.to_string(), expected: expected.to_string() });
         }
         check(signature, &certificate, &self.soap, "member's")?;
         check_ocsp(&certificate, ocsp, trust, at, ocsp_freshness)

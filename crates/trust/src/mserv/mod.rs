@@ -70,17 +70,17 @@ pub enum MservError {
     #[error("the request is addressed to {found}; the management service of this federation is {expected}")]
     OtherProvider {
         /// Who was addressed.
-        found: ClientId,
+        found: String,
         /// Who should be.
-        expected: ClientId,
+        expected: String,
     },
     /// Only the owner of a node speaks for it.
-    #[error("the request comes from {sender}, but the node {server} belongs to {}", .server.owner())]
+    #[error("the request comes from {sender}, which does not own the node {server}")]
     NotOwner {
         /// Who sent it.
-        sender: ClientId,
+        sender: String,
         /// The node.
-        server: ServerId,
+        server: String,
     },
     /// Signatures or certificates are missing.
     #[error("the request needs {expected} parts after the SOAP message and has {found}: {what}")]
@@ -108,9 +108,9 @@ pub enum MservError {
     #[error("the signing certificate names {found}; {expected} must sign this request")]
     OtherSigner {
         /// Whom it names.
-        found: MemberId,
+        found: String,
         /// Who must sign.
-        expected: MemberId,
+        expected: String,
     },
     /// No approved authority issued the signing certificate.
     #[error("no approved authority issued the signing certificate of `{subject}`")]

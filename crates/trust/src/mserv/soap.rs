@@ -27,7 +27,7 @@ impl ManagementRequest {
         let request = Self::read(bytes, "")?.0;
         let (sender, server) = (&request.sender, request.command.server());
         if sender.subsystem().is_some() || sender.member() != server.owner() {
-            return Err(MservError::NotOwner { sender: sender.clone(), server: server.clone() });
+            return Err(MservError::NotOwner { sender: sender.to_string(), server: server.to_string() });
         }
         Ok(request)
     }

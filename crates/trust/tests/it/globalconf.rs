@@ -270,6 +270,47 @@ fn only_certificates_of_approved_authorities_speak_for_a_member() {
 }
 
 #[test]
+fn a_national_profile_is_data_and_comes_before_ours() {
+    let mut params = nation();
+    let root_key = SigningKey::generate_p256().unwrap();
+    let at = Timestamp::from_seconds(1_795_300_800);
+    let spec = |profile, serial, subject, key| CertificateSpec {
+        profile,
+        serial,
+        subject,
+        public_key: key,
+        not_before: at,
+        not_after: Timestamp::from_seconds(1_795_400_000),
+        ocsp_url: None,
+    };
+    let name = |attributes: &[(NameAttribute, &str)]| DistinguishedName::new(attributes).unwrap();
+    let root_name = name(&[(NameAttribute::CommonName, "root")]);
+    let root = spec(CertificateProfile::Authority, &[1], root_name, root_key.public());
+    let root = Certificate::self_signed(&root_key, &root).unwrap();
+    let ca = params.approved_cas.first_mut().unwrap();
+    ca.top.cert = root.der().to_vec();
+    ca.certificate_profile = "gov.example.NationalProfile".to_owned();
+    let subject = name(&[
+        (NameAttribute::Organization, "Impôts"),
+        (NameAttribute::OrganizationalUnit, "GOV"),
+        (NameAttribute::SerialNumber, "1002"),
+    ]);
+    let key = SigningKey::generate_p256().unwrap();
+    let sign = spec(CertificateProfile::Sign, &[2], subject, key.public());
+    let sign = Certificate::issue(&root, &root_key, &sign).unwrap();
+    let dir = TrustDir::of("BB", vec![(params, None, None)]).unwrap();
+    let unknown = dir.own().unwrap().check_sign_cert(&sign, &[], at);
+    assert!(matches!(unknown, Err(TrustDirError::UnknownProfile { .. })), "{unknown:?}");
+    let national: MemberNameProfile = serde_json::from_str(
+        r#"{"class_name": "gov.example.NationalProfile", "instance": "of_configuration",
+            "class": {"attribute": "organizational_unit"}, "code": {"attribute": "serial_number"}}"#,
+    )
+    .unwrap();
+    let dir = dir.with_profiles(&[national]);
+    assert_eq!(dir.own().unwrap().check_sign_cert(&sign, &[], at), Ok("BB/GOV/1002".parse().unwrap()));
+}
+
+#[test]
 fn an_authentication_certificate_that_two_nodes_claim_speaks_for_neither() {
     let mut params = nation();
     let hashes = params.servers.first().unwrap().auth_cert_hashes.clone();

@@ -1,4 +1,9 @@
-//! The public services of the authority: configuration, OCSP, time stamps. Reading only; registration is no HTTP service.
+//! The services of the authority: what everybody may reach here, requests of nodes in [`management`], the API of
+//! operators in [`operators`].
+
+mod management;
+mod openapi;
+mod operators;
 
 use axum::Router;
 use axum::body::Bytes;
@@ -9,7 +14,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use trust::globalconf::ConfigurationVersion;
+use trust::mserv::REQUEST_BYTES_MAX;
 use web::Problem;
 
 use crate::{Authority, AuthorityError};
@@ -21,7 +28,12 @@ const OCSP_TYPE: &str = "application/ocsp-response";
 const TSA_TYPE: &str = "application/timestamp-reply";
 const XML_TYPE: &str = "text/xml; charset=UTF-8";
 
-pub(crate) fn router(authority: Authority) -> Router {
+/// What everybody may reach.
+pub(crate) fn public(authority: Authority) -> Router {
+    let requests = Router::new()
+        .route("/authcertreg", post(management::auth_cert_reg))
+        .route("/enrolments", post(management::enrol))
+        .layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX));
     Router::new()
         .route("/internalconf", get(internal))
         .route("/externalconf", get(external))
@@ -31,8 +43,23 @@ pub(crate) fn router(authority: Authority) -> Router {
         .route("/ocsp", post(ocsp_post))
         .route("/ocsp/{*request}", get(ocsp_get))
         .route("/tsa", post(stamp))
+        .route("/enrolments/{token}", get(management::enrolment))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .merge(requests)
         .with_state(authority)
+}
+
+/// What the node of the management service alone may reach.
+pub(crate) fn management(authority: Authority) -> Router {
+    Router::new()
+        .route("/managementservice", post(management::management_service))
+        .layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX))
+        .with_state(authority)
+}
+
+/// What operators with a key may reach.
+pub(crate) fn operators(authority: Authority) -> Router {
+    operators::router().layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX)).with_state(authority)
 }
 
 #[derive(Deserialize)]
@@ -103,9 +130,53 @@ fn fresh(kind: &'static str, body: Vec<u8>) -> Response {
     ([(CONTENT_TYPE, kind), (CACHE_CONTROL, "no-store")], body).into_response()
 }
 
+/// The JSON of a body, or what is wrong with it.
+fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    serde_json::from_slice(body).map_err(|error| Problem::bad_request(format!("The body is not as expected: {error}.")))
+}
+
 fn problem(error: AuthorityError) -> Problem {
+    let said = error.to_string();
     match error {
         AuthorityError::Store(cause) => Problem::unavailable(cause),
-        other => Problem::internal(other),
+        AuthorityError::UnknownKey => Problem::unauthorized(said),
+        AuthorityError::Role(_) => Problem::forbidden(said),
+        AuthorityError::TooMany => Problem::too_many(said),
+        AuthorityError::Unknown { .. }
+        | AuthorityError::UnknownMember(_)
+        | AuthorityError::UnknownServer(_)
+        | AuthorityError::UnknownSerial(_) => Problem::not_found().detail(said),
+        AuthorityError::RequestExists(_)
+        | AuthorityError::NotPending { .. }
+        | AuthorityError::CertificateOfOther(_)
+        | AuthorityError::AlreadyClient { .. }
+        | AuthorityError::NotClient { .. }
+        | AuthorityError::NotRegistered { .. }
+        | AuthorityError::ManagementService(_)
+        | AuthorityError::NewOwner { .. }
+        | AuthorityError::ServerExists(_)
+        | AuthorityError::InUse { .. }
+        | AuthorityError::Rotation { .. } => Problem::conflict(said),
+        AuthorityError::Certificate(_)
+        | AuthorityError::ForeignInstance { .. }
+        | AuthorityError::UnknownClass { .. }
+        | AuthorityError::UnknownClient(_)
+        | AuthorityError::NotAuthOf(_)
+        | AuthorityError::NotOwner { .. }
+        | AuthorityError::Text { .. }
+        | AuthorityError::NoCertificate
+        | AuthorityError::NoAddress
+        | AuthorityError::Settings(_)
+        | AuthorityError::Management(_)
+        | AuthorityError::Anchor(_)
+        | AuthorityError::Trust(_) => Problem::bad_request(said),
+        AuthorityError::KeyFile { .. }
+        | AuthorityError::KeyExpired { .. }
+        | AuthorityError::Key(_)
+        | AuthorityError::Ocsp(_)
+        | AuthorityError::TimeStamp(_)
+        | AuthorityError::Directory(_)
+        | AuthorityError::Row(_)
+        | AuthorityError::Stopped => Problem::internal(said),
     }
 }

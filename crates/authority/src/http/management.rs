@@ -1,0 +1,165 @@
+//! Management requests of nodes (PR-MSERV) and enrolments of newcomers.
+
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use civic::{ClientId, ServerId, random_uuid};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderMap, StatusCode};
+use serde::{Deserialize, Serialize};
+use trust::digest::sha256;
+use trust::mserv::{Command, Envelope, MservError, fault, response};
+use web::Problem;
+
+use super::problem;
+use crate::{Authority, AuthorityError, NewEnrolment, Origin, Request};
+
+const SOAP_TYPE: &str = "text/xml; charset=UTF-8";
+
+/// `POST /authcertreg`: everything but the registration of an authentication certificate is refused, because nobody
+/// vouches for the sender here.
+pub(super) async fn auth_cert_reg(State(authority): State<Authority>, headers: HeaderMap, body: Bytes) -> Response {
+    answer(&authority, &headers, &body, true).await
+}
+
+/// `POST /managementservice`: everything else.
+pub(super) async fn management_service(
+    State(authority): State<Authority>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    answer(&authority, &headers, &body, false).await
+}
+
+async fn answer(authority: &Authority, headers: &HeaderMap, body: &[u8], direct: bool) -> Response {
+    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let (status, body) = match take(authority, content_type, body, direct).await {
+        Ok(body) => (StatusCode::OK, body),
+        Err(error) => {
+            let detail = random_uuid(authority.0.random.as_ref());
+            tracing::info!(%error, %detail, "a management request was refused");
+            let status = match error {
+                AuthorityError::TooMany => StatusCode::TOO_MANY_REQUESTS,
+                AuthorityError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
+                _ => StatusCode::INTERNAL_SERVER_ERROR,
+            };
+            let text = if is_ours(&error) { "the authority failed; try again".to_owned() } else { error.to_string() };
+            (status, fault(fault_code(&error), &text, &detail))
+        }
+    };
+    (status, [(CONTENT_TYPE, SOAP_TYPE), (CACHE_CONTROL, "no-store")], body).into_response()
+}
+
+async fn take(authority: &Authority, content_type: &str, body: &[u8], direct: bool) -> Result<Vec<u8>, AuthorityError> {
+    let (config, now) = (&authority.0.config, authority.now());
+    if !authority.0.strangers.take(now) {
+        return Err(AuthorityError::TooMany);
+    }
+    let (envelope, request) = Envelope::read(content_type, body)?;
+    let is_registration = matches!(request.command, Command::AuthCertReg { .. });
+    if is_registration != direct {
+        let (here, there) = if direct { ("authCertReg", "the X-Road service") } else { ("others", "/authcertreg") };
+        tracing::debug!(here, there, "a management request at the wrong door");
+        return Err(MservError::UnknownService(request.command.service().to_owned()).into());
+    }
+    let published = authority.published();
+    let trust = published.trust.own().ok_or(AuthorityError::Stopped)?;
+    envelope.verify(&request, &config.management_service, trust, now, config.ocsp_freshness)?;
+    if matches!(request.command, Command::AuthCertReg { dry_run: true, .. }) {
+        return Ok(response(&request, 0));
+    }
+    let message = hex::encode(sha256(&envelope.soap));
+    let by = request.command.server().to_string();
+    let filed = authority.file(&request.command, Origin::Node, &by, Some(message)).await?;
+    Ok(response(&request, u64::try_from(filed.id).unwrap_or_default()))
+}
+
+/// Failures of ours, of which strangers need not know more.
+const fn is_ours(error: &AuthorityError) -> bool {
+    matches!(
+        error,
+        AuthorityError::Store(_)
+            | AuthorityError::KeyFile { .. }
+            | AuthorityError::Row(_)
+            | AuthorityError::Stopped
+            | AuthorityError::Directory(_)
+    )
+}
+
+const fn fault_code(error: &AuthorityError) -> &'static str {
+    match error {
+        AuthorityError::Management(error) => error.fault_code(),
+        AuthorityError::Certificate(_) | AuthorityError::Trust(_) => "cert_validation",
+        AuthorityError::RequestExists(_) => "management_request_exists",
+        AuthorityError::AlreadyClient { .. } => "management_request_client_already_registered",
+        AuthorityError::UnknownServer(_) => "management_request_server_not_found",
+        error if is_ours(error) => "internal_error",
+        _ => "invalid_request",
+    }
+}
+
+/// What a newcomer sends.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct EnrolmentBody {
+    server: ServerId,
+    member_name: String,
+    address: String,
+    #[serde(default)]
+    client: Option<ClientId>,
+    #[serde(default)]
+    subsystem_name: Option<String>,
+    sign_request: String,
+    auth_request: String,
+}
+
+/// What a newcomer gets.
+#[derive(Serialize)]
+struct EnrolmentAnswer<'a> {
+    id: i64,
+    /// By which it asks again.
+    token: String,
+    state: crate::RequestState,
+    reason: Option<&'a str>,
+    sign_certificate: Option<&'a str>,
+    auth_certificate: Option<&'a str>,
+}
+
+/// `POST /enrolments`.
+pub(super) async fn enrol(State(authority): State<Authority>, body: Bytes) -> Result<Response, Problem> {
+    if !authority.0.strangers.take(authority.now()) {
+        return Err(problem(AuthorityError::TooMany));
+    }
+    let body: EnrolmentBody = super::json(&body)?;
+    let wish = NewEnrolment {
+        server: body.server,
+        member_name: body.member_name,
+        address: body.address,
+        client: body.client.map(|client| (client, body.subsystem_name)),
+        sign_request: body.sign_request,
+        auth_request: body.auth_request,
+    };
+    let request = authority.desk("newcomer").enrol(wish).await.map_err(problem)?;
+    Ok((StatusCode::ACCEPTED, axum::Json(serde_json::json!(told(&request)))).into_response())
+}
+
+/// `GET /enrolments/{token}`.
+pub(super) async fn enrolment(
+    State(authority): State<Authority>,
+    Path(token): Path<String>,
+) -> Result<Response, Problem> {
+    let request = authority.desk("newcomer").enrolment(&token).await.map_err(problem)?;
+    Ok(([(CACHE_CONTROL, "no-store")], axum::Json(serde_json::json!(told(&request)))).into_response())
+}
+
+fn told(request: &Request) -> EnrolmentAnswer<'_> {
+    let enrolment = request.detail.enrolment.as_ref();
+    EnrolmentAnswer {
+        id: request.id,
+        token: enrolment.map(|enrolment| format!("{}-{}", request.id, enrolment.token)).unwrap_or_default(),
+        state: request.state,
+        reason: request.reason.as_deref(),
+        sign_certificate: enrolment.and_then(|enrolment| enrolment.sign_certificate.as_deref()),
+        auth_certificate: enrolment.and_then(|enrolment| enrolment.auth_certificate.as_deref()),
+    }
+}
