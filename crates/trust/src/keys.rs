@@ -5,6 +5,7 @@
 
 mod algorithm;
 mod ecdsa;
+mod token;
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use der::Decode;
 use spki::SubjectPublicKeyInfoRef;
 
 pub use algorithm::SignatureAlgorithm;
+pub use token::{TokenInput, TokenOperation};
 
 use crate::digest::DigestAlgorithm;
 use crate::pem;
@@ -61,6 +63,15 @@ pub enum KeyError {
         /// What was asked.
         algorithm: SignatureAlgorithm,
     },
+    /// RSA keys have one of three lengths.
+    #[error("an RSA key has 2048, 3072 or 4096 bits, not {0}")]
+    RsaLength(u16),
+    /// The token that holds the key failed.
+    #[error("the token that holds the key did not sign: {0}")]
+    Token(String),
+    /// The key never leaves its token.
+    #[error("the key is in a token, which does not give it out; back up the token itself")]
+    InToken,
     /// The signature was not made over this message by this key.
     #[error("the signature does not belong to this message and key")]
     BadSignature,
@@ -106,7 +117,14 @@ impl fmt::Display for KeyKind {
 
 /// A private key. Cloning shares it; `Debug` shows only what kind it is.
 #[derive(Clone)]
-pub struct SigningKey(Arc<Inner>);
+pub struct SigningKey(Arc<Inner>, Padding);
+
+/// How RSA signatures of messages are padded where the caller names no algorithm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Padding {
+    Pkcs1,
+    Pss,
+}
 
 struct Inner {
     pair: Pair,
@@ -118,6 +136,8 @@ enum Pair {
     Ecdsa(EcdsaKeyPair),
     Ed25519(Ed25519KeyPair),
     Rsa(RsaKeyPair),
+    /// The key is elsewhere and only its use is ours.
+    Token(Box<TokenOperation>),
 }
 
 impl SigningKey {
@@ -141,8 +161,31 @@ impl SigningKey {
 
     /// A new RSA key of 2,048 bits, for peers older than X-Road 7.6. Randomness is aws-lc's own.
     pub fn generate_rsa2048() -> Result<Self, KeyError> {
-        let pair = RsaKeyPair::generate(KeySize::Rsa2048).map_err(|_| KeyError::Primitive("RSA key"))?;
-        Self::from_rsa(pair)
+        Self::generate_rsa(2_048)
+    }
+
+    /// A new RSA key of 2,048, 3,072 or 4,096 bits. Randomness is aws-lc's own.
+    pub fn generate_rsa(bits: u16) -> Result<Self, KeyError> {
+        let size = match bits {
+            2_048 => KeySize::Rsa2048,
+            3_072 => KeySize::Rsa3072,
+            4_096 => KeySize::Rsa4096,
+            other => return Err(KeyError::RsaLength(other)),
+        };
+        Self::from_rsa(RsaKeyPair::generate(size).map_err(|_| KeyError::Primitive("RSA key"))?)
+    }
+
+    /// A key that a token holds (PKCS#11, a service): `operation` signs what was digested here, and whoever gives it does
+    /// the input and output. Each signature is verified before it is used.
+    pub fn in_token(public: PublicKey, operation: Box<TokenOperation>) -> Self {
+        Self(Arc::new(Inner { pair: Pair::Token(operation), public }), Padding::Pkcs1)
+    }
+
+    /// The same key, whose messages are signed with RSASSA-PSS where it is an RSA key. Certificates keep
+    /// RSASSA-PKCS1-v1_5, which every peer reads.
+    #[must_use]
+    pub fn preferring_pss(self) -> Self {
+        Self(self.0, Padding::Pss)
     }
 
     /// Reads an unencrypted PKCS#8 key (RFC 5958).
@@ -176,6 +219,7 @@ impl SigningKey {
             Pair::Ecdsa(pair) => pair.to_pkcs8v1().map(|document| document.as_ref().to_vec()),
             Pair::Ed25519(pair) => pair.to_pkcs8v1().map(|document| document.as_ref().to_vec()),
             Pair::Rsa(pair) => AsDer::<Pkcs8V1Der<'_>>::as_der(pair).map(|document| document.as_ref().to_vec()),
+            Pair::Token(_) => return Err(KeyError::InToken),
         };
         document.map_err(|_| KeyError::Primitive("PKCS#8 form of the key"))
     }
@@ -195,11 +239,13 @@ impl SigningKey {
         self.0.public.kind()
     }
 
-    /// What X-Road signs XML with for this key: SHA-512 with ECDSA (r || s) or RSASSA-PKCS1-v1_5.
+    /// What X-Road signs XML with for this key: SHA-512 with ECDSA (r || s) or RSASSA-PKCS1-v1_5, or with RSASSA-PSS
+    /// for a key [`Self::preferring_pss`].
     pub fn default_xml_algorithm(&self) -> SignatureAlgorithm {
         match self.kind() {
             KeyKind::P256 | KeyKind::P384 => SignatureAlgorithm::EcdsaSha512Fixed,
             KeyKind::Ed25519 => SignatureAlgorithm::Ed25519,
+            KeyKind::Rsa { .. } if self.1 == Padding::Pss => SignatureAlgorithm::RsaPssSha512,
             KeyKind::Rsa { .. } => SignatureAlgorithm::RsaPkcs1Sha512,
         }
     }
@@ -235,6 +281,12 @@ impl SigningKey {
                     .map_err(|_| KeyError::Primitive("signature"))?;
                 Ok(signature)
             }
+            Pair::Token(operation) => {
+                let signature = token::sign(&self.0.public, operation, algorithm, message)?;
+                let verdict = self.0.public.verify(algorithm, message, &signature);
+                verdict.map_err(|_| KeyError::Token("its signature belongs to another key".to_owned()))?;
+                Ok(signature)
+            }
             _ => Err(mismatch),
         }
     }
@@ -260,7 +312,7 @@ impl SigningKey {
     ) -> Result<Self, KeyError> {
         let spki = spki.map_err(|_| KeyError::Primitive("public key"))?;
         let public = PublicKey::from_spki_der(spki.as_ref())?;
-        Ok(Self(Arc::new(Inner { pair, public })))
+        Ok(Self(Arc::new(Inner { pair, public }), Padding::Pkcs1))
     }
 }
 
@@ -454,6 +506,21 @@ mod tests {
                 assert_eq!(key.public().verify(algorithm, b"message", &[]), Err(KeyError::BadSignature));
             }
         }
+    }
+
+    #[test]
+    fn rsa_keys_of_each_length_sign_with_either_padding_and_others_are_not_made() {
+        for bits in [2_048, 3_072, 4_096] {
+            let key = SigningKey::generate_rsa(bits).unwrap();
+            assert_eq!(key.kind(), KeyKind::Rsa { bits });
+            assert_eq!(key.default_xml_algorithm(), SignatureAlgorithm::RsaPkcs1Sha512);
+            let pss = key.clone().preferring_pss();
+            assert_eq!(pss.default_xml_algorithm(), SignatureAlgorithm::RsaPssSha512);
+            assert_eq!(pss.default_x509_algorithm(), SignatureAlgorithm::RsaPkcs1Sha256);
+            let signature = pss.sign(SignatureAlgorithm::RsaPssSha512, b"message").unwrap();
+            assert_eq!(key.public().verify(SignatureAlgorithm::RsaPssSha512, b"message", &signature), Ok(()));
+        }
+        assert_eq!(SigningKey::generate_rsa(1_024).unwrap_err(), KeyError::RsaLength(1_024));
     }
 
     #[test]

@@ -21,6 +21,8 @@ use http_body_util::Full;
 use ledger::testing::ServedLedger;
 use store::Store;
 use tempfile::TempDir;
+use trust::cert::CertificateProfile;
+use trust::keys::SigningKey;
 
 use crate::access::AccessRight;
 use crate::config::{Addresses, NodeConfig, NodeLimits, Rhythm, ServiceBasis, ServiceConfig, SubjectRule};
@@ -85,10 +87,25 @@ pub async fn two_nodes_with(seed: u64, change: impl FnOnce(&mut NodeConfig, &mut
     two_nodes_on(seed, stores, change).await
 }
 
+/// Two nodes in the usual configuration with keys of another kind: this one makes the keys for signing and for TLS.
+pub async fn two_nodes_with_keys(seed: u64, make: fn() -> (SigningKey, SigningKey)) -> TwoNodes {
+    let stores = (store::testing::sqlite().await, store::testing::sqlite().await);
+    start(seed, stores, Some(make), |_, _| {}).await
+}
+
 /// The same, on these stores of the consumer's and the provider's node.
 pub async fn two_nodes_on(
     seed: u64,
     stores: (Store, Store),
+    change: impl FnOnce(&mut NodeConfig, &mut NodeConfig),
+) -> TwoNodes {
+    start(seed, stores, None, change).await
+}
+
+async fn start(
+    seed: u64,
+    stores: (Store, Store),
+    make: Option<fn() -> (SigningKey, SigningKey)>,
     change: impl FnOnce(&mut NodeConfig, &mut NodeConfig),
 ) -> TwoNodes {
     let clock = Arc::new(TestClock::at("2026-11-21T22:40:00Z"));
@@ -98,8 +115,8 @@ pub async fn two_nodes_on(
     let service = Service::start().await;
     let consumer_server: ServerId = need("BB/COM/2001/node-1".parse());
     let provider_server: ServerId = need("BB/GOV/1002/node-1".parse());
-    let consumer_keys = keys(&federation, &folders, &consumer_server, "Banque du Fleuve");
-    let provider_keys = keys(&federation, &folders, &provider_server, "Impôts");
+    let consumer_keys = keys(&federation, &folders, &consumer_server, "Banque du Fleuve", make);
+    let provider_keys = keys(&federation, &folders, &provider_server, "Impôts", make);
     let (consumer_sockets, provider_sockets) = (listeners().await, listeners().await);
     for (server, name, client, sockets, keys) in [
         (&consumer_server, "Banque du Fleuve", CLIENT, &consumer_sockets, &consumer_keys),
@@ -285,11 +302,26 @@ pub async fn listeners() -> Listeners {
     stop("no two free ports are 77 apart")
 }
 
-fn keys(federation: &Federation, folders: &TempDir, server: &ServerId, name: &str) -> NodeKeys {
+fn keys(
+    federation: &Federation,
+    folders: &TempDir,
+    server: &ServerId,
+    name: &str,
+    make: Option<fn() -> (SigningKey, SigningKey)>,
+) -> NodeKeys {
     let folder = folders.path().join(server.owner().code()).join("keys");
     let requests = need(NodeKeys::init(&folder, server, "SN", name));
     let (sign, auth) = federation.certify(&requests);
-    need(NodeKeys::install(&folder, &sign, &auth))
+    let usual = need(NodeKeys::install(&folder, &sign, &auth));
+    let Some(make) = make else { return usual };
+    let (sign, auth) = make();
+    let issue = |profile, key: &SigningKey| {
+        let subject = usual.sign_certificate.subject().clone();
+        federation.issue(profile, subject, key.public(), Duration::from_hours(8_760))
+    };
+    let sign_certificate = issue(CertificateProfile::Sign, &sign);
+    let auth_certificate = issue(CertificateProfile::Auth, &auth);
+    need(NodeKeys::new(sign, sign_certificate, auth, auth_certificate))
 }
 
 /// A node as the tests want it: no job runs by itself except the configuration's.

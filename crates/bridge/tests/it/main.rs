@@ -9,6 +9,7 @@ mod consent;
 mod evidence;
 mod exchange;
 mod faults;
+mod keys;
 mod logging;
 mod messagelog;
 mod metaservices;
