@@ -27,6 +27,22 @@ fn csr(key: &SigningKey) -> CertificateRequest {
     CertificateRequest::create(key, &subject).unwrap()
 }
 
+fn request(id: &str, sender: &MemberId, command: Command) -> ManagementRequest {
+    let sender = ClientId::of_member(sender.clone());
+    let provider = "BB/GOV/1000".parse().unwrap();
+    ManagementRequest { id: id.to_owned(), sender, provider, user: None, issue: None, command }
+}
+
+fn registration(id: &str, node: &Node) -> ManagementRequest {
+    let command = Command::AuthCertReg {
+        server: node.server.clone(),
+        address: Some("node.example:5500".to_owned()),
+        auth_cert: node.auth_cert.der().to_vec(),
+        dry_run: false,
+    };
+    request(id, node.server.owner(), command)
+}
+
 impl World {
     pub(crate) async fn node(&self, server: &str, name: &str) -> Node {
         let server: ServerId = server.parse().unwrap();
@@ -47,24 +63,8 @@ impl World {
         self.authority.answer_ocsp(&question).await.unwrap()
     }
 
-    fn request(&self, id: &str, sender: &MemberId, command: Command) -> ManagementRequest {
-        let sender = ClientId::of_member(sender.clone());
-        let provider = "BB/GOV/1000".parse().unwrap();
-        ManagementRequest { id: id.to_owned(), sender, provider, user: None, issue: None, command }
-    }
-
-    fn registration(&self, id: &str, node: &Node) -> ManagementRequest {
-        let command = Command::AuthCertReg {
-            server: node.server.clone(),
-            address: Some("node.example:5500".to_owned()),
-            auth_cert: node.auth_cert.der().to_vec(),
-            dry_run: false,
-        };
-        self.request(id, node.server.owner(), command)
-    }
-
     async fn register(&self, id: &str, node: &Node) -> Result<u64, MservError> {
-        let request = self.registration(id, node);
+        let request = registration(id, node);
         let ocsp = self.good(&node.sign_cert).await;
         let envelope =
             Envelope::auth_cert_reg(&request, &node.auth_key, &node.sign_key, &node.sign_cert, &ocsp).unwrap();
@@ -73,7 +73,7 @@ impl World {
 
     /// Through the node of the management service, signed by `signer`.
     async fn manage(&self, id: &str, node: &Node, signer: &Node, command: Command) -> Result<u64, MservError> {
-        let request = self.request(id, node.server.owner(), command);
+        let request = request(id, node.server.owner(), command);
         let ocsp = self.good(&signer.sign_cert).await;
         let envelope = Envelope::signed(&request, &signer.sign_key, &signer.sign_cert, &ocsp).unwrap();
         self.send("/managementservice", &request, &envelope).await
@@ -301,12 +301,12 @@ async fn the_management_service_itself_cannot_be_stopped() {
 async fn each_door_takes_its_own_requests_and_refusals_have_their_codes() {
     for world in worlds().await {
         let node = world.joined().await;
-        let request = world.registration("d-1", &node);
+        let request = registration("d-1", &node);
         let ocsp = world.good(&node.sign_cert).await;
         let envelope =
             Envelope::auth_cert_reg(&request, &node.auth_key, &node.sign_key, &node.sign_cert, &ocsp).unwrap();
         assert!(world.send("/managementservice", &request, &envelope).await.is_err());
-        let delete = world.request(
+        let delete = request(
             "d-2",
             node.server.owner(),
             Command::AuthCertDeletion { server: server(), auth_cert: node.auth_cert.der().to_vec() },
@@ -317,13 +317,13 @@ async fn each_door_takes_its_own_requests_and_refusals_have_their_codes() {
 
         let other = world.node("BB/COM/2001/node-1", "Banque").await;
         let stolen = Envelope::auth_cert_reg(
-            &world.registration("d-3", &other),
+            &registration("d-3", &other),
             &node.auth_key,
             &other.sign_key,
             &other.sign_cert,
             &world.good(&other.sign_cert).await,
         );
-        let refused = world.send("/authcertreg", &world.registration("d-3", &other), &stolen.unwrap()).await;
+        let refused = world.send("/authcertreg", &registration("d-3", &other), &stolen.unwrap()).await;
         assert_eq!(code_of(refused.unwrap_err()), "invalid_signature_value");
         world.authority.revoke(&other.sign_cert).await.unwrap();
         assert_eq!(code_of(world.register("d-4", &other).await.unwrap_err()), "cert_validation");
@@ -338,7 +338,7 @@ async fn each_door_takes_its_own_requests_and_refusals_have_their_codes() {
             auth_cert: node.auth_cert.der().to_vec(),
             dry_run: true,
         };
-        let dry = world.request("d-6", node.server.owner(), dry);
+        let dry = request("d-6", node.server.owner(), dry);
         let ocsp = world.good(&node.sign_cert).await;
         let envelope = Envelope::auth_cert_reg(&dry, &node.auth_key, &node.sign_key, &node.sign_cert, &ocsp).unwrap();
         assert_eq!(world.send("/authcertreg", &dry, &envelope).await, Ok(0), "checked only");

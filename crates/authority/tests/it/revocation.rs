@@ -11,18 +11,18 @@ use trust::ocsp::{CertId, OcspError, OcspRefusal, OcspRequest, OcspResponse, Ocs
 
 use crate::{World, worlds};
 
-impl World {
-    fn question(&self, certificate: &Certificate, issuer: &Certificate) -> OcspRequest {
-        let ids = vec![CertId::of(certificate, issuer)];
-        OcspRequest { ids, nonce: Some(b"0123456789abcdef".to_vec()) }
-    }
+fn question(certificate: &Certificate, issuer: &Certificate) -> OcspRequest {
+    let ids = vec![CertId::of(certificate, issuer)];
+    OcspRequest { ids, nonce: Some(b"0123456789abcdef".to_vec()) }
+}
 
+impl World {
     async fn status(&self, certificate: &Certificate) -> OcspStatus {
         self.status_by(certificate, &self.authority.certificate()).await
     }
 
     pub(crate) async fn status_by(&self, certificate: &Certificate, issuer: &Certificate) -> OcspStatus {
-        let question = self.question(certificate, issuer).to_der().unwrap();
+        let question = question(certificate, issuer).to_der().unwrap();
         let (status, posted) = self.post("/ocsp", question.clone()).await;
         assert_eq!(status, StatusCode::OK);
         let encoded = STANDARD.encode(&question).replace('+', "%2B").replace('/', "%2F").replace('=', "%3D");
