@@ -27,7 +27,7 @@ fn csr(key: &SigningKey) -> CertificateRequest {
     CertificateRequest::create(key, &subject).unwrap()
 }
 
-fn request(id: &str, sender: &MemberId, command: Command) -> ManagementRequest {
+fn asking(id: &str, sender: &MemberId, command: Command) -> ManagementRequest {
     let sender = ClientId::of_member(sender.clone());
     let provider = "BB/GOV/1000".parse().unwrap();
     ManagementRequest { id: id.to_owned(), sender, provider, user: None, issue: None, command }
@@ -40,7 +40,7 @@ fn registration(id: &str, node: &Node) -> ManagementRequest {
         auth_cert: node.auth_cert.der().to_vec(),
         dry_run: false,
     };
-    request(id, node.server.owner(), command)
+    asking(id, node.server.owner(), command)
 }
 
 impl World {
@@ -73,7 +73,7 @@ impl World {
 
     /// Through the node of the management service, signed by `signer`.
     async fn manage(&self, id: &str, node: &Node, signer: &Node, command: Command) -> Result<u64, MservError> {
-        let request = request(id, node.server.owner(), command);
+        let request = asking(id, node.server.owner(), command);
         let ocsp = self.good(&signer.sign_cert).await;
         let envelope = Envelope::signed(&request, &signer.sign_key, &signer.sign_cert, &ocsp).unwrap();
         self.send("/managementservice", &request, &envelope).await
@@ -306,7 +306,7 @@ async fn each_door_takes_its_own_requests_and_refusals_have_their_codes() {
         let envelope =
             Envelope::auth_cert_reg(&request, &node.auth_key, &node.sign_key, &node.sign_cert, &ocsp).unwrap();
         assert!(world.send("/managementservice", &request, &envelope).await.is_err());
-        let delete = request(
+        let delete = asking(
             "d-2",
             node.server.owner(),
             Command::AuthCertDeletion { server: server(), auth_cert: node.auth_cert.der().to_vec() },
@@ -338,7 +338,7 @@ async fn each_door_takes_its_own_requests_and_refusals_have_their_codes() {
             auth_cert: node.auth_cert.der().to_vec(),
             dry_run: true,
         };
-        let dry = request("d-6", node.server.owner(), dry);
+        let dry = asking("d-6", node.server.owner(), dry);
         let ocsp = world.good(&node.sign_cert).await;
         let envelope = Envelope::auth_cert_reg(&dry, &node.auth_key, &node.sign_key, &node.sign_cert, &ocsp).unwrap();
         assert_eq!(world.send("/authcertreg", &dry, &envelope).await, Ok(0), "checked only");
