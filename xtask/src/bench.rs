@@ -1,5 +1,7 @@
 //! Measurements against a peer in the same run. Figures are printed, never asserted.
 
+mod ledger;
+
 use std::fmt::Write as _;
 use std::fs;
 use std::net::TcpListener;
@@ -25,12 +27,25 @@ pub(crate) enum Bench {
         #[arg(long, value_delimiter = ',', default_values_t = [1, 16, 64])]
         callers: Vec<u32>,
     },
+    /// Durable entries of the ledger on both engines, with and without witnesses; proofs; the start of a long log.
+    Ledger {
+        /// Seconds of each measured run.
+        #[arg(long, default_value_t = 10)]
+        seconds: u32,
+        /// Numbers of concurrent callers.
+        #[arg(long, value_delimiter = ',', default_values_t = [1, 64, 256])]
+        callers: Vec<u32>,
+        /// How long the log is that is started anew.
+        #[arg(long, default_value_t = 100_000_000)]
+        entries: u64,
+    },
 }
 
 /// Runs a bench.
 pub(crate) fn run(bench: &Bench) -> anyhow::Result<()> {
     match bench {
         Bench::Bridge { seconds, callers } => bridge(*seconds, callers),
+        Bench::Ledger { seconds, callers, entries } => ledger::run(*seconds, callers, *entries),
     }
 }
 

@@ -79,6 +79,7 @@ fn run(task: Task) -> anyhow::Result<()> {
 
 fn test(package: Option<&str>, rest: &[String]) -> anyhow::Result<()> {
     packages::ensure(packages::FOR_TESTS)?;
+    let judges = packages::judges(&target());
     let database = postgres::Temporary::start()?;
     step("tests on SQLite and PostgreSQL");
     let mut command = cargo(&["test"]);
@@ -86,6 +87,9 @@ fn test(package: Option<&str>, rest: &[String]) -> anyhow::Result<()> {
         Some(package) => command.args(["--package", package]),
         None => command.arg("--workspace"),
     };
+    if let Some(python) = judges {
+        command.env("BAOBAB_JUDGES", python);
+    }
     command.arg("--").args(rest).env("BAOBAB_TEST_POSTGRES", database.url());
     check(&mut command)
 }

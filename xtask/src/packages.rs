@@ -21,6 +21,11 @@ pub(crate) const FOR_TESTS: &[Package] = &[
     Package { name: "openssl", program: "openssl" },
     Package { name: "xmlsec1", program: "xmlsec1" },
     Package { name: "libxml2-utils", program: "xmllint" },
+    Package { name: "strace", program: "strace" },
+    Package { name: "golang-go", program: "go" },
+    Package { name: "golang-golang-x-mod-dev", program: "/usr/share/gocode/src/golang.org/x/mod/sumdb/tlog/tlog.go" },
+    Package { name: "nodejs", program: "node" },
+    Package { name: "python3-venv", program: "python3" },
     Package { name: "fonts-dejavu-core", program: "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf" },
 ];
 
@@ -53,6 +58,31 @@ pub(crate) fn ensure(packages: &[Package]) -> anyhow::Result<()> {
             .args(["install", "--yes", "--quiet", "--no-install-recommends"])
             .args(&missing),
     )
+}
+
+/// Judges of the ledger from the Python registry, in these versions. They ask for Python 3.12 and run on 3.11.
+const JUDGES: &[&str] = &["aics-tlog==0.2.1", "aics-witness==0.1.0", "metamorphic-log==0.1.11"];
+
+/// A Python that has the judges, in an environment of its own below the folder; `None`, said aloud, where the registry
+/// cannot be reached: the tests that ask them are then left out.
+pub(crate) fn judges(folder: &Path) -> Option<std::path::PathBuf> {
+    let home = folder.join("judges");
+    let python = home.join("bin/python");
+    let marker = home.join("installed");
+    if marker.is_file() {
+        return Some(python);
+    }
+    step("installing the judges of the ledger with pip");
+    let made = check(Command::new("python3").args(["-m", "venv"]).arg(&home)).and_then(|()| {
+        let options = ["-m", "pip", "install", "--quiet", "--ignore-requires-python"];
+        check(Command::new(&python).args(options).args(JUDGES))
+    });
+    if let Err(error) = made {
+        step(&format!("LEFT OUT: the judges of the ledger are not installed ({error})"));
+        return None;
+    }
+    std::fs::write(&marker, JUDGES.join("\n")).ok()?;
+    Some(python)
 }
 
 /// Whether a program is on the PATH, in a place where Debian hides it, or (an absolute path) a file.

@@ -2,28 +2,19 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use ::http::header::{AUTHORIZATION, CONTENT_TYPE};
-use ::http::{Method, Request, StatusCode, Uri};
+use ::http::{Method, Request, StatusCode};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use civic::SharedClock;
-use http_body_util::{BodyExt as _, Full, Limited};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
 use trust::merkle::{Hash, PROOF_HASHES_MAX, ProofError, empty_root, verify_consistency};
 use trust::note::{Checkpoint, NoteError, TlogProof, VerifierKey};
 
 use crate::http::{AppendAnswer, AppendRequest};
 use crate::submitters::{Submitter, SubmitterError};
-
-/// An answer of a log is at most this long, in bytes.
-const ANSWER_BYTES_MAX: usize = 8 * 1024 * 1024;
-/// How long the log may take to answer.
-const ANSWER_TIME_MAX: Duration = Duration::from_secs(15);
+use crate::wire::{Wire, WireError};
 
 /// Why the log's answer is not accepted, or there is none.
 #[derive(Debug, thiserror::Error)]
@@ -83,11 +74,10 @@ impl ClientError {
 /// A client of one log, whose key it knows. Clones share connections and what was seen of the log.
 #[derive(Clone)]
 pub struct LedgerClient {
-    url: String,
+    wire: Wire,
     log: VerifierKey,
     submitter: Option<Arc<Submitter>>,
     clock: SharedClock,
-    http: Client<HttpConnector, Full<Bytes>>,
     seen: Arc<Mutex<Option<Seen>>>,
 }
 
@@ -107,17 +97,9 @@ impl LedgerClient {
         submitter: Option<Submitter>,
         clock: SharedClock,
     ) -> Result<Self, ClientError> {
-        let url = url.trim_end_matches('/').to_owned();
-        let parsed: Option<Uri> = url.parse().ok();
-        if parsed.is_none_or(|uri| uri.scheme_str() != Some("http") || uri.host().is_none()) {
-            return Err(ClientError::Address(url));
-        }
-        let mut connector = HttpConnector::new();
-        connector.set_connect_timeout(Some(Duration::from_secs(5)));
-        connector.set_nodelay(true);
-        let http = Client::builder(TokioExecutor::new()).pool_idle_timeout(Duration::from_secs(30)).build(connector);
+        let wire = Wire::to(url).map_err(|_| ClientError::Address(url.to_owned()))?;
         let submitter = submitter.map(Arc::new);
-        Ok(Self { url, log, submitter, clock, http, seen: Arc::default() })
+        Ok(Self { wire, log, submitter, clock, seen: Arc::default() })
     }
 
     /// The key of the log.
@@ -222,19 +204,10 @@ impl LedgerClient {
     }
 
     async fn send(&self, request: ::http::request::Builder, path: &str, body: Vec<u8>) -> Result<Bytes, ClientError> {
-        let url = format!("{}{path}", self.url);
-        let unreachable = |reason: String| ClientError::Unreachable { url: self.url.clone(), reason };
-        let request = request.uri(&url).body(Full::from(body)).map_err(|_| ClientError::Address(self.url.clone()))?;
-        let exchange = async {
-            let answer = self.http.request(request).await.map_err(|error| unreachable(error.to_string()))?;
-            let status = answer.status();
-            let body = Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await;
-            let body = body.map_err(|error| unreachable(error.to_string()))?.to_bytes();
-            Ok::<_, ClientError>((status, body))
-        };
-        let (status, body) = tokio::time::timeout(ANSWER_TIME_MAX, exchange)
-            .await
-            .map_err(|_| unreachable("no answer in time".to_owned()))??;
+        let (status, body) = self.wire.send(request, path, body).await.map_err(|error| match error {
+            WireError::Address => ClientError::Address(self.wire.url().to_owned()),
+            WireError::Unreachable(reason) => ClientError::Unreachable { url: self.wire.url().to_owned(), reason },
+        })?;
         if status == StatusCode::OK {
             return Ok(body);
         }
@@ -244,7 +217,7 @@ impl LedgerClient {
 
 impl fmt::Debug for LedgerClient {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "LedgerClient({} at {})", self.log.name(), self.url)
+        write!(formatter, "LedgerClient({} at {})", self.log.name(), self.wire.url())
     }
 }
 

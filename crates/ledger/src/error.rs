@@ -45,6 +45,57 @@ pub enum LedgerError {
         /// What does not fit.
         reason: String,
     },
+    /// A file of the log could not be read or written.
+    #[error("the disk failed at {place} ({reason}): check it, then start again; nothing that was acknowledged is lost")]
+    Disk {
+        /// Which file.
+        place: String,
+        /// What the system said.
+        reason: String,
+    },
+    /// A write below the ledger failed earlier: what is on disk is uncertain, so nothing more is acknowledged.
+    #[error("the ledger stopped ({reason}): start the process again after checking the disk")]
+    Stopped {
+        /// What failed.
+        reason: String,
+    },
+    /// A witness saw more of this log than the store holds: the store is an older state of it. Signing would make a
+    /// second history.
+    #[error(
+        "the witness {witness} saw {seen} entries of this log, the store holds {size}: it is an older state; restore the newest one"
+    )]
+    Behind {
+        /// Which witness.
+        witness: String,
+        /// The size that it cosigned.
+        seen: u64,
+        /// The size that the store has.
+        size: u64,
+    },
+    /// A witness cosigned a checkpoint of this log that its store does not lead to.
+    #[error("the witness {witness} cosigned another history of this log; keep both as evidence:\n{seen}\n{ours}")]
+    Forked {
+        /// Which witness.
+        witness: String,
+        /// What it cosigned.
+        seen: String,
+        /// What the store holds.
+        ours: String,
+    },
+    /// A witness does not do what it should. The log goes on without it as long as there is a quorum.
+    #[error("the witness {name} does not help: {reason}")]
+    Witness {
+        /// Which.
+        name: String,
+        /// What happened.
+        reason: String,
+    },
+    /// Not enough witnesses have said yet that the store is the newest state of this log: nothing is signed before.
+    #[error("the log waits for its witnesses before it signs anything: try again")]
+    Unconfirmed,
+    /// The entries are in the log, but not enough witnesses cosigned it in time.
+    #[error("the entries are in the log, but its witnesses did not cosign them in time: ask for the proof later")]
+    NoQuorum,
     /// The store holds another log.
     #[error("the store holds the log `{found}`, not `{expected}`: give each log a store of its own")]
     OtherLog {
@@ -66,7 +117,7 @@ impl LedgerError {
     pub fn is_temporary(&self) -> bool {
         match self {
             Self::Store(error) => error.is_temporary() || matches!(error, StoreError::OutcomeUnknown { .. }),
-            Self::Overloaded | Self::Stale => true,
+            Self::Overloaded | Self::Stale | Self::Unconfirmed | Self::NoQuorum => true,
             _ => false,
         }
     }

@@ -2,7 +2,8 @@
 //!
 //! | request | answer |
 //! |---|---|
-//! | `GET /checkpoint` | the signed checkpoint |
+//! | `GET /checkpoint` | the signed checkpoint; the header `ledger-quorum` says `met` or `missing` where the log has witnesses |
+//! | `GET /checkpoint/witnessed` | the last checkpoint that a quorum of witnesses cosigned |
 //! | `GET /tile/<L>/<N>[.p/<W>]` | a tile of hashes |
 //! | `GET /tile/entries/<N>[.p/<W>]` | a bundle of entries |
 //! | `GET /proof/<index>` | a C2SP tlog-proof of one entry (beside tlog-tiles: for those who keep a proof) |
@@ -17,7 +18,7 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use base64::Engine as _;
@@ -57,6 +58,7 @@ struct Served {
 pub fn router(ledger: Ledger, submitters: Submitters) -> Router {
     Router::new()
         .route("/checkpoint", get(checkpoint))
+        .route("/checkpoint/witnessed", get(witnessed))
         .route("/tile/{*path}", get(tile))
         .route("/proof/{index}", get(proof))
         .route("/consistency/{old}/{new}", get(consistency))
@@ -66,7 +68,17 @@ pub fn router(ledger: Ledger, submitters: Submitters) -> Router {
 }
 
 async fn checkpoint(State(served): State<Arc<Served>>) -> Response {
-    plain(BRIEF, served.ledger.checkpoint())
+    let quorum = served.ledger.has_quorum();
+    let mut answer = plain(BRIEF, served.ledger.checkpoint());
+    if let Some(met) = quorum {
+        let word = HeaderValue::from_static(if met { "met" } else { "missing" });
+        answer.headers_mut().insert("ledger-quorum", word);
+    }
+    answer
+}
+
+async fn witnessed(State(served): State<Arc<Served>>) -> Result<Response, Refusal> {
+    Ok(plain(BRIEF, served.ledger.witnessed_checkpoint().ok_or(Refusal::NotFound)?))
 }
 
 async fn tile(State(served): State<Arc<Served>>, Path(path): Path<String>) -> Result<Response, Refusal> {

@@ -5,12 +5,16 @@
 //! that anyone verifies offline with [`trust::note`].
 //!
 //! # What holds
-//! - [`Ledger::append`] answers when the entry is durable *and* covered by a signed checkpoint: entries, tiles and
-//!   checkpoint are one transaction. Many callers share one commit and one signature.
-//! - The checkpoint row is changed by compare-and-swap on its size, so two processes never sign two histories.
-//! - Entries are the truth. Tiles are derived from them; opening checks that the last ones lead to the signed root,
-//!   [`Ledger::check`] checks all. A proof or bundle that does not fit the signed root is an error, never an answer.
-//! - The same entry twice is the same index: a caller that lost the answer asks again.
+//! - [`Ledger::append`] answers when the entry is durable *and* covered by a signed checkpoint. Many callers share one
+//!   commit and one signature. The order: entries staged and checkpoint swapped in one transaction, tiles, checkpoint
+//!   beside them, answer.
+//! - The checkpoint row is changed by compare-and-swap on its size, so two processes never sign two histories. It is all
+//!   that is trusted: checkpoints carry an Ed25519 signature and, where the log has such a key, one of ML-DSA-44.
+//! - Tiles are derived, and live in the store or in a folder that any web server can serve. Opening checks that the
+//!   last ones lead to the signed root and writes anew what a crash may have taken; [`Ledger::check`] checks all. A
+//!   tile, proof or bundle that does not lead to the signed root is an error, never an answer.
+//! - The same entry twice is the same index while it is among the last million: a caller that lost the answer asks again.
+//! - After a failed write or sync nothing more is acknowledged ([`Ledger::stopped`]).
 //! - No personal datum enters: erasing the salt of a commitment erases the person, and the log stays whole.
 //!
 //! # Whom we trust
@@ -30,24 +34,34 @@
 //! # Ok(()) }
 //! ```
 
+mod bundle;
 mod check;
 pub mod client;
 mod commitment;
+mod config;
 mod error;
+mod folder;
 pub mod http;
 mod log;
 mod metrics;
+pub mod monitor;
+mod plan;
 mod publish;
-mod read;
+mod recent;
 mod rows;
 mod sequence;
+mod source;
 pub mod submitters;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod wire;
+pub mod witness;
+mod witnessing;
 
 pub use check::CheckReport;
 pub use client::{ClientError, LedgerClient};
 pub use commitment::Commitment;
+pub use config::LedgerConfig;
 pub use error::LedgerError;
 pub use log::{ENTRIES_MAX, ENTRY_BYTES_MAX, Ledger};
 pub use submitters::{Submitter, Submitters};

@@ -22,7 +22,7 @@ impl Metrics {
     }
 
     /// A checkpoint over `entries` more, which makes the log `size` long.
-    pub(crate) fn batch(&self, entries: usize, size: u64) {
+    pub(crate) fn batch(&self, entries: u64, size: u64) {
         self.checkpoints.inc();
         self.batch_entries.observe(f64::from(u32::try_from(entries).unwrap_or(u32::MAX)));
         self.size.set(i64::try_from(size).unwrap_or(i64::MAX));

@@ -1,15 +1,27 @@
 //! What the world may see: the last signed checkpoint and the growing edge of the tree under it.
 //!
-//! Order of publication: entries and full tiles are written and the checkpoint is swapped (compare-and-swap on its
-//! size) in one transaction; only when that is durable are callers answered and readers shown the new checkpoint. The
-//! checkpoint row is the one thing that must never go back: what it covers is signed.
+//! Order of publication (that of Sunlight): the entries are staged and the checkpoint is swapped (compare-and-swap on
+//! its size) in one transaction; when that is durable the tiles are written, then the checkpoint beside them; only then
+//! are readers shown the new checkpoint and callers answered. Staged entries are forgotten when the tiles are synced.
+//! The checkpoint row is the one thing that is trusted and must never go back: what it covers is signed.
+
+use std::sync::Arc;
 
 use civic::Timestamp;
 use store::Tx;
-use trust::merkle::{Edge, Hash, leaf_hash, root_of};
-use trust::note::{Checkpoint, NoteSigner};
+use trust::merkle::{Edge, TILE_WIDTH};
+use trust::note::{Checkpoint, Cosigner, Note, NoteError, NoteSigner, VerifierKey};
 
-use crate::{LedgerError, rows};
+use crate::LedgerError;
+use crate::folder::Folder;
+use crate::log::Parts;
+use crate::plan::Plan;
+use crate::recent::Recent;
+use crate::rows::{self, BatchRow, Rows};
+use crate::source::{damaged, load_edge, load_recent};
+
+/// Staged batches are read so many at a time when a log is opened.
+const REPLAY_BATCHES: u32 = 64;
 
 /// A checkpoint with the edge that leads to it.
 #[derive(Debug)]
@@ -19,125 +31,154 @@ pub(crate) struct Published {
     pub(crate) edge: Edge,
 }
 
-/// Entries to be added, each once, with their leaf hashes.
-pub(crate) type Batch = Vec<(Hash, Vec<u8>)>;
+/// The keys of a log.
+pub(crate) struct LogKeys {
+    pub(crate) signer: NoteSigner,
+    pub(crate) post_quantum: Option<Cosigner>,
+}
 
-/// Adds the entries of the batch that are new, and signs what comes of it. The position of each entry of the batch,
-/// and the new state where there is one. [`LedgerError::Stale`] where the log is no longer as `edge` knows it.
-pub(crate) fn integrate(
-    tx: &mut Tx<'_>,
-    signer: &NoteSigner,
-    edge: &Edge,
-    batch: &Batch,
-    now: Timestamp,
-) -> Result<(Vec<u64>, Option<Published>), LedgerError> {
-    let old = edge.size();
-    if rows::checkpoint(tx)?.is_none_or(|row| row.size != old) {
-        return Err(LedgerError::Stale);
+impl LogKeys {
+    pub(crate) fn verifier(&self) -> VerifierKey {
+        self.signer.verifier()
     }
-    let leaves: Vec<Hash> = batch.iter().map(|(leaf, _)| *leaf).collect();
-    let known = rows::positions(tx, &leaves)?;
-    let mut edge = edge.clone();
-    let mut tiles = Vec::new();
-    let mut positions = Vec::with_capacity(batch.len());
-    for (leaf, position) in leaves.iter().zip(&known) {
-        if let Some(position) = position {
-            positions.push(*position);
-            continue;
+
+    /// The signed checkpoint of this edge.
+    pub(crate) fn sign(&self, edge: Edge, now: Timestamp) -> Result<Published, LedgerError> {
+        let checkpoint = Checkpoint::new(self.verifier().name(), edge.size(), edge.root())?;
+        let mut note = self.signer.sign(&checkpoint.text())?;
+        if let Some(cosigner) = &self.post_quantum {
+            cosigner.add_to(&mut note, u64::try_from(now.seconds()).unwrap_or_default())?;
         }
-        positions.push(edge.size());
-        edge.push(*leaf, |tile, hashes| tiles.push((tile.level, tile.index, hashes.concat())));
+        Ok(Published { checkpoint, note: note.to_string(), edge })
     }
-    if edge.size() == old {
-        return Ok((positions, None));
+
+    /// Reads a checkpoint of this log and verifies every signature of its keys; the Ed25519 one must be there.
+    fn open(&self, note: &str) -> Result<Checkpoint, NoteError> {
+        let checkpoint = Checkpoint::open(note, &self.verifier())?;
+        if let Some(cosigner) = &self.post_quantum {
+            match Note::parse(note)?.verify(&[cosigner.verifier()]) {
+                // The key is new to this log: the next checkpoint carries it.
+                Ok(_) | Err(NoteError::Unsigned(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(checkpoint)
     }
-    let new = batch.iter().zip(&positions).zip(&known).filter(|(_, known)| known.is_none());
-    rows::add_entries(tx, new.map(|(((leaf, entry), position), _)| (*position, leaf, entry.as_slice())))?;
-    rows::add_tiles(tx, &tiles)?;
-    let published = sign(signer, edge)?;
-    let origin = signer.verifier();
-    if !rows::swap_checkpoint(tx, origin.name(), old, published.checkpoint.size, &published.note, now)? {
-        return Err(LedgerError::Stale);
-    }
-    Ok((positions, Some(published)))
+}
+
+/// Stages the entries of a step and swaps the checkpoint, in one transaction. [`LedgerError::Stale`] where the log is no
+/// longer as the step began.
+pub(crate) async fn commit(parts: &Parts, plan: &Arc<Plan>, published: &Arc<Published>) -> Result<(), LedgerError> {
+    let (plan, published, origin) = (Arc::clone(plan), Arc::clone(published), parts.keys.verifier());
+    let (with_tiles, now) = (parts.folder.is_none(), parts.clock.now());
+    let swap = move |tx: &mut Tx<'_>| {
+        let swapped = rows::publish(tx, origin.name(), &plan, &published.note, with_tiles, now)?;
+        if swapped { Ok(()) } else { Err(LedgerError::Stale) }
+    };
+    parts.store.tx("ledger.publish", swap).await
 }
 
 /// The state of the log as it is stored, checked: the checkpoint is ours, and the last entries and tiles lead to its
-/// root. Makes the checkpoint of the empty log where there is none.
-pub(crate) fn load(tx: &mut Tx<'_>, signer: &NoteSigner, now: Timestamp) -> Result<Published, LedgerError> {
-    let verifier = signer.verifier();
-    let Some(row) = rows::checkpoint(tx)? else {
-        return start(tx, signer, now);
+/// root. Makes the checkpoint of the empty log where there is none; writes anew what the folder may have lost.
+pub(crate) async fn load(parts: &Arc<Parts>) -> Result<(Published, Recent), LedgerError> {
+    let inner = Arc::clone(parts);
+    let most = parts.recent_entries_max;
+    let Some(folder) = &parts.folder else {
+        let rows = move |tx: &mut Tx<'_>| {
+            let (checkpoint, note, staged) = trusted(tx, &inner)?;
+            if staged.is_some_and(|(first, _)| first > 0) {
+                return Err(damaged("the first entries", "they are not in the store: open the log with its folder"));
+            }
+            let edge = load_edge(&mut Rows(tx), checkpoint.size)?;
+            let recent = load_recent(&mut Rows(tx), &edge, most)?;
+            Ok((finish(checkpoint, note, edge)?, recent))
+        };
+        return parts.store.tx("ledger.open", rows).await;
+    };
+    let (checkpoint, note, staged) = parts.store.tx("ledger.open", move |tx| trusted(tx, &inner)).await?;
+    let first = staged.map_or(checkpoint.size, |(first, _)| first);
+    let synced = synced_files(first, checkpoint.size);
+    let mut edge = blocking(folder, move |folder| folder.begin(synced)).await?;
+    let mut next = first;
+    loop {
+        let page = parts.store.read("ledger.staged", move |tx| rows::batches(tx, next, REPLAY_BATCHES)).await?;
+        let Some(last) = page.last() else { break };
+        next = last.first + last.entries;
+        edge = blocking(folder, move |folder| replay(folder, edge, &page)).await?;
+    }
+    let published = finish(checkpoint, note, edge)?;
+    blocking(folder, move |folder| {
+        folder.show(&published.edge, &published.note)?;
+        let recent = load_recent(&mut crate::folder::Files(folder), &published.edge, most)?;
+        Ok((published, recent))
+    })
+    .await
+}
+
+/// Runs what reads or writes files where it may wait.
+pub(crate) async fn blocking<T: Send + 'static>(
+    folder: &Arc<Folder>,
+    body: impl FnOnce(&Folder) -> Result<T, LedgerError> + Send + 'static,
+) -> Result<T, LedgerError> {
+    let folder = Arc::clone(folder);
+    tokio::task::spawn_blocking(move || body(&folder)).await.unwrap_or(Err(LedgerError::Closed))
+}
+
+/// How many entries, a whole number of tiles, the synced files of the folder must hold where the first staged entry is
+/// `first` and the log has `size`.
+pub(crate) fn synced_files(first: u64, size: u64) -> u64 {
+    let boundary = first.next_multiple_of(TILE_WIDTH);
+    if boundary > size { size - size % TILE_WIDTH } else { boundary }
+}
+
+/// Brings staged batches into the folder again.
+pub(crate) fn replay(folder: &Folder, mut edge: Edge, batches: &[BatchRow]) -> Result<Edge, LedgerError> {
+    for batch in batches {
+        batch.parts()?;
+        let plan = Plan::replay(&edge, batch.first, &batch.bundle)
+            .ok_or_else(|| damaged(&format!("the entries before {}", batch.first), "some are missing"))?;
+        folder.fill(&plan)?;
+        edge = plan.edge;
+    }
+    Ok(edge)
+}
+
+/// What the store says of a log: the checkpoint, its note, and the range of the staged entries.
+type Trusted = (Checkpoint, String, Option<(u64, u64)>);
+
+/// The checkpoint row, verified, and the range of the staged batches, which ends where the checkpoint does.
+fn trusted(tx: &mut Tx<'_>, parts: &Parts) -> Result<Trusted, LedgerError> {
+    let verifier = parts.keys.verifier();
+    let row = rows::checkpoint(tx)?;
+    rows::convert_legacy(tx)?;
+    let staged = rows::staged_range(tx)?;
+    let Some(row) = row else {
+        if staged.is_some() {
+            return Err(damaged("the checkpoint", "it is missing, but there are entries"));
+        }
+        let published = parts.keys.sign(Edge::default(), parts.clock.now())?;
+        rows::create_checkpoint(tx, verifier.name(), &published.note, parts.clock.now())?;
+        return Ok((published.checkpoint, published.note, None));
     };
     if row.origin != verifier.name() {
         return Err(LedgerError::OtherLog { expected: verifier.name().to_owned(), found: row.origin });
     }
-    let checkpoint = Checkpoint::open(&row.note, &verifier)?;
+    let checkpoint = parts.keys.open(&row.note)?;
     if checkpoint.size != row.size {
         return Err(damaged("the checkpoint", "its size is not the one that is signed"));
     }
-    if rows::entries_from(tx, checkpoint.size)? > 0 {
-        return Err(damaged("the entries", "there are more than the checkpoint covers"));
+    match staged {
+        Some((_, end)) if end > checkpoint.size => {
+            Err(damaged("the entries", "there are more than the checkpoint covers"))
+        }
+        Some((_, end)) if end < checkpoint.size => Err(damaged("the last entries", "some are missing")),
+        _ => Ok((checkpoint, row.note, staged)),
     }
-    let edge = load_edge(tx, checkpoint.size)?;
-    if edge.root() != checkpoint.root {
+}
+
+fn finish(checkpoint: Checkpoint, note: String, edge: Edge) -> Result<Published, LedgerError> {
+    if edge.size() != checkpoint.size || edge.root() != checkpoint.root {
         return Err(damaged("the last tiles", "they do not lead to the signed root"));
     }
-    Ok(Published { checkpoint, note: row.note, edge })
-}
-
-fn start(tx: &mut Tx<'_>, signer: &NoteSigner, now: Timestamp) -> Result<Published, LedgerError> {
-    if rows::entries_from(tx, 0)? > 0 {
-        return Err(damaged("the checkpoint", "it is missing, but there are entries"));
-    }
-    let published = sign(signer, Edge::default())?;
-    rows::create_checkpoint(tx, signer.verifier().name(), &published.note, now)?;
-    Ok(published)
-}
-
-fn sign(signer: &NoteSigner, edge: Edge) -> Result<Published, LedgerError> {
-    let checkpoint = Checkpoint::new(signer.verifier().name(), edge.size(), edge.root())?;
-    let note = checkpoint.sign(signer)?;
     Ok(Published { checkpoint, note, edge })
-}
-
-/// The partial tiles, from the last entries and from the full tiles below them.
-fn load_edge(tx: &mut Tx<'_>, size: u64) -> Result<Edge, LedgerError> {
-    let mut partial: Vec<Vec<Hash>> = Vec::new();
-    let (mut level, mut complete) = (0_u8, size);
-    while complete > 0 {
-        let width = complete % 256;
-        let first = complete - width;
-        let mut hashes = Vec::new();
-        if level == 0 {
-            for row in rows::entries(tx, first, width)? {
-                hashes.push(leaf_hash(&row.entry));
-            }
-        } else {
-            for index in first..complete {
-                hashes.push(root_of(&full_tile(tx, level - 1, index)?));
-            }
-        }
-        partial.push(hashes);
-        complete /= 256;
-        level += 1;
-    }
-    let mut levels = partial.into_iter();
-    Edge::from_partial(size, |_| levels.next().unwrap_or_default())
-        .ok_or_else(|| damaged("the last entries", "some are missing"))
-}
-
-/// The hashes of a full tile that must be there.
-pub(crate) fn full_tile(tx: &mut Tx<'_>, level: u8, index: u64) -> Result<Vec<Hash>, LedgerError> {
-    let place = || format!("tile {level}/{index}");
-    let bytes = rows::tile(tx, level, index)?.ok_or_else(|| damaged(&place(), "it is missing"))?;
-    let (hashes, rest) = bytes.as_chunks::<32>();
-    if hashes.len() != 256 || !rest.is_empty() {
-        return Err(damaged(&place(), "it has not 256 hashes"));
-    }
-    Ok(hashes.to_vec())
-}
-
-pub(crate) fn damaged(place: &str, reason: &str) -> LedgerError {
-    LedgerError::Damaged { place: place.to_owned(), reason: reason.to_owned() }
 }

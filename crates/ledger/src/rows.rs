@@ -1,26 +1,27 @@
-//! The only file with SQL.
+//! The only file with SQL of the log itself.
 
 use civic::Timestamp;
 use store::{AppendTable, ColumnKind, Migration, Row, Tx, Value, params};
-use trust::merkle::Hash;
+use trust::merkle::TILE_WIDTH;
 
 use crate::LedgerError;
+use crate::bundle;
+use crate::plan::Plan;
+use crate::source::{Source, damaged};
 
-pub(crate) const MIGRATIONS: &[Migration] =
-    &[Migration { room: "ledger", number: 1, name: "log", sql: include_str!("../migrations/0001_log.sql") }];
-
-static ENTRIES: AppendTable = AppendTable {
-    name: "ledger_entry",
-    columns: &[("position", ColumnKind::Int), ("leaf_hash", ColumnKind::Bytes), ("entry", ColumnKind::Bytes)],
-};
+pub(crate) const MIGRATIONS: &[Migration] = &[
+    Migration { room: "ledger", number: 1, name: "log", sql: include_str!("../migrations/0001_log.sql") },
+    Migration { room: "ledger", number: 2, name: "batches", sql: include_str!("../migrations/0002_batches.sql") },
+    Migration { room: "ledger", number: 3, name: "witness", sql: include_str!("../migrations/0003_witness.sql") },
+];
 
 static TILES: AppendTable = AppendTable {
     name: "ledger_tile",
     columns: &[("level", ColumnKind::Int), ("tile_index", ColumnKind::Int), ("hashes", ColumnKind::Bytes)],
 };
 
-/// Leaves are looked up by so many at once, in one statement that is prepared once.
-const LOOKUP: usize = 32;
+/// Entries of the first format are brought into batches of this many.
+const LEGACY_PAGE: u64 = 1_024;
 
 /// The checkpoint row.
 pub(crate) struct CheckpointRow {
@@ -29,11 +30,55 @@ pub(crate) struct CheckpointRow {
     pub(crate) note: String,
 }
 
-/// An entry as it is stored.
-pub(crate) struct EntryRow {
-    pub(crate) position: u64,
-    pub(crate) leaf_hash: Vec<u8>,
-    pub(crate) entry: Vec<u8>,
+/// The entries of one commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct BatchRow {
+    pub(crate) first: u64,
+    pub(crate) entries: u64,
+    pub(crate) bundle: Vec<u8>,
+}
+
+/// Tiles and entries as rows of the store.
+pub(crate) struct Rows<'a, 't>(pub(crate) &'a mut Tx<'t>);
+
+impl Source for Rows<'_, '_> {
+    fn tile(&mut self, level: u8, index: u64) -> Result<Option<Vec<u8>>, LedgerError> {
+        let row = self.0.query_one(
+            "SELECT hashes FROM ledger_tile WHERE level = $1 AND tile_index = $2",
+            &params![level, signed(index)?],
+        )?;
+        Ok(row.map(|row| row.get("hashes")).transpose()?)
+    }
+
+    fn bundle(&mut self, index: u64, width: u16) -> Result<Vec<Vec<u8>>, LedgerError> {
+        let start = index.saturating_mul(TILE_WIDTH);
+        let end = start.saturating_add(u64::from(width));
+        let rows = self.0.query(
+            "SELECT first, entries, bundle FROM ledger_batch
+             WHERE first >= (SELECT MAX(first) FROM ledger_batch WHERE first <= $1) AND first < $2 ORDER BY first",
+            &params![signed(start)?, signed(end)?],
+        )?;
+        let mut found = Vec::new();
+        for row in &rows {
+            let batch = batch_of(row)?;
+            for (position, entry) in (batch.first..).zip(batch.parts()?) {
+                // A gap between batches shows as an entry out of its place, and ends the bundle early.
+                if position >= start && position < end && position == start + found.len() as u64 {
+                    found.push(entry.to_vec());
+                }
+            }
+        }
+        Ok(found)
+    }
+}
+
+impl BatchRow {
+    /// The entries, checked to be as many as the row says.
+    pub(crate) fn parts(&self) -> Result<Vec<&[u8]>, LedgerError> {
+        let count = usize::try_from(self.entries).unwrap_or(usize::MAX);
+        bundle::exactly(&self.bundle, count)
+            .ok_or_else(|| damaged(&format!("the batch at entry {}", self.first), "its entries are cut short"))
+    }
 }
 
 pub(crate) fn checkpoint(tx: &mut Tx<'_>) -> Result<Option<CheckpointRow>, LedgerError> {
@@ -52,80 +97,94 @@ pub(crate) fn create_checkpoint(tx: &mut Tx<'_>, origin: &str, note: &str, now: 
     Ok(())
 }
 
-/// Replaces the checkpoint where it still has the size `old`; `false` where it has another.
-pub(crate) fn swap_checkpoint(
+/// Stages the entries of a step and replaces the checkpoint where it still has the size that the step began at;
+/// `false` where it has another.
+pub(crate) fn publish(
     tx: &mut Tx<'_>,
     origin: &str,
-    old: u64,
-    new: u64,
+    plan: &Plan,
     note: &str,
+    with_tiles: bool,
     now: Timestamp,
 ) -> Result<bool, LedgerError> {
     let changed = tx.execute(
         "UPDATE ledger_checkpoint SET size = $3, note = $4, signed_at = $5 WHERE origin = $1 AND size = $2",
-        &params![origin, signed(old)?, signed(new)?, note, now],
+        &params![origin, signed(plan.old)?, signed(plan.edge.size())?, note, now],
     )?;
-    Ok(changed == 1)
-}
-
-/// Where these leaves stand already, in the same order.
-pub(crate) fn positions(tx: &mut Tx<'_>, leaves: &[Hash]) -> Result<Vec<Option<u64>>, LedgerError> {
-    let places: Vec<String> = (1..=LOOKUP).map(|place| format!("${place}")).collect();
-    let sql = format!("SELECT leaf_hash, position FROM ledger_entry WHERE leaf_hash IN ({})", places.join(", "));
-    let mut found = std::collections::HashMap::new();
-    for chunk in leaves.chunks(LOOKUP) {
-        // A short chunk is filled up with its last leaf, so that the statement stays the same.
-        let filled = chunk.iter().chain(std::iter::repeat(chunk.last().unwrap_or(&[0; 32])));
-        let values: Vec<Value> = filled.take(LOOKUP).map(Value::from).collect();
-        for row in tx.query(&sql, &values)? {
-            found.insert(row.get::<Hash>("leaf_hash")?, row.get::<u64>("position")?);
-        }
+    if changed != 1 {
+        return Ok(false);
     }
-    Ok(leaves.iter().map(|leaf| found.get(leaf).copied()).collect())
+    add_batch(tx, plan.old, plan.added(), &plan.bundle)?;
+    if with_tiles && !plan.tiles.is_empty() {
+        let rows: Result<Vec<Vec<Value>>, LedgerError> =
+            plan.tiles.iter().map(|(tile, hashes)| Ok(params![tile.level, signed(tile.index)?, hashes])).collect();
+        tx.append(&TILES, &rows?)?;
+    }
+    Ok(true)
 }
 
-pub(crate) fn add_entries<'e>(
-    tx: &mut Tx<'_>,
-    entries: impl Iterator<Item = (u64, &'e Hash, &'e [u8])>,
-) -> Result<(), LedgerError> {
-    let rows: Result<Vec<Vec<Value>>, LedgerError> =
-        entries.map(|(position, leaf, entry)| Ok(params![signed(position)?, leaf, entry])).collect();
-    Ok(tx.append(&ENTRIES, &rows?)?)
+/// The first batch that is kept, and the entry after the last one.
+pub(crate) fn staged_range(tx: &mut Tx<'_>) -> Result<Option<(u64, u64)>, LedgerError> {
+    let Some(first) = tx.query_one("SELECT first FROM ledger_batch ORDER BY first LIMIT 1", &[])? else {
+        return Ok(None);
+    };
+    let last = tx.query_one("SELECT first, entries FROM ledger_batch ORDER BY first DESC LIMIT 1", &[])?;
+    let end =
+        last.map_or(Ok(0), |row| Ok::<u64, LedgerError>(row.get::<u64>("first")? + row.get::<u64>("entries")?))?;
+    Ok(Some((first.get("first")?, end)))
 }
 
-pub(crate) fn add_tiles(tx: &mut Tx<'_>, tiles: &[(u8, u64, Vec<u8>)]) -> Result<(), LedgerError> {
-    let rows: Result<Vec<Vec<Value>>, LedgerError> =
-        tiles.iter().map(|(level, index, hashes)| Ok(params![*level, signed(*index)?, hashes])).collect();
-    Ok(tx.append(&TILES, &rows?)?)
-}
-
-/// The entries from `start` on, `count` of them or fewer, in order.
-pub(crate) fn entries(tx: &mut Tx<'_>, start: u64, count: u64) -> Result<Vec<EntryRow>, LedgerError> {
+/// Batches from this one on, in order, `count` of them or fewer.
+pub(crate) fn batches(tx: &mut Tx<'_>, from: u64, count: u32) -> Result<Vec<BatchRow>, LedgerError> {
     let rows = tx.query(
-        "SELECT position, leaf_hash, entry FROM ledger_entry WHERE position >= $1 AND position < $2 ORDER BY position",
-        &params![signed(start)?, signed(start.saturating_add(count))?],
+        "SELECT first, entries, bundle FROM ledger_batch WHERE first >= $1 ORDER BY first LIMIT $2",
+        &params![signed(from)?, count],
     )?;
-    rows.iter()
-        .map(|row| {
-            Ok(EntryRow { position: row.get("position")?, leaf_hash: row.get("leaf_hash")?, entry: row.get("entry")? })
-        })
-        .collect()
+    rows.iter().map(batch_of).collect()
 }
 
-/// The bytes of a full tile.
-pub(crate) fn tile(tx: &mut Tx<'_>, level: u8, index: u64) -> Result<Option<Vec<u8>>, LedgerError> {
-    let row = tx.query_one(
-        "SELECT hashes FROM ledger_tile WHERE level = $1 AND tile_index = $2",
-        &params![level, signed(index)?],
-    )?;
-    Ok(row.map(|row| row.get("hashes")).transpose()?)
+/// Forgets the batches that end at or before this entry: the synced folder holds them.
+pub(crate) fn forget_batches(tx: &mut Tx<'_>, end: u64) -> Result<u64, LedgerError> {
+    Ok(tx.execute("DELETE FROM ledger_batch WHERE first + entries <= $1", &params![signed(end)?])?)
 }
 
-/// How many entries stand at or beyond this position.
-pub(crate) fn entries_from(tx: &mut Tx<'_>, position: u64) -> Result<u64, LedgerError> {
-    let row =
-        tx.query_one("SELECT COUNT(*) AS beyond FROM ledger_entry WHERE position >= $1", &params![signed(position)?])?;
-    Ok(row.map_or(Ok(0), |row| row.get("beyond"))?)
+/// Brings entries of the first format (one row each) into batches. The rows before must be without gaps.
+pub(crate) fn convert_legacy(tx: &mut Tx<'_>) -> Result<(), LedgerError> {
+    let mut next = 0;
+    loop {
+        let rows = tx.query(
+            "SELECT position, entry FROM ledger_entry WHERE position >= $1 ORDER BY position LIMIT $2",
+            &params![signed(next)?, signed(LEGACY_PAGE)?],
+        )?;
+        let mut bundle = Vec::new();
+        for (row, expected) in rows.iter().zip(next..) {
+            if row.get::<u64>("position")? != expected {
+                return Err(damaged(&format!("entry {expected}"), "it is missing"));
+            }
+            bundle::push(&mut bundle, &row.get::<Vec<u8>>("entry")?);
+        }
+        if rows.is_empty() {
+            break;
+        }
+        add_batch(tx, next, rows.len() as u64, &bundle)?;
+        next += rows.len() as u64;
+    }
+    if next > 0 {
+        tx.execute("DELETE FROM ledger_entry WHERE position >= 0", &[])?;
+    }
+    Ok(())
+}
+
+fn add_batch(tx: &mut Tx<'_>, first: u64, entries: u64, bundle: &[u8]) -> Result<(), LedgerError> {
+    tx.execute(
+        "INSERT INTO ledger_batch (first, entries, bundle) VALUES ($1, $2, $3)",
+        &params![signed(first)?, signed(entries)?, bundle],
+    )?;
+    Ok(())
+}
+
+fn batch_of(row: &Row) -> Result<BatchRow, LedgerError> {
+    Ok(BatchRow { first: row.get("first")?, entries: row.get("entries")?, bundle: row.get("bundle")? })
 }
 
 fn signed(number: u64) -> Result<i64, LedgerError> {

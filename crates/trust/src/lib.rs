@@ -35,6 +35,7 @@ pub mod jose;
 pub mod keys;
 pub mod merkle;
 mod mime;
+pub mod mldsa;
 pub mod mserv;
 pub mod note;
 pub mod ocsp;

@@ -1,8 +1,9 @@
 //! Signed notes (C2SP signed-note), checkpoints of transparency logs (C2SP tlog-checkpoint) and proofs that a person
 //! can keep (C2SP tlog-proof).
 //!
-//! Signatures are Ed25519 (type 0x01). Signatures of other keys and types are kept and passed over, as the
-//! specification asks, so that witnesses and post-quantum keys can sign the same notes.
+//! A log signs with Ed25519 (type 0x01) and, beside it, with ML-DSA-44 (type 0x06); witnesses add cosignatures (C2SP
+//! tlog-cosignature: Ed25519 type 0x04, ML-DSA-44 type 0x06), see [`Cosigner`] and [`policy`]. Signatures of keys that
+//! are not known are kept and passed over, as the specification asks.
 //!
 //! ```
 //! use trust::keys::SigningKey;
@@ -19,19 +20,22 @@
 //! ```
 
 mod checkpoint;
+mod cosignature;
+mod key;
+pub mod policy;
 mod proof;
 
 use std::fmt;
-use std::str::FromStr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::digest::sha256;
-use crate::keys::{KeyError, KeyKind, PublicKey, SignatureAlgorithm, SigningKey};
+use crate::keys::{KeyError, SignatureAlgorithm, SigningKey};
 use crate::merkle::ProofError;
 
 pub use checkpoint::Checkpoint;
+pub use cosignature::Cosigner;
+pub use key::{NoteAlgorithm, VerifierKey};
 pub use proof::TlogProof;
 
 /// No note that we read is longer, in bytes.
@@ -39,7 +43,6 @@ pub const NOTE_BYTES_MAX: usize = 256 * 1024;
 /// No note that we read has more signatures (the specification asks for at least 16).
 pub const SIGNATURES_MAX: usize = 64;
 
-const ED25519: u8 = 0x01;
 const SIGNATURE_MARK: &str = "\u{2014} ";
 
 /// Why a note, a key or a proof is refused.
@@ -49,7 +52,7 @@ pub enum NoteError {
     #[error("`{0}` cannot name a key: no spaces, no plus sign, at most 255 bytes, not empty")]
     Name(String),
     /// A verifier key has another form than `name+hash+key`, or its hash is that of another key.
-    #[error("this is no verifier key of the form name+hash+key with an Ed25519 key: {0}")]
+    #[error("this is no verifier key of the form name+hash+key with an Ed25519 or ML-DSA-44 key: {0}")]
     VerifierKey(&'static str),
     /// The text is no note, no checkpoint or no proof.
     #[error("this is no {what}: {reason}")]
@@ -62,6 +65,14 @@ pub enum NoteError {
     /// A key that we know signed this name, but not this text.
     #[error("the signature of {0} does not belong to this text: it was altered")]
     BadSignature(String),
+    /// A trust policy (C2SP tlog-policy) is refused.
+    #[error("line {line} of the trust policy: {reason}")]
+    Policy {
+        /// Which line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// None of the signatures is of a key that we know.
     #[error("no key that is trusted here signed this; expected {0}")]
     Unsigned(String),
@@ -109,7 +120,7 @@ impl NoteSigner {
     /// Adds this key's signature to a note.
     pub fn add_to(&self, note: &mut Note) -> Result<(), NoteError> {
         let bytes = self.key.sign(SignatureAlgorithm::Ed25519, note.text.as_bytes())?;
-        note.signatures.push(NoteSignature { name: self.verifier.name.clone(), key_id: self.verifier.key_id, bytes });
+        note.signatures.push(self.verifier.signature(bytes));
         Ok(())
     }
 }
@@ -117,70 +128,6 @@ impl NoteSigner {
 impl fmt::Debug for NoteSigner {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "NoteSigner({})", self.verifier)
-    }
-}
-
-/// The public side of a note key. Its text form is `name+hex(key id)+base64(type || key)`.
-#[derive(Clone, Debug)]
-pub struct VerifierKey {
-    name: String,
-    key_id: u32,
-    key: PublicKey,
-}
-
-impl VerifierKey {
-    /// A verifier key by this name. The key must be Ed25519.
-    pub fn new(name: impl Into<String>, key: &PublicKey) -> Result<Self, NoteError> {
-        let name = name.into();
-        check_name(&name)?;
-        if key.kind() != KeyKind::Ed25519 {
-            return Err(NoteError::VerifierKey("the key is not Ed25519"));
-        }
-        let key_id = key_id(&name, ED25519, key.raw());
-        Ok(Self { name, key_id, key: key.clone() })
-    }
-
-    /// The name, which is the origin where the key is that of a log.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// The first four bytes of SHA-256(name || 0x0A || type || key).
-    pub const fn key_id(&self) -> u32 {
-        self.key_id
-    }
-
-    /// The Ed25519 key.
-    pub const fn key(&self) -> &PublicKey {
-        &self.key
-    }
-}
-
-impl fmt::Display for VerifierKey {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut typed = vec![ED25519];
-        typed.extend_from_slice(self.key.raw());
-        write!(formatter, "{}+{:08x}+{}", self.name, self.key_id, STANDARD.encode(typed))
-    }
-}
-
-impl FromStr for VerifierKey {
-    type Err = NoteError;
-
-    fn from_str(text: &str) -> Result<Self, NoteError> {
-        let mut parts = text.splitn(3, '+');
-        let (Some(name), Some(id), Some(key)) = (parts.next(), parts.next(), parts.next()) else {
-            return Err(NoteError::VerifierKey("it has not three parts"));
-        };
-        let typed = STANDARD.decode(key).map_err(|_| NoteError::VerifierKey("the key is not base64"))?;
-        let Some((&ED25519, raw)) = typed.split_first() else {
-            return Err(NoteError::VerifierKey("the key is not of type 0x01"));
-        };
-        let verifier = Self::new(name, &PublicKey::from_ed25519_bytes(raw)?)?;
-        if id != format!("{:08x}", verifier.key_id) {
-            return Err(NoteError::VerifierKey("the hash is that of another key or name"));
-        }
-        Ok(verifier)
     }
 }
 
@@ -253,18 +200,14 @@ impl Note {
     pub fn verify<'k>(&self, known: &'k [VerifierKey]) -> Result<Vec<&'k VerifierKey>, NoteError> {
         let mut signers: Vec<&VerifierKey> = Vec::new();
         for signature in &self.signatures {
-            let owner = known.iter().find(|key| key.name == signature.name && key.key_id == signature.key_id);
-            let Some(owner) = owner else { continue };
-            owner
-                .key
-                .verify(SignatureAlgorithm::Ed25519, self.text.as_bytes(), &signature.bytes)
-                .map_err(|_| NoteError::BadSignature(owner.name.clone()))?;
+            let Some(owner) = known.iter().find(|key| key.is_of(signature)) else { continue };
+            owner.verify(&self.text, &signature.bytes)?;
             if !signers.iter().any(|signer| std::ptr::eq(*signer, owner)) {
                 signers.push(owner);
             }
         }
         if signers.is_empty() {
-            let names: Vec<String> = known.iter().map(|key| format!("{}+{:08x}", key.name, key.key_id)).collect();
+            let names: Vec<String> = known.iter().map(|key| format!("{}+{:08x}", key.name(), key.key_id())).collect();
             return Err(NoteError::Unsigned(names.join(", ")));
         }
         Ok(signers)
@@ -280,7 +223,8 @@ impl fmt::Display for Note {
 }
 
 impl NoteSignature {
-    fn parse(line: &str) -> Result<Self, NoteError> {
+    /// Reads a signature line, without its newline.
+    pub fn parse(line: &str) -> Result<Self, NoteError> {
         let refused = malformed("a signature line is not `— NAME BASE64`");
         let rest = line.strip_prefix(SIGNATURE_MARK).ok_or(refused.clone())?;
         let (name, encoded) = rest.split_once(' ').ok_or(refused.clone())?;
@@ -300,14 +244,6 @@ impl fmt::Display for NoteSignature {
         blob.extend_from_slice(&self.bytes);
         write!(formatter, "{SIGNATURE_MARK}{} {}", self.name, STANDARD.encode(blob))
     }
-}
-
-fn key_id(name: &str, kind: u8, key: &[u8]) -> u32 {
-    let mut input = name.as_bytes().to_vec();
-    input.extend_from_slice(&[b'\n', kind]);
-    input.extend_from_slice(key);
-    let [first, second, third, fourth, ..] = sha256(&input);
-    u32::from_be_bytes([first, second, third, fourth])
 }
 
 fn check_name(name: &str) -> Result<(), NoteError> {

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use civic::SharedClock;
 use civic::testing::TestClock;
-use ledger::{ENTRIES_MAX, ENTRY_BYTES_MAX, Ledger, LedgerError};
-use store::Store;
+use ledger::{ENTRIES_MAX, ENTRY_BYTES_MAX, Ledger, LedgerConfig, LedgerError};
 use store::testing::engines;
+use store::{AppendTable, ColumnKind, Store, StoreError};
 use trust::keys::SigningKey;
 use trust::merkle::{Hash, leaf_hash, root_of, verify_consistency};
-use trust::note::{Checkpoint, TlogProof};
+use trust::mldsa::MlDsaKey;
+use trust::note::{Checkpoint, Note, TlogProof};
 
 pub(crate) const ORIGIN: &str = "ledger.test/state";
 
@@ -121,8 +122,84 @@ async fn the_same_entry_keeps_its_index() {
         let before = ledger.checkpoint();
         assert_eq!(ledger.append(vec![entry(2)]).await, Ok(vec![2]));
         assert_eq!(ledger.checkpoint(), before);
-        assert_eq!(ledger.index_of(&entry(2)).await, Ok(Some(2)));
-        assert_eq!(ledger.index_of(&entry(3)).await, Ok(None));
+        assert_eq!(ledger.recent_index_of(&entry(2)), Some(2));
+        assert_eq!(ledger.recent_index_of(&entry(3)), None);
+    }
+}
+
+#[tokio::test]
+async fn an_entry_that_came_long_ago_is_added_once_more_and_a_restart_remembers_the_recent_ones() {
+    for store in engines().await {
+        let pem = key();
+        let config = || {
+            let key = SigningKey::from_pkcs8_pem(&pem).unwrap();
+            LedgerConfig::new(store.clone(), key, ORIGIN, clock()).recent_entries_max(300)
+        };
+        let ledger = Ledger::open_with(config()).await.unwrap();
+        fill(&ledger, 0, 600).await;
+        drop(ledger);
+        let again = Ledger::open_with(config()).await.unwrap();
+        assert_eq!(again.append(vec![entry(599), entry(300), entry(600)]).await, Ok(vec![599, 300, 600]));
+        assert_eq!(again.append(vec![entry(3)]).await, Ok(vec![601]));
+        again.check().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_log_of_the_first_format_is_read_and_goes_on() {
+    for store in engines().await {
+        let pem = key();
+        let ledger = open(&store, &pem).await.unwrap();
+        fill(&ledger, 0, 2_500).await;
+        let before = ledger.checkpoint();
+        drop(ledger);
+        // Rows as step 0001 wrote them, one for each entry.
+        let rows: Vec<Vec<store::Value>> = (0..2_500_u64)
+            .map(|number| store::params![number as i64, leaf_hash(&entry(number)), entry(number)])
+            .collect();
+        let downgraded: Result<(), StoreError> = store
+            .tx("test.downgrade", move |tx| {
+                tx.append(&FIRST_FORMAT, &rows)?;
+                tx.execute("DELETE FROM ledger_batch WHERE first >= 0", &[]).map(drop)
+            })
+            .await;
+        downgraded.unwrap();
+        let again = open(&store, &pem).await.unwrap();
+        assert_eq!(again.checkpoint(), before);
+        fill(&again, 2_500, 2_600).await;
+        assert_eq!(again.check().await.unwrap().entries, 2_600);
+        verify(&again, 17).await;
+    }
+}
+
+static FIRST_FORMAT: AppendTable = AppendTable {
+    name: "ledger_entry",
+    columns: &[("position", ColumnKind::Int), ("leaf_hash", ColumnKind::Bytes), ("entry", ColumnKind::Bytes)],
+};
+
+#[tokio::test]
+async fn a_checkpoint_carries_both_signatures_of_a_log_with_an_ml_dsa_key() {
+    for store in engines().await {
+        let (pem, second) = (key(), MlDsaKey::generate().unwrap());
+        let open = |second: Option<MlDsaKey>| {
+            let key = SigningKey::from_pkcs8_pem(&pem).unwrap();
+            let config = LedgerConfig::new(store.clone(), key, ORIGIN, clock());
+            Ledger::open_with(match second {
+                Some(key) => config.post_quantum(key),
+                None => config,
+            })
+        };
+        // A log that gets its second key later goes on, and signs with both from then on.
+        open(None).await.unwrap().append(vec![entry(0)]).await.unwrap();
+        let ledger = open(Some(second.clone())).await.unwrap();
+        ledger.append(vec![entry(1)]).await.unwrap();
+        let note = Note::parse(&ledger.checkpoint()).unwrap();
+        assert_eq!(note.verify(&ledger.verifiers()).unwrap().len(), 2);
+        let proof = TlogProof::parse(&ledger.tlog_proof(1).await.unwrap()).unwrap();
+        assert_eq!(proof.verify(&entry(1), &ledger.verifier()).unwrap().size, 2);
+        drop(ledger);
+        open(Some(second)).await.unwrap();
+        assert!(matches!(open(Some(MlDsaKey::generate().unwrap())).await, Ok(_)), "another key signs from now on");
     }
 }
 

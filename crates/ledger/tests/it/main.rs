@@ -2,6 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
+mod crash;
 mod damage;
+mod folder;
+mod judges;
 mod log;
+mod monitor;
 mod wire;
+mod witness;
