@@ -2,7 +2,7 @@
 //! publication. The test is the keeper outside: it notes every acknowledgement and every checkpoint, and compares.
 //!
 //! `BAOBAB_LEDGER_KILLS` sets the rounds of random kills (30 where it is not set); `BAOBAB_LEDGER_EVERY_WRITE=1` injects
-//! at each rename and write, not at each fifth and each twenty-ninth.
+//! at each rename and write too, not at each fifth and each twenty-ninth.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -306,9 +306,7 @@ fn a_disk_that_fails_or_is_full_ends_the_process_and_no_failed_flush_is_tried_ag
         return;
     }
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    for (call, error, most) in
-        [("fsync", "EIO", 12), ("syncfs", "EIO", 2), ("rename", "ENOSPC", 12)]
-    {
+    for (call, error, most) in [("fsync", "EIO", 12), ("syncfs", "EIO", 2), ("rename", "ENOSPC", 12)] {
         let folder = fresh();
         let mut keeper = Keeper::default();
         // The log is there before the disk fails.
