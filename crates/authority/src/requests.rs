@@ -154,7 +154,7 @@ pub struct RequestDetail {
     /// The message for callers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// The new owner.
+    /// What a newcomer asks for and gets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enrolment: Option<Enrolment>,
 }
