@@ -18,7 +18,7 @@ use crate::telemetry::LogOptions;
 #[derive(Debug, Subcommand)]
 pub(crate) enum NodeCommand {
     /// Make keys and a configuration file, and ask the authority to register the node. Run it again to go on.
-    Init(node::InitArguments),
+    Init(Box<node::InitArguments>),
     /// Run the node until SIGTERM; SIGHUP reads configuration, keys and certificates again.
     Run(ConfigFile<NodeFile>),
 }

@@ -125,7 +125,7 @@ impl<T> Loaded<T> {
         let location: Location = text.parse().map_err(|error| self.refused("store", &error))?;
         Ok(match location {
             Location::Sqlite(path) => Location::Sqlite(self.path_of(&path)),
-            other => other,
+            other @ Location::Postgres { .. } => other,
         })
     }
 

@@ -1,5 +1,6 @@
 //! `baobab node init`: from an empty folder to a node that is registered. Each run does what is left to do, and says what comes next.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -261,12 +262,13 @@ fn write_settings(arguments: &InitArguments) -> anyhow::Result<()> {
         quoted(address),
     );
     if let Some(authority) = &arguments.authority {
-        text.push_str(&format!("authority = {}\n", quoted(authority.trim_end_matches('/'))));
+        // Writing to a String cannot fail; the results are dropped for that reason only.
+        let _ = writeln!(text, "authority = {}", quoted(authority.trim_end_matches('/')));
     }
-    text.push_str(&format!("\n[listen]\ntransport = \"0.0.0.0:{port}\"\nocsp = \"0.0.0.0:{ocsp}\"\n"));
+    let _ = writeln!(text, "\n[listen]\ntransport = \"0.0.0.0:{port}\"\nocsp = \"0.0.0.0:{ocsp}\"");
     for code in &arguments.subsystem {
         let client = server.owner().subsystem(code)?;
-        text.push_str(&format!("\n[[client]]\nid = {}\n", quoted(&client.to_string())));
+        let _ = writeln!(text, "\n[[client]]\nid = {}", quoted(&client.to_string()));
     }
     if let Some(folder) = arguments.config.parent().filter(|folder: &&Path| !folder.as_os_str().is_empty()) {
         make_private(folder)?;
