@@ -2,7 +2,7 @@
 
 use civic::ServerId;
 use serde_json::{Value as Json, json};
-use trust::globalconf::SharedParams;
+use trust::globalconf::{FederatedInstance, SharedParams};
 
 use super::call::{Call, Reply, Result, shorten};
 use super::error::ApiError;
@@ -31,7 +31,7 @@ pub(super) async fn member_name(call: Call) -> Result {
         .zip(call.query("member_code"))
         .ok_or_else(|| ApiError::bad("name member_class and member_code"))?;
     let snapshot = call.snapshot()?;
-    let shared = snapshot.own().map(|own| own.shared());
+    let shared = snapshot.own().map(FederatedInstance::shared);
     let found =
         shared.and_then(|shared| shared.members.iter().find(|one| one.id.class() == class && one.id.code() == code));
     let missing = || ApiError::not_found("member_name_not_found", "there is no such member");
