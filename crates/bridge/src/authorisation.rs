@@ -17,7 +17,7 @@ use trust::keys::SigningKey;
 use crate::access::ServicePath;
 use crate::config::ConsentTrust;
 use crate::fault::{Fault, Reason, Side};
-use crate::message::RestRequest;
+use crate::message::AnyRequest;
 use crate::outbound::Outbound;
 
 const LIMIT: Duration = Duration::from_secs(10);
@@ -62,7 +62,7 @@ impl Authoriser {
     pub(crate) async fn authorise(
         &self,
         outbound: &Outbound,
-        request: &RestRequest,
+        request: &AnyRequest,
         path: &ServicePath,
         now: Timestamp,
     ) -> Result<Authorised, Fault> {
@@ -72,16 +72,11 @@ impl Authoriser {
     }
 
     /// The grant that the token names for this service and path.
-    fn grant_of(&self, request: &RestRequest, path: &ServicePath, now: Timestamp) -> Result<String, Fault> {
-        let token = request
-            .header("authorization")
-            .and_then(|value| value.split_once(' '))
-            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
-            .map(|(_, token)| token.trim());
-        let Some(token) = token else {
+    fn grant_of(&self, request: &AnyRequest, path: &ServicePath, now: Timestamp) -> Result<String, Fault> {
+        let Some(token) = request.token() else {
             return Err(refuse(
                 Reason::TokenMissing,
-                "this service rests on consent. Send Authorization: Bearer with the access token",
+                "this service rests on consent. Send Authorization: Bearer (SOAP: securityToken) with the access token",
             ));
         };
         let claims = self.tokens.verify(token, request.service().client(), now).map_err(|error| {
@@ -109,7 +104,7 @@ impl Authoriser {
     async fn use_grant(
         &self,
         outbound: &Outbound,
-        request: &RestRequest,
+        request: &AnyRequest,
         grant_id: &str,
         now: Timestamp,
     ) -> Result<String, Fault> {
@@ -122,8 +117,8 @@ impl Authoriser {
             grant_id: grant_id.to_owned(),
             client: request.client().clone(),
             service: request.service().clone(),
-            method: request.verb().as_str().to_owned(),
-            path: request.service_path().to_owned(),
+            method: request.consent_verb().as_str().to_owned(),
+            path: request.consent_path(),
         };
         let assertion = jws_sign(&self.key, USE_REQUEST_TYP, &claims).map_err(internal)?;
         let url = format!("{}/consent/v1/grants/{grant_id}/use", self.trust.base_url.trim_end_matches('/'));
@@ -156,7 +151,7 @@ impl Authoriser {
     /// Reads the word of the consent service; it must be about exactly this exchange.
     fn read_use(
         &self,
-        request: &RestRequest,
+        request: &AnyRequest,
         grant_id: &str,
         grant_use: String,
         now: Timestamp,
@@ -172,8 +167,8 @@ impl Authoriser {
             && claims.grant_id == grant_id
             && &claims.client == request.client()
             && &claims.service == request.service()
-            && claims.method == request.verb().as_str()
-            && claims.path == request.service_path()
+            && claims.method == request.consent_verb().as_str()
+            && claims.path == request.consent_path()
             && now < Timestamp::from_seconds(claims.exp);
         if !fits {
             tracing::warn!("the consent service answered for another exchange");

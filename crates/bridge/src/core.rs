@@ -14,7 +14,7 @@ use crate::consumer::Pool;
 use crate::fault::{Fault, Reason, Side};
 use crate::globalconf::{GlobalConf, Snapshot, Target};
 use crate::keys::NodeKeys;
-use crate::message::RestRequest;
+use crate::message::AnyRequest;
 use crate::messagelog::{Archiver, Committer, MessageLog, Role, Stamper};
 use crate::metrics::Metrics;
 use crate::ocsp::{self, OwnOcsp, Trusted};
@@ -125,7 +125,7 @@ impl Core {
     }
 
     /// Checks token and grant for a service that rests on consent.
-    pub(crate) async fn authorise(&self, request: &RestRequest, path: &ServicePath) -> Result<Authorised, Fault> {
+    pub(crate) async fn authorise(&self, request: &AnyRequest, path: &ServicePath) -> Result<Authorised, Fault> {
         let Some(authoriser) = &self.authoriser else {
             let message = "this node does not know the consent service. Its operator must configure it";
             return Err(Fault::new(Side::ServerProxy, Reason::ConsentUnavailable, message));

@@ -1,6 +1,13 @@
 //! What a node answers when it, and not the service behind it, refuses or fails.
 
 use std::fmt;
+use std::sync::Arc;
+
+use crate::message::soap::SoapFault;
+use crate::transport;
+
+/// A fault with details of its own may have this many bytes; of a longer one the three texts are passed on.
+const RAW_BYTES_MAX: usize = 60 * 1024;
 
 /// Which part of the exchange speaks. It is the prefix of the error type (PR-REST §4.6, error codes of X-Road 7.8).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -179,12 +186,33 @@ pub struct Fault {
     code: String,
     message: String,
     detail: Option<String>,
+    /// The SOAP fault as its author wrote it, where that says more than the three texts.
+    raw: Option<Arc<str>>,
 }
 
 impl Fault {
     /// A fault of this node. The message says what happened and what to do; it holds no personal data.
     pub fn new(side: Side, reason: Reason, message: impl Into<String>) -> Self {
-        Self { code: format!("{}.{}", side.prefix(), reason.code()), message: message.into(), detail: None }
+        Self { code: format!("{}.{}", side.prefix(), reason.code()), message: message.into(), detail: None, raw: None }
+    }
+
+    /// A fault of this node about a message of somebody behind it, or of the peer: X-Road puts `service_failed` before the reason.
+    pub fn behind(side: Side, reason: Reason, message: impl Into<String>) -> Self {
+        let code = format!("{}.{}.{}", side.prefix(), Reason::ServiceFailed.code(), reason.code());
+        Self { code, message: message.into(), detail: None, raw: None }
+    }
+
+    /// A fault that a service or a peer wrote in SOAP. It is passed on as it was written.
+    pub fn of_soap(fault: &SoapFault) -> Self {
+        let short = Self::remote(&fault.code, &fault.string, fault.detail.as_deref().unwrap_or_default());
+        let raw = fault.bytes.as_ref().and_then(|bytes| std::str::from_utf8(bytes).ok());
+        let raw = raw.filter(|raw| raw.len() <= RAW_BYTES_MAX && **raw != *transport::write_fault(&short));
+        Self { raw: raw.map(Arc::from), ..short }
+    }
+
+    /// The SOAP fault as its author wrote it, where it is no fault of a node.
+    pub fn raw(&self) -> Option<&str> {
+        self.raw.as_deref()
     }
 
     /// A fault that a peer reported. The code is kept; texts are cut to lengths that a client can bear.
@@ -196,6 +224,7 @@ impl Fault {
             code,
             message: message.trim().chars().filter(|c| !c.is_control()).take(2_000).collect(),
             detail: detail.map(|text| text.chars().filter(|c| !c.is_control()).take(255).collect()),
+            raw: None,
         }
     }
 

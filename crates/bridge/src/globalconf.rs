@@ -23,7 +23,7 @@ use self::kept::Kept;
 use self::part::{Part, Realm};
 use self::source::Fetcher;
 use crate::fault::{Fault, Reason, Side};
-use crate::message::RestRequest;
+use crate::message::AnyRequest;
 use crate::outbound::{Outbound, OutboundError};
 use crate::registry::GlobalGroupId;
 
@@ -322,7 +322,7 @@ impl Snapshot {
     }
 
     /// The nodes to which a request may go.
-    pub(crate) fn targets(&self, request: &RestRequest) -> Result<Vec<Target>, Fault> {
+    pub(crate) fn targets(&self, request: &AnyRequest) -> Result<Vec<Target>, Fault> {
         let provider = request.service().client();
         let unknown = |reason, message| Err(Fault::new(Side::ClientProxy, reason, message));
         if !self.dir.client_exists(provider) {

@@ -57,6 +57,8 @@ mod provider;
 pub mod registry;
 mod reload;
 mod signing;
+mod soap_io;
+mod soap_services;
 pub mod spool;
 mod steady;
 #[cfg(feature = "testing")]
@@ -64,6 +66,7 @@ pub mod testing;
 mod tls;
 pub mod transport;
 pub mod usage;
+mod wsdl;
 
 pub use globalconf::ConfigurationError;
 pub use keys::{KeysError, NodeKeys, NodeRequests};

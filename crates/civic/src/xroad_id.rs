@@ -77,7 +77,8 @@ pub struct ClientId {
     subsystem: Option<String>,
 }
 
-/// A service of a subsystem: `BB/GOV/1002/fisc/income-statement`.
+/// A service of a subsystem: `BB/GOV/1002/fisc/income-statement`; or of a member itself, which only SOAP can name:
+/// `BB/GOV/1002/getSecurityServerMetrics`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ServiceId {
@@ -202,7 +203,10 @@ impl FromStr for ServiceId {
             [instance, class, code, subsystem, service] => {
                 MemberId::new(instance, class, code)?.subsystem(subsystem)?.service(service)
             }
-            parts => Err(wrong_parts(text, parts.len(), "instance/class/code/subsystem/service")),
+            [instance, class, code, service] => {
+                ClientId::of_member(MemberId::new(instance, class, code)?).service(service)
+            }
+            parts => Err(wrong_parts(text, parts.len(), "instance/class/code[/subsystem]/service")),
         }
     }
 }
@@ -312,6 +316,11 @@ mod tests {
         for text in ["BB/GOV/1000", "BB/COM/2001/credit", "BB/GOV/caf%C3%A9%20noir/x"] {
             assert_eq!(text.parse::<ClientId>().unwrap().to_string(), text);
         }
+        let own: ServiceId = "BB/GOV/1002/getMetrics".parse().unwrap();
+        assert_eq!(
+            (own.client().subsystem(), own.code(), own.to_string().as_str()),
+            (None, "getMetrics", "BB/GOV/1002/getMetrics")
+        );
         let service: ServiceId = "BB/GOV/1002/fisc/income-statement".parse().unwrap();
         assert_eq!(service.code(), "income-statement");
         assert_eq!(serde_json::to_string(&service).unwrap(), "\"BB/GOV/1002/fisc/income-statement\"");

@@ -4,10 +4,12 @@ use http::header::{HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 use hyper::ext::ReasonPhrase;
 
+use super::exchange::Answered;
+use super::soap;
 use crate::core::Core;
 use crate::fault::{Fault, Reason, Side, fault};
 use crate::listener::Reply;
-use crate::message::{RestRequest, RestResponse};
+use crate::message::{AnyRequest, AnyResponse, RestResponse};
 use crate::signing;
 use crate::spool::{Body, Flow};
 use crate::transport::{Envelope, Message};
@@ -15,31 +17,51 @@ use crate::transport::{Envelope, Message};
 /// Everything that an answer must prove before anyone sees it.
 pub(super) fn verify(
     core: &Core,
-    request: &RestRequest,
+    request: &AnyRequest,
     request_hash: &[u8; 64],
     answer: &Envelope,
-) -> Result<RestResponse, Fault> {
-    let Message::Rest(head) = &answer.message else {
-        let message = "a REST request was answered by a SOAP message. The provider's node is to be looked at";
-        return Err(Fault::new(Side::ClientProxy, Reason::InvalidMessage, message));
+) -> Result<AnyResponse, Fault> {
+    let response = match (request, &answer.message) {
+        (AnyRequest::Rest(_), Message::Rest(head)) => {
+            let looked_at = fault(Side::ClientProxy, Reason::InvalidMessage, "The provider's node is to be looked at");
+            AnyResponse::Rest(Box::new(RestResponse::parse(head.clone()).map_err(looked_at)?))
+        }
+        (AnyRequest::Soap(_), Message::Soap { content_type, headers, bytes }) => {
+            soap::read_answer(content_type, headers, bytes)?
+        }
+        _ => {
+            let message = "the answer speaks another protocol than the request. The provider's node is to be looked at";
+            return Err(Fault::new(Side::ClientProxy, Reason::InvalidMessage, message));
+        }
     };
-    let response = RestResponse::parse(head.clone()).map_err(fault(
-        Side::ClientProxy,
-        Reason::InvalidMessage,
-        "The provider's node is to be looked at",
-    ))?;
     signing::verify(core, Side::ClientProxy, request.service().client(), answer)?;
-    if let Some(what) = response.mismatch(request, request_hash) {
-        let message = format!(
-            "the answer has another {what} than the request. It was not accepted; the provider's node is to be looked at"
-        );
-        return Err(Fault::new(Side::ClientProxy, Reason::InconsistentResponse, message));
+    match (request, &response) {
+        (AnyRequest::Rest(request), AnyResponse::Rest(response)) => match response.mismatch(request, request_hash) {
+            Some(what) => {
+                let message = format!("the answer has another {what} than the request. {NOT_ACCEPTED}");
+                return Err(Fault::new(Side::ClientProxy, Reason::InconsistentResponse, message));
+            }
+            None => {}
+        },
+        (AnyRequest::Soap(request), AnyResponse::Soap(response, _)) => soap::compare(&request.message, response)?,
+        _ => {}
     }
     Ok(response)
 }
 
+pub(super) const NOT_ACCEPTED: &str = "It was not accepted; the provider's node is to be looked at";
+
 /// The answer in HTTP; a body of the spool streams from there, its length known.
-pub(super) fn to_http(response: &RestResponse, body: Option<&Body>) -> Result<Reply, Fault> {
+pub(super) fn to_http(core: &Core, answered: &Answered) -> Result<Reply, Fault> {
+    match &answered.response {
+        AnyResponse::Rest(response) => {
+            rest_to_http(response, answered.attachments.first().map(|attachment| &attachment.body))
+        }
+        AnyResponse::Soap(message, headers) => soap::to_http(core, message, headers, answered),
+    }
+}
+
+fn rest_to_http(response: &RestResponse, body: Option<&Body>) -> Result<Reply, Fault> {
     let mut answer = Response::new(Flow::of(body));
     let status = StatusCode::from_u16(response.status()).map_err(malformed)?;
     *answer.status_mut() = status;
@@ -57,6 +79,6 @@ pub(super) fn to_http(response: &RestResponse, body: Option<&Body>) -> Result<Re
 }
 
 /// What a provider's node signed cannot be said in HTTP.
-fn malformed(error: impl std::fmt::Display) -> Fault {
+pub(super) fn malformed(error: impl std::fmt::Display) -> Fault {
     Fault::new(Side::ClientProxy, Reason::InvalidMessage, format!("{error}. The provider's node is to be looked at"))
 }

@@ -7,21 +7,23 @@ use http::request::Parts;
 use hyper::body::Incoming;
 
 use super::answer;
-use super::send::{self, Dispatch, Load};
+use super::send::{self, Came, Dispatch, Load};
 use crate::core::Core;
 use crate::fault::{Fault, Reason, Side, fault};
 use crate::globalconf::Target;
 use crate::listener::Reply;
-use crate::message::{RequestIds, RestRequest};
+use crate::message::{AnyRequest, AnyResponse, RequestIds, RestRequest};
 use crate::messagelog::{Content, NewRecord, RecordKind, Role};
 use crate::operations::Observed;
 use crate::pace::{Gathered, Pace, PaceError};
 use crate::signing;
+use crate::soap_io::{Laid, lay_down};
 use crate::spool::{Body, Collector, Flow, FlowError, FlowSender, MEMORY_BYTES_MAX};
-use crate::transport::{self, Attachment, Envelope, EnvelopeWriter, Kind, Message, Received};
+use crate::transport::{self, Attachment, Envelope, EnvelopeWriter, Kind, Received};
 
 /// What is known once a request is signed.
 struct Sent {
+    /// What the answer must name.
     request_hash: [u8; 64],
     /// The record of the request, where it waits to be logged together with the answer.
     record: Option<NewRecord>,
@@ -34,8 +36,8 @@ pub(super) async fn exchange(
     body: &mut Incoming,
     observed: &Observed,
 ) -> Result<Reply, Fault> {
-    let request = read_request(core, head)?;
-    observed.rest(&request, None);
+    let request = AnyRequest::Rest(Box::new(read_request(core, head)?));
+    observed.asked(&request, None);
     let targets = permitted(core, &request, observed)?;
     let limits = core.config.limits;
     let announced = hyper::body::Body::size_hint(body).lower();
@@ -47,10 +49,20 @@ pub(super) async fn exchange(
     let dispatch = Dispatch { core, targets: &targets, request: &request, head, observed };
     let (sent, received) = match gathered {
         Gathered::Whole(bytes) if bytes.len() as u64 > limits.body_bytes_max => return Err(too_large(core)),
-        Gathered::Whole(bytes) => whole(&dispatch, Some(bytes).filter(|bytes| !bytes.is_empty())).await?,
+        Gathered::Whole(bytes) => {
+            let body = Some(bytes).filter(|bytes| !bytes.is_empty());
+            let attachments = body.map(|body| Attachment::rest(Body::from(body))).into_iter().collect();
+            whole(&dispatch, attachments).await?
+        }
         Gathered::Partly(first) => streamed(&dispatch, first, body, pace).await?,
     };
     finish(&dispatch, sent, received).await
+}
+
+/// Sends a request whose attachments are kept, and answers it.
+pub(super) async fn exchange_kept(dispatch: &Dispatch<'_>, attachments: Vec<Attachment>) -> Result<Answered, Fault> {
+    let (sent, received) = whole(dispatch, attachments).await?;
+    conclude(dispatch, sent, received).await
 }
 
 fn read_request(core: &Core, head: &Parts) -> Result<RestRequest, Fault> {
@@ -68,7 +80,7 @@ fn read_request(core: &Core, head: &Parts) -> Result<RestRequest, Fault> {
 }
 
 /// The nodes to which the request may go, where its client is ours.
-fn permitted(core: &Core, request: &RestRequest, observed: &Observed) -> Result<Vec<Target>, Fault> {
+pub(super) fn permitted(core: &Core, request: &AnyRequest, observed: &Observed) -> Result<Vec<Target>, Fault> {
     let snapshot = core.configuration(Side::ClientProxy)?;
     core.admits(Side::ClientProxy)?;
     if core.registry.current().open_client(request.client()).is_none()
@@ -88,16 +100,15 @@ fn permitted(core: &Core, request: &RestRequest, observed: &Observed) -> Result<
     Ok(targets)
 }
 
-/// A body that is in memory: signed, logged and sent in one piece.
-async fn whole(dispatch: &Dispatch<'_>, body: Option<Bytes>) -> Result<(Sent, Result<Received, Fault>), Fault> {
+/// A message whose attachments are kept: signed, logged and sent in one piece.
+async fn whole(dispatch: &Dispatch<'_>, attachments: Vec<Attachment>) -> Result<(Sent, Result<Came, Fault>), Fault> {
     let Dispatch { core, request, .. } = *dispatch;
-    let body = body.map(Body::from);
-    let digest = body.as_ref().map(Body::sha512).copied();
-    let signed = signing::sign(core, Side::ClientProxy, request.sha512(), digest.as_slice()).await?;
+    let digests: Vec<[u8; 64]> = attachments.iter().map(|attachment| *attachment.body.sha512()).collect();
+    let signed = signing::sign(core, Side::ClientProxy, &request.sha512(), &digests).await?;
     let envelope = Envelope {
         ocsp: vec![own_ocsp(core)?],
-        message: Message::Rest(request.bytes().clone()),
-        attachments: body.map(Attachment::rest).into_iter().collect(),
+        message: request.message(),
+        attachments,
         batch: signed.batch,
         signature: signed.signature,
     };
@@ -106,9 +117,13 @@ async fn whole(dispatch: &Dispatch<'_>, body: Option<Bytes>) -> Result<(Sent, Re
     let record = logged_if_unsafe(core, request, record).await?;
     dispatch.observed.sent();
     let boundary = transport::boundary(&*core.random);
-    let load = Load::Whole(Bytes::from(transport::write(Kind::Request, &boundary, &envelope)));
-    let sent = Sent { request_hash: request.hash(digest.as_ref()), record };
-    let received = match send::open(dispatch, &boundary, load, envelope.memory_bytes() as u64).await {
+    let length = envelope.memory_bytes() as u64 + envelope.attachments.iter().map(|one| one.body.len()).sum::<u64>();
+    let load = match lay_down(Kind::Request, &boundary, &envelope) {
+        Laid::Whole(bytes) => Load::Whole(bytes),
+        Laid::Stream(flow) => Load::Stream(Some(flow)),
+    };
+    let sent = Sent { request_hash: request.answer_hash(digests.first()), record };
+    let received = match send::open(dispatch, &boundary, load, length).await {
         Ok(response) => send::receive(core, response, true).await,
         Err(fault) => Err(fault),
     };
@@ -121,7 +136,7 @@ async fn streamed(
     first: Bytes,
     body: &mut Incoming,
     pace: Pace,
-) -> Result<(Sent, Result<Received, Fault>), Fault> {
+) -> Result<(Sent, Result<Came, Fault>), Fault> {
     let core = dispatch.core;
     dispatch.observed.sent();
     let boundary = transport::boundary(&*core.random);
@@ -134,7 +149,7 @@ async fn streamed(
         sent = pump.as_mut() => sent?,
         opened = opening.as_mut() => {
             // Before it has the signature a peer can only refuse.
-            return Err(match send::receive(core, opened?, false).await? {
+            return Err(match send::receive(core, opened?, false).await?.received {
                 Received::Fault(fault) => fault,
                 Received::Message(_) => {
                     let message = "the provider's node answered before it had the request. It is to be looked at";
@@ -165,7 +180,7 @@ async fn pump(
     let Dispatch { core, request, .. } = *dispatch;
     let limits = core.config.limits;
     let ocsp = own_ocsp(core)?;
-    let message = Message::Rest(request.bytes().clone());
+    let message = request.message();
     let mut writer = EnvelopeWriter::new(boundary, 8 * 1024);
     writer.start(Kind::Request, std::slice::from_ref(&ocsp), &message);
     writer.begin_rest_body();
@@ -194,7 +209,7 @@ async fn pump(
     }
     let body = collector.finish().await.map_err(spool_fault)?;
     let (length, digest) = (body.len(), *body.sha512());
-    let signed = signing::sign(core, Side::ClientProxy, request.sha512(), &[digest]).await?;
+    let signed = signing::sign(core, Side::ClientProxy, &request.sha512(), &[digest]).await?;
     writer.sign(signed.batch.as_ref(), &signed.signature);
     let attachments = vec![Attachment::rest(body)];
     let envelope =
@@ -204,7 +219,7 @@ async fn pump(
     // A request that changes something leaves no node without a trace: its signature goes last, after the log.
     let record = logged_if_unsafe(core, request, record).await?;
     give(core, &sender, writer.take()).await?;
-    Ok((Sent { request_hash: request.hash(Some(&digest)), record }, length))
+    Ok((Sent { request_hash: request.answer_hash(Some(&digest)), record }, length))
 }
 
 /// Hands a slice to the connection. Where the connection is gone this waits for ever: the other side of it knows why, and tells.
@@ -220,23 +235,36 @@ async fn give(core: &Core, sender: &FlowSender, slice: Bytes) -> Result<(), Faul
     }
 }
 
+/// A verified and logged answer.
+pub(super) struct Answered {
+    pub(super) response: AnyResponse,
+    pub(super) attachments: Vec<Attachment>,
+    /// The Content-Type with which the service answered, of SOAP messages.
+    pub(super) original: Option<String>,
+}
+
+async fn finish(dispatch: &Dispatch<'_>, sent: Sent, received: Result<Came, Fault>) -> Result<Reply, Fault> {
+    let answered = conclude(dispatch, sent, received).await?;
+    answer::to_http(dispatch.core, &answered)
+}
+
 /// Verifies the answer, logs what is not yet logged, and only then lets the answer out.
-async fn finish(dispatch: &Dispatch<'_>, sent: Sent, received: Result<Received, Fault>) -> Result<Reply, Fault> {
+async fn conclude(dispatch: &Dispatch<'_>, sent: Sent, received: Result<Came, Fault>) -> Result<Answered, Fault> {
     let Dispatch { core, request, observed, .. } = *dispatch;
     observed.received();
     let mut records: Vec<NewRecord> = sent.record.into_iter().collect();
     let outcome = match received {
-        Ok(Received::Message(envelope)) => {
-            answer::verify(core, request, &sent.request_hash, &envelope).map(|response| (response, envelope))
+        Ok(Came { received: Received::Message(envelope), original }) => {
+            answer::verify(core, request, &sent.request_hash, &envelope).map(|response| (response, envelope, original))
         }
-        Ok(Received::Fault(fault)) | Err(fault) => Err(fault),
+        Ok(Came { received: Received::Fault(fault), .. }) | Err(fault) => Err(fault),
     };
     match outcome {
-        Ok((response, envelope)) => {
+        Ok((response, envelope, original)) => {
             records.push(record(core, request, RecordKind::Response, "answered", &envelope).await?);
             log(core, records).await?;
             observed.response(response.status(), &envelope);
-            answer::to_http(&response, envelope.rest_body())
+            Ok(Answered { response, attachments: envelope.attachments, original })
         }
         Err(fault) => {
             for record in &mut records {
@@ -258,13 +286,13 @@ fn own_ocsp(core: &Core) -> Result<Bytes, Fault> {
     ))
 }
 
-async fn request_record(core: &Core, request: &RestRequest, envelope: &Envelope) -> Result<NewRecord, Fault> {
+async fn request_record(core: &Core, request: &AnyRequest, envelope: &Envelope) -> Result<NewRecord, Fault> {
     record(core, request, RecordKind::Request, "sent", envelope).await
 }
 
 /// Logs a request that changes something at once; the record of another waits for the answer.
-async fn logged_if_unsafe(core: &Core, request: &RestRequest, record: NewRecord) -> Result<Option<NewRecord>, Fault> {
-    if request.verb().is_safe() {
+async fn logged_if_unsafe(core: &Core, request: &AnyRequest, record: NewRecord) -> Result<Option<NewRecord>, Fault> {
+    if request.is_safe() {
         return Ok(Some(record));
     }
     log(core, vec![record]).await?;
@@ -273,7 +301,7 @@ async fn logged_if_unsafe(core: &Core, request: &RestRequest, record: NewRecord)
 
 async fn record(
     core: &Core,
-    request: &RestRequest,
+    request: &AnyRequest,
     kind: RecordKind,
     outcome: &str,
     envelope: &Envelope,
@@ -300,7 +328,7 @@ async fn log(core: &Core, records: Vec<NewRecord>) -> Result<(), Fault> {
 }
 
 /// The body of the application did not come.
-fn body_fault(error: PaceError) -> Fault {
+pub(super) fn body_fault(error: PaceError) -> Fault {
     match error {
         PaceError::Slow { .. } => Fault::new(
             Side::Client,
@@ -313,7 +341,7 @@ fn body_fault(error: PaceError) -> Fault {
     }
 }
 
-fn too_large(core: &Core) -> Fault {
+pub(super) fn too_large(core: &Core) -> Fault {
     let bytes_max = core.config.limits.body_bytes_max;
     let message = format!("the body has more than {bytes_max} bytes. Send less, or ask for a larger limit");
     Fault::new(Side::Client, Reason::BodyTooLarge, message)

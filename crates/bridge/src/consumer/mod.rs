@@ -5,6 +5,7 @@ mod answer;
 mod exchange;
 mod pool;
 mod send;
+mod soap;
 
 pub(crate) use pool::Pool;
 
@@ -37,12 +38,20 @@ pub(crate) async fn handle(core: Arc<Core>, request: Request<Incoming>) -> Reply
         _ => {}
     }
     let observed = Observed::begin(&core, ServerType::Client);
-    let outcome = exchange::exchange(&core, &head, &mut body, &observed).await;
+    let by_soap = soap::is_soap(&head);
+    let outcome = if by_soap {
+        soap::exchange(&core, &head, &mut body, &observed).await
+    } else if head.uri.path() == "/wsdl" {
+        soap::wsdl(&core, &head, &observed).await.map(|answer| answer.map(Flow::from))
+    } else {
+        exchange::exchange(&core, &head, &mut body, &observed).await
+    };
     match outcome {
         Ok(answer) => answer,
         Err(fault) => {
             observed.failed(&fault);
-            lingering(error(&core, &head, fault).map(Flow::from), body)
+            let answer = if by_soap { soap::error(&core, fault) } else { error(&core, &head, fault) };
+            lingering(answer.map(Flow::from), body)
         }
     }
 }

@@ -241,6 +241,10 @@ impl PeerResponse {
         value.and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
 
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.response.headers().get(name).and_then(|value| value.to_str().ok())
+    }
+
     /// The body, to be read to its end.
     pub(crate) fn body(&mut self) -> &mut Incoming {
         self.response.body_mut()

@@ -11,7 +11,7 @@ use super::pool::PeerResponse;
 use crate::core::Core;
 use crate::fault::{Fault, Reason, Side, fault};
 use crate::globalconf::Target;
-use crate::message::RestRequest;
+use crate::message::AnyRequest;
 use crate::operations::Observed;
 use crate::pace::{Pace, PaceError};
 use crate::spool::Flow;
@@ -22,11 +22,24 @@ use crate::transport::{self, EnvelopeReader, Kind, Limits, Received, TransportEr
 pub(super) struct Dispatch<'d> {
     pub(super) core: &'d Arc<Core>,
     pub(super) targets: &'d [Target],
-    pub(super) request: &'d RestRequest,
+    pub(super) request: &'d AnyRequest,
     /// What the application sent.
     pub(super) head: &'d Parts,
     /// What operational monitoring sees.
     pub(super) observed: &'d Observed,
+}
+
+/// What came back.
+pub(crate) struct Came {
+    pub(crate) received: Received,
+    /// The Content-Type with which the service answered, of SOAP messages.
+    pub(crate) original: Option<String>,
+}
+
+impl From<Received> for Came {
+    fn from(received: Received) -> Self {
+        Self { received, original: None }
+    }
 }
 
 /// The bytes of a message between nodes.
@@ -62,7 +75,11 @@ pub(super) async fn open_untimed(dispatch: &Dispatch<'_>, boundary: &str, load: 
     set("x-road-request-id", dispatch.request.request_id());
     set("x-hash-algorithm", "SHA-512");
     set("x-proxy-version", crate::PROTOCOL_VERSION);
-    set("x-road-message-type", "REST");
+    if let AnyRequest::Soap(soap) = dispatch.request {
+        set("x-original-soapaction", soap.action.as_deref().unwrap_or("\"\""));
+    } else {
+        set("x-road-message-type", "REST");
+    }
     if let Some(original) = dispatch.head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()) {
         set("x-original-content-type", original);
     }
@@ -76,13 +93,13 @@ pub(super) fn timed_out(limit: Duration) -> Fault {
 }
 
 /// Reads the answer of a peer. `keep` says whether the request was sent to its end: the connection may then be used again.
-pub(crate) async fn receive(core: &Core, mut response: PeerResponse, keep: bool) -> Result<Received, Fault> {
+pub(crate) async fn receive(core: &Core, mut response: PeerResponse, keep: bool) -> Result<Came, Fault> {
     let malformed = fault(Side::ClientProxy, Reason::ServiceFailed, "The provider's node is to be looked at");
     let limits = core.config.limits;
     let mut pace = Pace::new(limits.exchange_timeout, limits.bytes_per_s_min);
     let content_type = response.content_type().to_owned();
     if content_type.to_ascii_lowercase().starts_with(transport::TEXT_XML) {
-        return receive_fault(response, pace, keep).await;
+        return receive_fault(response, pace, keep).await.map(Came::from);
     }
     let reader = EnvelopeReader::new(Kind::Response, &content_type, Limits::with_body(limits.body_bytes_max));
     let mut reader = reader.map_err(&malformed)?.with_spool(&core.spool);
@@ -90,10 +107,11 @@ pub(crate) async fn receive(core: &Core, mut response: PeerResponse, keep: bool)
         reader.push(slice).map_err(unreadable)?;
         reader.settle().await.map_err(unreadable)?;
     }
+    let original = response.header("x-original-content-type").map(str::to_owned);
     if keep {
         response.done();
     }
-    reader.close().await.map_err(unreadable)
+    Ok(Came { received: reader.close().await.map_err(unreadable)?, original })
 }
 
 /// A fault instead of a message. A peer may send it while it still takes what we send, so its end is looked for and not waited for.

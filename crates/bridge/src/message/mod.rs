@@ -3,12 +3,14 @@
 //! The header part (`VERB CRLF path CRLF name:value CRLF …`) is what is signed, logged and sent. It is built once and kept; every
 //! field below was read from it, so what a node decides upon is what was signed.
 
+mod any;
 mod headers;
 mod render;
 mod request;
 mod response;
 pub mod soap;
 
+pub use any::{AnyRequest, AnyResponse, SoapRequest};
 pub use headers::{Header, is_dropped};
 pub(crate) use render::escape_xml;
 pub use render::{ErrorForm, RenderedError, render_error};

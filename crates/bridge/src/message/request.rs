@@ -236,6 +236,9 @@ fn service_of(target: &str) -> Result<(ServiceId, usize), MessageError> {
     let end = rest.match_indices('/').nth(4).map_or(rest.len(), |(at, _)| at);
     let (id, _) = rest.split_at(end);
     let service = id.parse::<ServiceId>().map_err(|error| MessageError::Path(cut(&error.to_string())))?;
+    if service.client().subsystem().is_none() {
+        return Err(MessageError::Path("REST services belong to subsystems".to_owned()));
+    }
     Ok((service, "/r1/".len() + end))
 }
 

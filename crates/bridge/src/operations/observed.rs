@@ -10,9 +10,9 @@ use super::record::{OperationalData, ServerType, masked_path};
 use crate::config::SubjectRule;
 use crate::core::Core;
 use crate::fault::Fault;
-use crate::message::RestRequest;
+use crate::message::{AnyRequest, RestRequest, SoapRequest};
 use crate::registry::ServiceKind;
-use crate::transport::Envelope;
+use crate::transport::{Envelope, Message};
 
 /// An exchange under way. Whoever works on it holds a reference; when the last one goes the exchange is over and its record is made,
 /// however it ended. Moments are the clock's at the begin and a stopwatch's from there: they never run backwards.
@@ -39,7 +39,32 @@ impl Observed {
     }
 
     /// Who asks for what. `service` is what is known of the service here; it is `None` on the side of the caller.
-    pub(crate) fn rest(&self, request: &RestRequest, service: Option<(ServiceKind, SubjectRule)>) {
+    pub(crate) fn asked(&self, request: &AnyRequest, service: Option<(ServiceKind, SubjectRule)>) {
+        match request {
+            AnyRequest::Rest(request) => self.rest(request, service),
+            AnyRequest::Soap(request) => self.soap(request),
+        }
+    }
+
+    fn soap(&self, request: &SoapRequest) {
+        let header = request.message.header();
+        self.edit(|data| {
+            data.client = Some(header.client.clone());
+            data.service = Some(header.service.clone());
+            data.service_version.clone_from(&header.service_version);
+            data.message_id = Some(header.id.clone());
+            data.issue.clone_from(&header.issue);
+            data.represented_party = header
+                .represented_party
+                .as_ref()
+                .map(|party| (party.class.clone(), party.code.clone().unwrap_or_default()));
+            data.protocol_version = Some(header.protocol_version.clone());
+            data.x_request_id = Some(request.request_id.clone());
+            data.service_type = Some(ServiceKind::Soap);
+        });
+    }
+
+    fn rest(&self, request: &RestRequest, service: Option<(ServiceKind, SubjectRule)>) {
         self.edit(|data| {
             data.client = Some(request.client().clone());
             data.service = Some(request.service().clone());
@@ -92,16 +117,31 @@ impl Observed {
 
     /// The request as it is sent or came.
     pub(crate) fn request(&self, envelope: &Envelope) {
-        self.edit(|data| data.request_size = Some(size(envelope)));
+        self.edit(|data| match envelope.message {
+            Message::Rest(_) => data.request_size = Some(size(envelope)),
+            Message::Soap { .. } => {
+                let (part, whole, attachments) = soap_sizes(envelope);
+                (data.request_size, data.request_mime_size, data.request_attachments) =
+                    (Some(part), whole, Some(attachments));
+            }
+        });
     }
 
     /// The answer and its status.
     pub(crate) fn response(&self, status: u16, envelope: &Envelope) {
         self.edit(|data| {
-            data.status_code = Some(status);
-            data.response_size = Some(size(envelope));
-            data.response_attachments = Some(0);
             data.succeeded = status < 400;
+            match envelope.message {
+                Message::Rest(_) => {
+                    data.status_code = Some(status);
+                    (data.response_size, data.response_attachments) = (Some(size(envelope)), Some(0));
+                }
+                Message::Soap { .. } => {
+                    let (part, whole, attachments) = soap_sizes(envelope);
+                    (data.response_size, data.response_mime_size, data.response_attachments) =
+                        (Some(part), whole, Some(attachments));
+                }
+            }
         });
     }
 
@@ -133,6 +173,13 @@ impl Drop for Observed {
         let dropped = self.core.operations.record(data);
         self.core.metrics.records_dropped(dropped);
     }
+}
+
+/// Bytes of the SOAP part; of all parts, where there are attachments; and their number.
+fn soap_sizes(envelope: &Envelope) -> (u64, Option<u64>, u32) {
+    let attachments = u32::try_from(envelope.attachments.len()).unwrap_or(u32::MAX);
+    let part = u64::try_from(envelope.message.bytes().len()).unwrap_or(u64::MAX);
+    (part, (attachments > 0).then(|| size(envelope)), attachments)
 }
 
 /// Bytes of a message with its body or attachments.

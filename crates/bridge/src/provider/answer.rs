@@ -13,18 +13,20 @@ use super::{Route, Verified, log, record, uses};
 use crate::core::Core;
 use crate::fault::{Fault, Reason, Side, fault};
 use crate::listener::Reply;
-use crate::message::{RestRequest, RestResponse};
+use crate::message::soap::ContentType;
+use crate::message::{AnyResponse, RestRequest, RestResponse};
 use crate::messagelog::{NewRecord, RecordKind, Role};
 use crate::metaservices::rest::Described;
 use crate::operations::Observed;
 use crate::pace::Pace;
 use crate::signing;
+use crate::soap_io::lay_down;
 use crate::spool::{Body, Collector, Flow, FlowSender};
-use crate::transport::{self, Attachment, Envelope, EnvelopeWriter, Kind, Message};
+use crate::transport::{self, Attachment, Envelope, EnvelopeWriter, Kind};
 
 /// What the service said.
 pub(super) struct ServiceAnswer {
-    pub(super) response: RestResponse,
+    pub(super) response: AnyResponse,
     pub(super) body: ServiceBody,
 }
 
@@ -40,6 +42,7 @@ pub(super) fn described(
         Reason::InternalError,
         "Look into the log of the node",
     ))?;
+    let response = AnyResponse::Rest(Box::new(response));
     Ok(ServiceAnswer { response, body: ServiceBody::Whole(Some(described.body)) })
 }
 
@@ -47,6 +50,8 @@ pub(super) fn described(
 pub(super) enum ServiceBody {
     /// In memory.
     Whole(Option<Bytes>),
+    /// The attachments of a SOAP message, and the Content-Type with which the service sent the whole.
+    Attachments(Vec<Attachment>, ContentType),
     /// Its beginning, and the connection to the service from which the rest comes.
     Stream { first: Bytes, rest: Incoming, pace: Pace },
 }
@@ -68,15 +73,15 @@ pub(super) async fn give(ending: Ending, answer: ServiceAnswer) -> Result<Reply,
     let ServiceAnswer { response, body } = answer;
     match body {
         ServiceBody::Whole(body) => {
-            let body = body.map(Body::from);
-            let envelope = match envelope(&ending.core, &response, body).await {
-                Ok(envelope) => envelope,
-                Err(fault) => return Err(ending.failed(fault, false).await),
-            };
-            let bytes = transport::write(Kind::Response, &boundary, &envelope);
-            ending.observed.response(response.status(), &envelope);
-            ending.answered(&envelope).await?;
-            Ok(reply(&boundary, Flow::from(Bytes::from(bytes))))
+            let attachments = body.map(|body| Attachment::rest(Body::from(body))).into_iter().collect();
+            kept(ending, &boundary, &response, attachments).await
+        }
+        ServiceBody::Attachments(attachments, original) => {
+            let mut reply = kept(ending, &boundary, &response, attachments).await?;
+            if let Ok(value) = HeaderValue::from_str(&original.to_string()) {
+                reply.headers_mut().insert(HeaderName::from_static("x-original-content-type"), value);
+            }
+            Ok(reply)
         }
         ServiceBody::Stream { first, rest, pace } => {
             let (sender, flow) = Flow::made();
@@ -87,6 +92,23 @@ pub(super) async fn give(ending: Ending, answer: ServiceAnswer) -> Result<Reply,
     }
 }
 
+/// Signs, logs and lays down an answer that is there as a whole.
+async fn kept(
+    ending: Ending,
+    boundary: &str,
+    response: &AnyResponse,
+    attachments: Vec<Attachment>,
+) -> Result<Reply, Fault> {
+    let envelope = match envelope(&ending.core, response, attachments).await {
+        Ok(envelope) => envelope,
+        Err(fault) => return Err(ending.failed(fault, false).await),
+    };
+    let flow = Flow::from(lay_down(Kind::Response, boundary, &envelope));
+    ending.observed.response(response.status(), &envelope);
+    ending.answered(&envelope).await?;
+    Ok(reply(boundary, flow))
+}
+
 /// Where the bytes of a long answer come from.
 struct Source {
     first: Bytes,
@@ -95,13 +117,13 @@ struct Source {
 }
 
 /// Sends a long answer to its end, or to the fault that ends it. What was begun is logged, whoever goes away.
-async fn stream(ending: Ending, boundary: String, response: RestResponse, source: Source, sender: FlowSender) {
+async fn stream(ending: Ending, boundary: String, response: AnyResponse, source: Source, sender: FlowSender) {
     let (core, observed) = (Arc::clone(&ending.core), Arc::clone(&ending.observed));
     let mut writer = EnvelopeWriter::new(&boundary, 4 * 1024);
-    writer.start(Kind::Response, &[], &Message::Rest(response.bytes().clone()));
+    writer.start(Kind::Response, &[], &response.message());
     writer.begin_rest_body();
     let outcome = match pump(&core, source, writer.take(), &sender).await {
-        Ok(body) => envelope(&core, &response, Some(body)).await,
+        Ok(body) => envelope(&core, &response, vec![Attachment::rest(body)]).await,
         Err(fault) => Err(fault),
     };
     let outcome = match outcome {
@@ -156,17 +178,11 @@ async fn pass(core: &Core, sender: &FlowSender, slice: Bytes) -> Result<(), Faul
     Err(Fault::new(Side::ServerProxy, Reason::NetworkError, message))
 }
 
-async fn envelope(core: &Core, response: &RestResponse, body: Option<Body>) -> Result<Envelope, Fault> {
-    let digest = body.as_ref().map(Body::sha512).copied();
-    let message = digest::sha512(response.bytes());
-    let signed = signing::sign(core, Side::ServerProxy, &message, digest.as_slice()).await?;
-    Ok(Envelope {
-        ocsp: Vec::new(),
-        message: Message::Rest(response.bytes().clone()),
-        attachments: body.map(Attachment::rest).into_iter().collect(),
-        batch: signed.batch,
-        signature: signed.signature,
-    })
+async fn envelope(core: &Core, response: &AnyResponse, attachments: Vec<Attachment>) -> Result<Envelope, Fault> {
+    let digests: Vec<[u8; 64]> = attachments.iter().map(|attachment| *attachment.body.sha512()).collect();
+    let message = response.message();
+    let signed = signing::sign(core, Side::ServerProxy, &digest::sha512(message.bytes()), &digests).await?;
+    Ok(Envelope { ocsp: Vec::new(), message, attachments, batch: signed.batch, signature: signed.signature })
 }
 
 impl Ending {

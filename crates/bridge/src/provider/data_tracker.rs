@@ -8,7 +8,7 @@ use serde_json::{Value as Json, json};
 use super::{ServiceAnswer, ServiceBody};
 use crate::core::Core;
 use crate::fault::{Fault, Reason, Side, fault};
-use crate::message::{RestRequest, RestResponse, Verb};
+use crate::message::{AnyResponse, RestRequest, RestResponse, Verb};
 use crate::usage::{self, PAGE_MAX, Usage, UsagePage, UsageProof, UsageQuery, hex_text};
 
 /// Answers `/v2/findUsage`, `/v2/usagePeriod` and `/v2/heartbeat` (also without `/v2`).
@@ -38,6 +38,7 @@ pub(super) async fn answer(
     let headers = [("content-type", &b"application/json"[..]), ("cache-control", b"no-store")];
     let response = RestResponse::from_http(request, request_hash, status, reason, headers.into_iter())
         .map_err(fault(Side::ServerProxy, Reason::InternalError, "Look into the log of the node"))?;
+    let response = AnyResponse::Rest(Box::new(response));
     Ok(ServiceAnswer { response, body: ServiceBody::Whole(Some(Bytes::from(body.to_string()))) })
 }
 

@@ -7,14 +7,14 @@ use super::answer::{broken_off, too_large};
 use super::{ServiceAnswer, ServiceBody};
 use crate::core::Core;
 use crate::fault::{Fault, Reason, Side, fault};
-use crate::message::{RestRequest, RestResponse};
+use crate::message::{AnyResponse, RestRequest, RestResponse};
 use crate::outbound::OutboundError;
 use crate::pace::{Gathered, Pace, PaceError};
 use crate::registry::Service;
 use crate::spool::{Body, Flow, MEMORY_BYTES_MAX};
 
 /// The header in which the information system gets the proof of the consent service.
-const GRANT_USE: &str = "baobab-grant-use";
+pub(super) const GRANT_USE: &str = "baobab-grant-use";
 
 /// Asks the information system and makes the answer of the message out of what it says.
 pub(super) async fn ask(
@@ -50,10 +50,10 @@ pub(super) async fn ask(
         Err(PaceError::Slow { .. }) => return Err(too_slow("in time")),
         Err(error @ PaceError::Broken(_)) => return Err(broken_off(&error)),
     };
-    Ok(ServiceAnswer { response, body })
+    Ok(ServiceAnswer { response: AnyResponse::Rest(Box::new(response)), body })
 }
 
-fn too_slow(when: &str) -> Fault {
+pub(super) fn too_slow(when: &str) -> Fault {
     let message = format!("the information system did not answer {when}. Try again later, or tell the provider");
     Fault::new(Side::ServerProxy, Reason::Timeout, message)
 }
@@ -90,12 +90,12 @@ fn malformed(error: impl std::fmt::Display) -> Fault {
     Fault::new(Side::ServerProxy, Reason::InvalidMessage, format!("{error}. The caller's node is to be looked at"))
 }
 
-fn wrong(error: impl std::fmt::Display) -> Fault {
+pub(super) fn wrong(error: impl std::fmt::Display) -> Fault {
     let message = format!("{error}. The address of the service is to be corrected");
     Fault::new(Side::ServerProxy, Reason::ServiceMissingUrl, message)
 }
 
-fn service_fault(error: OutboundError) -> Fault {
+pub(super) fn service_fault(error: OutboundError) -> Fault {
     let reason = match &error {
         OutboundError::Address(_) => Reason::ServiceMissingUrl,
         OutboundError::Connect { .. } => Reason::NetworkError,

@@ -8,6 +8,7 @@ mod answer;
 mod data_tracker;
 mod forward;
 mod receive;
+mod soap;
 
 use std::sync::Arc;
 
@@ -29,12 +30,13 @@ use crate::core::Core;
 use crate::fault::{Fault, Reason, Side, fault};
 use crate::globalconf::Snapshot;
 use crate::listener::{Reply, lingering};
-use crate::message::RestRequest;
+use crate::message::{AnyRequest, RestRequest, Verb};
 use crate::messagelog::{Content, LogError, NewRecord, RecordKind, Role, replay_key};
 use crate::metaservices;
 use crate::operations::{Observed, ServerType};
-use crate::registry::{Offer, Service};
+use crate::registry::{Offer, Service, ServiceKind};
 use crate::signing;
+use crate::soap_services;
 use crate::spool::{Body, Flow};
 use crate::tls::Peer;
 use crate::transport::{self, Envelope, Message};
@@ -63,7 +65,7 @@ pub(crate) async fn handle(core: Arc<Core>, peer: Arc<Peer>, request: Request<In
 
 /// A request whose peer, sender and signature are verified.
 struct Verified {
-    request: RestRequest,
+    request: AnyRequest,
     envelope: Envelope,
     snapshot: Arc<Snapshot>,
     path: ServicePath,
@@ -77,6 +79,8 @@ enum Route {
     DataTracker,
     /// `listMethods`, `allowedMethods` and `getOpenAPI`.
     Metaservice,
+    /// A metaservice, asked by SOAP.
+    OwnSoap,
 }
 
 async fn exchange(
@@ -87,7 +91,7 @@ async fn exchange(
     observed: &Arc<Observed>,
 ) -> Result<Reply, Fault> {
     let envelope = receive::receive(core, head, body).await?;
-    let verified = authenticate(core, peer, envelope)?;
+    let verified = authenticate(core, peer, head, envelope)?;
     let request = &verified.request;
     observe(core, peer, &verified, observed);
     let replay = replay_of(&verified);
@@ -103,11 +107,11 @@ async fn exchange(
         }
     };
     let mut records = vec![request_record(core, &verified, "received", Some(replay)).await?];
-    if !request.verb().is_safe() || matches!(route, Route::Service(_, Some(_))) {
+    if !request.is_safe() || matches!(route, Route::Service(_, Some(_))) {
         // What changes something, or spends a use, is on disk before it happens.
         log(core, std::mem::take(&mut records), Vec::new()).await?;
     }
-    if matches!(route, Route::DataTracker | Route::Metaservice) {
+    if matches!(route, Route::DataTracker | Route::Metaservice | Route::OwnSoap) {
         observed.answered_here();
     }
     observed.sent();
@@ -122,7 +126,7 @@ async fn exchange(
 
 /// What operational monitoring keeps of a verified request.
 fn observe(core: &Core, peer: &Peer, verified: &Verified, observed: &Observed) {
-    observed.rest(&verified.request, verified.service.as_ref().map(|service| (service.kind, service.subject)));
+    observed.asked(&verified.request, verified.service.as_ref().map(|service| (service.kind, service.subject)));
     observed.request(&verified.envelope);
     observed.edit(|data| {
         data.client_server_address = verified.snapshot.address_of(&peer.server);
@@ -131,21 +135,16 @@ fn observe(core: &Core, peer: &Peer, verified: &Verified, observed: &Observed) {
 }
 
 /// Who asks: the peer's certificate and its OCSP response, the client at that peer, the signature of the client's organisation.
-fn authenticate(core: &Core, peer: &Peer, envelope: Envelope) -> Result<Verified, Fault> {
+fn authenticate(core: &Core, peer: &Peer, head: &Parts, envelope: Envelope) -> Result<Verified, Fault> {
     let side = Side::ServerProxy;
-    let Message::Rest(head) = &envelope.message else {
-        return Err(Fault::new(side, Reason::MissingRest, "this node has no SOAP services. Ask the provider for REST"));
-    };
-    let request = RestRequest::parse(head.clone()).map_err(fault(
-        side,
-        Reason::InvalidMessage,
-        "The caller's node is to be looked at",
-    ))?;
+    let request = read_request(core, head, &envelope.message)?;
     let snapshot = core.configuration(side)?;
     core.admits(side)?;
     let provider = request.service().client();
     let offer = core.registry.current();
-    let ours = provider.member() == core.config.server.owner() && offer.open_client(provider).is_some();
+    // The owner itself is a client of its node, for metaservices.
+    let open = provider.subsystem().is_none() || offer.open_client(provider).is_some();
+    let ours = provider.member() == core.config.server.owner() && open;
     if !ours || !snapshot.serves(&core.config.server, provider) {
         let message =
             format!("{provider} is not served by this node. Check the service id and the global configuration");
@@ -171,26 +170,46 @@ fn authenticate(core: &Core, peer: &Peer, envelope: Envelope) -> Result<Verified
     }
     signing::verify(core, side, request.client(), &envelope)?;
     let path =
-        ServicePath::parse(request.service_path()).map_err(fault(side, Reason::BadRequest, "Correct the path"))?;
-    let service = offer.service(request.service(), None).map(Arc::clone);
+        ServicePath::parse(&request.consent_path()).map_err(fault(side, Reason::BadRequest, "Correct the path"))?;
+    let service = offer.service(request.service(), request.version()).map(Arc::clone);
     Ok(Verified { request, envelope, snapshot, path, offer, service })
+}
+
+fn read_request(core: &Core, head: &Parts, message: &Message) -> Result<AnyRequest, Fault> {
+    match message {
+        Message::Rest(bytes) => RestRequest::parse(bytes.clone())
+            .map(|request| AnyRequest::Rest(Box::new(request)))
+            .map_err(fault(Side::ServerProxy, Reason::InvalidMessage, "The caller's node is to be looked at")),
+        Message::Soap { .. } => soap::read_request(core, head, message),
+    }
 }
 
 /// Whether they may: right, replay, token and grant.
 async fn admit(core: &Core, verified: &Verified, replay: [u8; 32]) -> Result<Route, Fault> {
     let side = Side::ServerProxy;
     let request = &verified.request;
-    if metaservices::rest::is_metaservice(request) {
+    if request.rest().is_some_and(metaservices::rest::is_metaservice) {
         // Every client of the federation may ask what there is.
         return if core.log.remember(replay) { Ok(Route::Metaservice) } else { Err(duplicate()) };
     }
     let service = verified.service.as_ref();
-    let is_tracker = request.service().code() == DATA_TRACKER;
+    let by_soap = matches!(request, AnyRequest::Soap(_));
+    if by_soap && soap_services::is_own(core, request.service()) {
+        // Anybody of the federation may ask; what is answered depends on who does.
+        return if core.log.remember(replay) { Ok(Route::OwnSoap) } else { Err(duplicate()) };
+    }
+    let is_tracker = !by_soap && request.service().code() == DATA_TRACKER;
     if service.is_none() && !is_tracker {
         let message = format!("{} does not exist. Check the service code", request.service());
         return Err(Fault::new(side, Reason::UnknownService, message));
     }
-    let wanted = Some((request.verb(), &verified.path));
+    if let Some(service) = service.filter(|service| (service.kind == ServiceKind::Soap) != by_soap) {
+        let message =
+            format!("{} is not asked by {}", service.id, if by_soap { "SOAP. Use REST" } else { "REST. Use SOAP" });
+        return Err(Fault::new(side, Reason::InvalidServiceType, message));
+    }
+    let verb = request.rest().map_or(Verb::Post, RestRequest::verb);
+    let wanted = Some((verb, &verified.path));
     if !verified.offer.is_allowed(&verified.snapshot, request.client(), request.service(), wanted) {
         let message = format!("{} may not use {}. Ask its owner for the right", request.client(), request.service());
         return Err(Fault::new(side, Reason::AccessDenied, message));
@@ -221,18 +240,23 @@ async fn admit(core: &Core, verified: &Verified, replay: [u8; 32]) -> Result<Rou
 }
 
 async fn ask(core: &Core, verified: &Verified, route: &Route) -> Result<ServiceAnswer, Fault> {
-    let (request, body) = (&verified.request, verified.envelope.rest_body());
+    let grant_use = match route {
+        Route::Service(_, authorised) => authorised.as_ref().map(|authorised| authorised.grant_use.as_str()),
+        Route::DataTracker | Route::Metaservice | Route::OwnSoap => None,
+    };
+    let request = match &verified.request {
+        AnyRequest::Rest(request) => request,
+        AnyRequest::Soap(request) => return soap::ask(core, verified, route, request, grant_use).await,
+    };
+    let body = verified.envelope.rest_body();
     let request_hash = request.hash(body.map(Body::sha512));
     match route {
-        Route::DataTracker => data_tracker::answer(core, request, &request_hash).await,
+        Route::DataTracker | Route::OwnSoap => data_tracker::answer(core, request, &request_hash).await,
         Route::Metaservice => {
             let described = metaservices::rest::answer(core, &verified.offer, &verified.snapshot, request).await?;
             answer::described(request, &request_hash, described)
         }
-        Route::Service(service, authorised) => {
-            let grant_use = authorised.as_ref().map(|authorised| authorised.grant_use.as_str());
-            forward::ask(core, service, request, body, grant_use, &request_hash).await
-        }
+        Route::Service(service, _) => forward::ask(core, service, request, body, grant_use, &request_hash).await,
     }
 }
 
@@ -241,6 +265,15 @@ async fn ask(core: &Core, verified: &Verified, route: &Route) -> Result<ServiceA
 fn replay_of(verified: &Verified) -> [u8; 32] {
     let request = &verified.request;
     let client = request.client().to_string();
+    if let AnyRequest::Soap(_) = request
+        && verified.service.as_ref().is_none_or(|service| service.basis != ServiceBasis::Consent)
+    {
+        // The request id of SOAP is not signed: what was sent again is known by its signature and the way to it.
+        let envelope = &verified.envelope;
+        let chain = envelope.batch.as_ref().map(|batch| batch.chain.as_ref()).unwrap_or_default();
+        let signature = BASE64.encode(digest::sha512(&[&envelope.signature, chain].concat()));
+        return replay_key(&[&client, request.message_id(), &signature]);
+    }
     match &verified.service {
         Some(service) if service.basis == ServiceBasis::Consent => replay_key(&[&client, request.message_id()]),
         _ => replay_key(&[&client, request.message_id(), request.request_id()]),
@@ -289,7 +322,7 @@ fn uses(verified: &Verified, route: &Route, answered: bool) -> Vec<NewUsage> {
         legal_basis,
         fields,
         message_id: request.message_id().to_owned(),
-        message_hash: BASE64.encode(digest::sha512(request.bytes())),
+        message_hash: BASE64.encode(request.sha512()),
         grant_id,
         outcome: if answered { "answered" } else { "refused" }.to_owned(),
     };

@@ -3,11 +3,13 @@
 
 mod federation;
 mod service;
+mod soap;
 pub mod stream;
 pub mod wire;
 
 pub use federation::{Federation, Outage, Poison};
 pub use service::{Recorded, Service};
+pub use soap::{SERVICE_FAULT, SOAP_SERVICES, SoapService, WSDL, offer_soap};
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;

@@ -1,36 +1,30 @@
-use trust::xml::{Document, Limits};
+use bytes::Bytes;
 
 use super::TransportError;
 use crate::fault::Fault;
-use crate::message::escape_xml;
+use crate::message::soap::{Soap, SoapFault, SoapMessage};
 
-const SOAP: &str = "http://schemas.xmlsoap.org/soap/envelope/";
-
-/// Writes a fault as nodes send it to each other, also for REST (PR-MESSTRANSP §3.5).
+/// Writes a fault as nodes send it to each other, also for REST (PR-MESSTRANSP §3.5). A fault that a service wrote stays as it is.
 pub fn write_fault(fault: &Fault) -> String {
-    format!(
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?><SOAP-ENV:Envelope xmlns:SOAP-ENV=\"{SOAP}\"><SOAP-ENV:Body><SOAP-ENV:Fault>\
-         <faultcode>{}</faultcode><faultstring>{}</faultstring><detail><faultDetail xmlns=\"\">{}</faultDetail></detail>\
-         </SOAP-ENV:Fault></SOAP-ENV:Body></SOAP-ENV:Envelope>",
-        escape_xml(fault.code()),
-        escape_xml(fault.message()),
-        escape_xml(fault.detail())
-    )
+    if let Some(raw) = fault.raw() {
+        return raw.to_owned();
+    }
+    let soap = SoapFault {
+        code: fault.code().to_owned(),
+        string: fault.message().to_owned(),
+        detail: Some(fault.detail().to_owned()),
+        ..SoapFault::default()
+    };
+    String::from_utf8_lossy(&soap.to_xml()).into_owned()
 }
 
 /// Reads the fault of a peer.
 pub fn read_fault(bytes: &[u8]) -> Result<Fault, TransportError> {
-    let document = Document::parse(bytes, &Limits::SMALL).map_err(|error| TransportError::Fault(error.to_string()))?;
-    let missing = |what: &str| TransportError::Fault(format!("it has no {what}"));
-    let body = document.root().child(SOAP, "Body").ok_or_else(|| missing("SOAP body"))?;
-    let fault = body.child(SOAP, "Fault").ok_or_else(|| missing("Fault element"))?;
-    let text = |name: &str| fault.named(name).next().map(|element| element.text().into_owned());
-    let code = text("faultcode").ok_or_else(|| missing("faultcode"))?;
-    let detail = fault
-        .named("detail")
-        .next()
-        .map(|detail| detail.descendants().map(|e| e.text().into_owned()).collect::<String>());
-    Ok(Fault::remote(&code, &text("faultstring").unwrap_or_default(), &detail.unwrap_or_default()))
+    match SoapMessage::parse("text/xml; charset=UTF-8", Bytes::copy_from_slice(bytes)) {
+        Ok(Soap::Fault(fault)) => Ok(Fault::of_soap(&fault)),
+        Ok(Soap::Message(_)) => Err(TransportError::Fault("it is a message and no fault".to_owned())),
+        Err(error) => Err(TransportError::Fault(error.to_string())),
+    }
 }
 
 #[cfg(test)]
@@ -42,6 +36,15 @@ mod tests {
     fn a_fault_survives_the_wire() {
         let fault = Fault::new(Side::ServerProxy, Reason::AccessDenied, "a < b & \"c\"").with_detail("id-1".to_owned());
         assert_eq!(read_fault(write_fault(&fault).as_bytes()), Ok(fault));
+    }
+
+    #[test]
+    fn a_fault_of_a_service_keeps_its_own_words_through_nodes() {
+        let text = "<e:Envelope xmlns:e='http://schemas.xmlsoap.org/soap/envelope/'><e:Body><e:Fault><faultcode>e:Client</faultcode>\
+                    <faultstring>no</faultstring><detail><p:parcel xmlns:p='urn:p'>7</p:parcel></detail></e:Fault></e:Body></e:Envelope>";
+        let fault = read_fault(text.as_bytes()).unwrap();
+        assert_eq!((fault.code(), fault.message(), fault.raw()), ("e:Client", "no", Some(text)));
+        assert_eq!(write_fault(&fault.with_detail("id-2".to_owned())), text);
     }
 
     #[test]

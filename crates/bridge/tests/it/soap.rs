@@ -306,7 +306,7 @@ fn parts_nested_too_deep_or_too_many_are_refused() {
     let part = |level| format!("--b{level}\r\nContent-Type: multipart/mixed; boundary=b{}\r\n\r\n", level + 1);
     let deep: String = (0..6).map(part).collect();
     assert_eq!(code_of("b0", deep.as_bytes()), "mime_parsing_failed");
-    let many = "--b\r\nContent-Type: text/plain\r\n\r\nx\r\n".repeat(1_001);
+    let many = "--b\r\nContent-Type: text/plain\r\n\r\nx\r\n".repeat(65);
     let message = format!("--b\r\nContent-Type: text/xml\r\n\r\n{REQUEST}\r\n{many}--b--");
     assert_eq!(code_of("b", message.as_bytes()), "body_too_large");
 }
@@ -324,7 +324,7 @@ fn attachments_keep_their_headers_in_order_and_their_bytes() {
     );
     let (_, attachments) = Related::read(Some("multipart/related; boundary=b"), message.as_bytes()).unwrap();
     let (headers, content): &(MimeHeaders, Bytes) = &attachments[0];
-    let names: Vec<&str> = headers.iter().map(|header| header.name.as_str()).collect();
+    let names: Vec<&str> = headers.iter().map(|header| header.0.as_str()).collect();
     assert_eq!(names, ["Content-ID", "Content-Type", "Content-Transfer-Encoding"]);
     assert_eq!(content.as_ref(), b"\r\n--\x00\x01\r\n");
 }

@@ -15,7 +15,7 @@ pub struct SoapFault {
     pub actor: Option<String>,
     /// detail/faultDetail, else the text of detail.
     pub detail: Option<String>,
-    /// The whole part as it came, where it came: a service's own fault is passed on unchanged.
+    /// The whole part as it came, in UTF-8: a service's own fault is passed on unchanged.
     pub bytes: Option<Bytes>,
 }
 

@@ -19,7 +19,7 @@ pub use content_type::ContentType;
 pub use fault::SoapFault;
 pub use header::{RepresentedParty, RequestHash, SecurityToken, SoapHeader};
 pub use multipart::{MultipartParser, PartEvent};
-pub use related::{MimeHeader, MimeHeaders, PART_HEADERS_MAX, Related, RelatedEvent, closing_delimiter, part_head};
+pub use related::{MimeHeaders, PART_HEADERS_MAX, Related, RelatedEvent, closing_delimiter, part_head};
 
 use bytes::Bytes;
 use trust::digest;
@@ -187,7 +187,10 @@ impl SoapMessage {
             read(&Document::parse(&text, &LIMITS)?)?
         };
         Ok(match read {
-            Read::Fault(fault) => Soap::Fault(SoapFault { bytes: Some(bytes), ..fault }),
+            Read::Fault(fault) => {
+                let text = encoding::utf8(kind.parameter("charset"), &bytes)?.into_owned();
+                Soap::Fault(SoapFault { bytes: Some(Bytes::from(text)), ..fault })
+            }
             Read::Message(header, body_name) => {
                 Soap::Message(Box::new(Self { content_type: kind, bytes, header: *header, body_name }))
             }
@@ -243,10 +246,15 @@ impl SoapMessage {
 
     /// The text of an element of the body's element, `None` where it is absent: what metaservices ask.
     pub fn argument(&self, local: &str) -> Result<Option<String>, SoapError> {
+        self.read_body(|wrapper| wrapper.named(local).next().map(|element| element.text().into_owned()))
+    }
+
+    /// Reads the element in the body.
+    pub fn read_body<T>(&self, read: impl FnOnce(Element<'_, '_>) -> T) -> Result<T, SoapError> {
         let text = encoding::utf8(self.content_type.parameter("charset"), &self.bytes)?;
         let document = Document::parse(&text, &LIMITS)?;
-        let wrapper = document.root().child(SOAP_NAMESPACE, "Body").and_then(|body| body.elements().next());
-        Ok(wrapper.and_then(|wrapper| wrapper.named(local).next().map(|element| element.text().into_owned())))
+        let body = document.root().child(SOAP_NAMESPACE, "Body").ok_or(SoapError::MissingBody)?;
+        body.elements().next().map(read).ok_or(SoapError::Body)
     }
 
     fn again(kind: &ContentType, bytes: Vec<u8>) -> Result<Self, SoapError> {

@@ -1,7 +1,7 @@
 use bytes::{Buf, Bytes, BytesMut};
 
 use super::SoapError;
-use super::related::{MimeHeader, MimeHeaders, PART_HEADERS_MAX};
+use super::related::{MimeHeaders, PART_HEADERS_MAX};
 
 /// The headers of one part may hold this many bytes.
 const PART_HEADER_BYTES_MAX: usize = 16 * 1024;
@@ -231,10 +231,10 @@ fn read_headers(block: &[u8]) -> Result<MimeHeaders, SoapError> {
         if line.starts_with([' ', '\t']) {
             let last =
                 headers.last_mut().ok_or(SoapError::Multipart("the headers of a part begin with white space"))?;
-            if !last.value.is_empty() {
-                last.value.push(' ');
+            if !last.1.is_empty() {
+                last.1.push(' ');
             }
-            last.value.push_str(line.trim());
+            last.1.push_str(line.trim());
             continue;
         }
         let (name, value) = line.split_once(':').ok_or(SoapError::Multipart("a header of a part has no colon"))?;
@@ -246,7 +246,7 @@ fn read_headers(block: &[u8]) -> Result<MimeHeaders, SoapError> {
         if headers.len() >= PART_HEADERS_MAX {
             return Err(SoapError::TooLarge { what: "the number of headers of a part", max: PART_HEADERS_MAX });
         }
-        headers.push(MimeHeader { name: name.to_owned(), value: value.trim().to_owned() });
+        headers.push((name.to_owned(), value.trim().to_owned()));
     }
     Ok(headers)
 }
@@ -298,7 +298,7 @@ mod tests {
         }
         let (headers, _) = &read(dos.as_bytes(), "b", 3).unwrap()[0];
         assert_eq!(
-            headers.iter().map(|h| (h.name.as_str(), h.value.as_str())).collect::<Vec<_>>(),
+            headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect::<Vec<_>>(),
             [("A", "1 B"), ("C", "2")]
         );
     }

@@ -6,21 +6,12 @@ use super::{ContentType, SOAP_PART_BYTES_MAX, Soap, SoapError, SoapMessage};
 /// A part may have this many headers.
 pub const PART_HEADERS_MAX: usize = 32;
 /// A message may have this many attachments.
-const ATTACHMENTS_MAX: usize = 1_000;
+const ATTACHMENTS_MAX: usize = 64;
 /// Multipart in multipart; X-Road's reader takes the innermost parts, whatever holds them.
 const DEPTH_MAX: usize = 4;
 
-/// A header of a part, as written.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MimeHeader {
-    /// Its name in the case in which it came.
-    pub name: String,
-    /// Its value, folded lines joined.
-    pub value: String,
-}
-
-/// The headers of a part in their order.
-pub type MimeHeaders = Vec<MimeHeader>;
+/// The headers of a part in their order: names in the case in which they came, folded values joined.
+pub type MimeHeaders = Vec<(String, String)>;
 
 /// What [`Related`] found, in the order of the message.
 #[derive(Clone, Debug)]
@@ -155,8 +146,8 @@ impl Level {
     ) -> Result<(), SoapError> {
         match (event, inner.as_mut()) {
             (PartEvent::Start(headers), _) => {
-                let content_type = headers.iter().find(|header| header.name.eq_ignore_ascii_case("content-type"));
-                let kind = content_type.map(|header| ContentType::parse(&header.value));
+                let content_type = headers.iter().find(|header| header.0.eq_ignore_ascii_case("content-type"));
+                let kind = content_type.map(|header| ContentType::parse(&header.1));
                 match kind.filter(ContentType::is_multipart) {
                     Some(_) if depth == 0 => Err(SoapError::Multipart("its parts are nested too deep")),
                     Some(kind) => {
@@ -180,8 +171,8 @@ impl Level {
 
 impl Leaves {
     fn start(&mut self, mut headers: MimeHeaders, sink: Sink<'_>) -> Result<(), SoapError> {
-        let at = headers.iter().position(|header| header.name.eq_ignore_ascii_case("content-type"));
-        let content_type = at.and_then(|at| headers.get(at)).map(|header| header.value.clone());
+        let at = headers.iter().position(|header| header.0.eq_ignore_ascii_case("content-type"));
+        let content_type = at.and_then(|at| headers.get(at)).map(|header| header.1.clone());
         let content_type = content_type.ok_or(SoapError::PartContentType)?;
         if self.judged {
             self.attachments += 1;
@@ -194,7 +185,7 @@ impl Leaves {
         if !kind.is_soap() {
             return Err(SoapError::ContentType(super::cut(kind.essence())));
         }
-        headers.retain(|header| !header.name.eq_ignore_ascii_case("content-type"));
+        headers.retain(|header| !header.0.eq_ignore_ascii_case("content-type"));
         self.soap = Some(SoapPart { content_type, headers, bytes: BytesMut::new() });
         Ok(())
     }
@@ -217,7 +208,7 @@ impl Leaves {
 }
 
 /// What stands before the content of a part: the boundary, its headers, the blank line.
-pub fn part_head(boundary: &str, first: bool, content_type: Option<&str>, headers: &[MimeHeader]) -> Bytes {
+pub fn part_head(boundary: &str, first: bool, content_type: Option<&str>, headers: &[(String, String)]) -> Bytes {
     let mut out = String::with_capacity(128);
     if !first {
         out.push_str("\r\n");
@@ -226,9 +217,7 @@ pub fn part_head(boundary: &str, first: bool, content_type: Option<&str>, header
     out.push_str(boundary);
     out.push_str("\r\n");
     let own = content_type.map(|value| ("Content-Type", value));
-    for (name, value) in
-        own.into_iter().chain(headers.iter().map(|header| (header.name.as_str(), header.value.as_str())))
-    {
+    for (name, value) in own.into_iter().chain(headers.iter().map(|(name, value)| (name.as_str(), value.as_str()))) {
         out.push_str(name);
         out.push_str(": ");
         out.push_str(value);
