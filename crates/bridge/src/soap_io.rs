@@ -179,7 +179,9 @@ pub(crate) fn flow(pieces: Vec<Piece>) -> Flow {
     });
     if let Some(all) = in_memory.collect::<Option<Vec<_>>>() {
         let mut out = bytes::BytesMut::with_capacity(all.iter().map(|bytes| bytes.len()).sum());
-        all.into_iter().for_each(|bytes| out.extend_from_slice(bytes));
+        for bytes in all {
+            out.extend_from_slice(bytes);
+        }
         return Flow::from(out.freeze());
     }
     let (sender, made) = Flow::made();

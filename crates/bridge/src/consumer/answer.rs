@@ -36,13 +36,12 @@ pub(super) fn verify(
     };
     signing::verify(core, Side::ClientProxy, request.service().client(), answer)?;
     match (request, &response) {
-        (AnyRequest::Rest(request), AnyResponse::Rest(response)) => match response.mismatch(request, request_hash) {
-            Some(what) => {
+        (AnyRequest::Rest(request), AnyResponse::Rest(response)) => {
+            if let Some(what) = response.mismatch(request, request_hash) {
                 let message = format!("the answer has another {what} than the request. {NOT_ACCEPTED}");
                 return Err(Fault::new(Side::ClientProxy, Reason::InconsistentResponse, message));
             }
-            None => {}
-        },
+        }
         (AnyRequest::Soap(request), AnyResponse::Soap(response, _)) => soap::compare(&request.message, response)?,
         _ => {}
     }

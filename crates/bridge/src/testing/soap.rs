@@ -148,7 +148,7 @@ fn reply(request: &SoapMessage, attachments: Vec<(Vec<(String, String)>, axum::b
 
 /// The attachments that came go back, or one of its own.
 fn related(message: &SoapMessage, attachments: &[(Vec<(String, String)>, Bytes)]) -> Response {
-    let own = vec![(vec![("Content-ID".to_owned(), "<own@registry>".to_owned())], Bytes::from_static(b"a file\r\n--"))];
+    let own = [(vec![("Content-ID".to_owned(), "<own@registry>".to_owned())], Bytes::from_static(b"a file\r\n--"))];
     let all = if attachments.is_empty() { &own[..] } else { attachments };
     let kind = ContentType::parse("multipart/related; type=\"text/xml\"; start=\"<root>\"; boundary=service-1");
     let root = [("Content-ID".to_owned(), "<root>".to_owned())];
