@@ -109,19 +109,16 @@ fn urls(line: &str) -> String {
         let after = found.get(3..).unwrap_or_default();
         let value = after.trim_start_matches(['"', '\'']).trim_start().strip_prefix(':').map(str::trim_start);
         out.push_str(before);
-        match value.filter(|_| starts_word) {
-            Some(value) => {
-                let (url, left) = scalar(value);
-                out.push_str(found.get(..found.len() - value.len()).unwrap_or_default());
-                out.push('"');
-                out.push_str(&path_of(url).replace(['"', '\\'], ""));
-                out.push('"');
-                rest = left;
-            }
-            None => {
-                out.push_str("url");
-                rest = after;
-            }
+        if let Some(value) = value.filter(|_| starts_word) {
+            let (url, left) = scalar(value);
+            out.push_str(found.get(..found.len() - value.len()).unwrap_or_default());
+            out.push('"');
+            out.push_str(&path_of(url).replace(['"', '\\'], ""));
+            out.push('"');
+            rest = left;
+        } else {
+            out.push_str("url");
+            rest = after;
         }
     }
     out.push_str(rest);
