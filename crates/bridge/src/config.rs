@@ -12,8 +12,10 @@ use trust::jose::Jwks;
 
 use crate::access::AccessRight;
 use crate::fault::ErrorStyle;
+use crate::internal_tls::InternalKeys;
 use crate::messagelog::LogSettings;
 use crate::operations::OperationsSettings;
+use crate::registry::Connection;
 
 /// The configuration of a node.
 #[derive(Clone, Debug)]
@@ -26,12 +28,16 @@ pub struct NodeConfig {
     pub anchor: Vec<u8>,
     /// The subsystems of the owner whose information systems call through this node.
     pub clients: Vec<ClientId>,
+    /// How information systems of these clients connect; of others the registry says it.
+    pub connections: Vec<(ClientId, Connection)>,
     /// The services that this node offers.
     pub services: Vec<ServiceConfig>,
     /// Who may use them.
     pub rights: Vec<AccessRight>,
     /// Whose access tokens and grants this node obeys; needed for services that rest on consent.
     pub consent: Option<ConsentTrust>,
+    /// The key and certificate of HTTPS with information systems; without them the node speaks plain HTTP with them.
+    pub internal: Option<InternalKeys>,
     /// Limits and waiting times.
     pub limits: NodeLimits,
     /// How error types are written.
@@ -54,9 +60,11 @@ impl NodeConfig {
             state_dir,
             anchor,
             clients: Vec::new(),
+            connections: Vec::new(),
             services: Vec::new(),
             rights: Vec::new(),
             consent: None,
+            internal: None,
             log: LogSettings::default(),
             operations: OperationsSettings::default(),
             limits: NodeLimits::default(),
@@ -72,6 +80,8 @@ impl NodeConfig {
 pub struct Addresses {
     /// Information systems of the organisation: `/r1/…`, `/asic`, `/verificationconf`.
     pub consumer: SocketAddr,
+    /// The same over HTTPS (8443 in X-Road); needs [`NodeConfig::internal`].
+    pub consumer_https: Option<SocketAddr>,
     /// Other nodes, mutual TLS (5500 in X-Road).
     pub transport: SocketAddr,
     /// OCSP responses of this node's certificates (5577 in X-Road).

@@ -36,6 +36,7 @@ pub(crate) struct Core {
     pub(crate) conf: Arc<GlobalConf>,
     pub(crate) own_ocsp: OwnOcsp,
     pub(crate) tls: Arc<TlsIdentity>,
+    pub(crate) internal: Option<Arc<TlsIdentity>>,
     pub(crate) trusted: Trusted,
     pub(crate) log: MessageLog,
     pub(crate) stamper: Stamper,

@@ -58,6 +58,19 @@ pub(crate) fn verification_configuration(core: &Core, head: &Parts) -> Answer {
     }
 }
 
+/// The container of one record with its file name, for the operator; stamped now where it was not yet.
+pub(crate) async fn of_record(core: &Core, record: StoredRecord) -> Result<(String, Vec<u8>), Fault> {
+    let mut record = record;
+    if record.stamp.is_none() {
+        let failed = |error: String| broken(Reason::TimestampingFailed, error).1;
+        messagelog::stamp(core).await.map_err(|error| failed(error.to_string()))?;
+        let again = core.log.get(record.id).await.map_err(|error| failed(error.to_string()))?;
+        record = again.ok_or_else(|| failed("the record went away meanwhile".to_owned()))?;
+    }
+    let container = container(&record).map_err(|(_, fault)| fault)?;
+    Ok((record.file_name(), container))
+}
+
 async fn export(core: &Core, head: &Parts) -> Result<Answer, Failure> {
     if head.method != Method::GET {
         return Err(bad("only GET is answered here"));
@@ -65,7 +78,7 @@ async fn export(core: &Core, head: &Parts) -> Result<Answer, Failure> {
     // In X-Road's order: whose log, may they, what.
     let given = parameters(head.uri.query().unwrap_or_default())?;
     let client = client(&given)?;
-    admit(core, &client)?;
+    admit(core, head, &client)?;
     let wanted = Wanted::read(&given)?;
     let mut records = wanted.find(core, &client).await?;
     if records.is_empty() {
@@ -113,12 +126,13 @@ async fn export(core: &Core, head: &Parts) -> Result<Answer, Failure> {
 }
 
 /// A subsystem of this node, connected as it must be.
-fn admit(core: &Core, client: &ClientId) -> Result<(), Failure> {
-    if !core.registry.current().clients.contains_key(client) {
+fn admit(core: &Core, head: &Parts, client: &ClientId) -> Result<(), Failure> {
+    let offer = core.registry.current();
+    let Some(settings) = offer.clients.get(client) else {
         let message = format!("{client} is no subsystem of this node. Ask the node of that organisation");
         return Err((StatusCode::UNAUTHORIZED, Fault::new(Side::ClientProxy, Reason::AccessDenied, message)));
-    }
-    Ok(())
+    };
+    crate::internal_tls::admit(head, settings).map_err(|fault| (StatusCode::UNAUTHORIZED, fault))
 }
 
 fn parameters(query: &str) -> Result<BTreeMap<&str, String>, Failure> {

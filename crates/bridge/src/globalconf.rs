@@ -311,6 +311,12 @@ impl Snapshot {
         self.dir.client_exists(client)
     }
 
+    /// The registered subsystems of the own instance.
+    pub(crate) fn subsystems(&self) -> impl Iterator<Item = ClientId> + '_ {
+        let members = self.own().into_iter().flat_map(|own| &own.shared().members);
+        members.flat_map(|member| member.subsystems.iter().filter_map(|one| member.id.subsystem(&one.code).ok()))
+    }
+
     /// The official name of a member; its code where there is none.
     pub(crate) fn member_name(&self, member: &MemberId) -> String {
         self.dir.member_name(member).map_or_else(|| member.code().to_owned(), str::to_owned)

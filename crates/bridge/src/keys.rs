@@ -66,8 +66,8 @@ impl NodeKeys {
     pub fn init(dir: &Path, server: &ServerId, country: &str, member_name: &str) -> Result<NodeRequests, KeysError> {
         std::fs::create_dir_all(dir).map_err(|error| file_error(dir, error))?;
         let subject = MemberNameProfile::subject(country, server.owner(), member_name, server.code())?;
-        let sign = CertificateRequest::create(&key(dir, SIGN_KEY)?, &subject)?;
-        let auth = CertificateRequest::create(&key(dir, AUTH_KEY)?, &subject)?;
+        let sign = CertificateRequest::create(&key_in(dir, SIGN_KEY)?, &subject)?;
+        let auth = CertificateRequest::create(&key_in(dir, AUTH_KEY)?, &subject)?;
         Ok(NodeRequests { sign, auth })
     }
 
@@ -86,8 +86,8 @@ impl NodeKeys {
 
     /// Reads keys and certificates.
     pub fn load(dir: &Path) -> Result<Self, KeysError> {
-        let certificate = |name: &str| Ok::<_, KeysError>(Certificate::from_pem(&read(&dir.join(name))?)?);
-        let secret = |name: &str| Ok::<_, KeysError>(SigningKey::from_pkcs8_pem(&read(&dir.join(name))?)?);
+        let certificate = |name: &str| Ok::<_, KeysError>(Certificate::from_pem(&read_file(&dir.join(name))?)?);
+        let secret = |name: &str| Ok::<_, KeysError>(SigningKey::from_pkcs8_pem(&read_file(&dir.join(name))?)?);
         Self::new(secret(SIGN_KEY)?, certificate(SIGN_CERT)?, secret(AUTH_KEY)?, certificate(AUTH_CERT)?)
     }
 
@@ -107,22 +107,23 @@ impl NodeKeys {
     }
 }
 
-fn key(dir: &Path, name: &str) -> Result<SigningKey, KeysError> {
+/// The key of this name, made (P-256) where it is missing.
+pub(crate) fn key_in(dir: &Path, name: &str) -> Result<SigningKey, KeysError> {
     let path = dir.join(name);
     if path.exists() {
-        return Ok(SigningKey::from_pkcs8_pem(&read(&path)?)?);
+        return Ok(SigningKey::from_pkcs8_pem(&read_file(&path)?)?);
     }
     let key = SigningKey::generate_p256()?;
     write_private(&path, key.to_pkcs8_pem()?.as_bytes())?;
     Ok(key)
 }
 
-fn read(path: &Path) -> Result<String, KeysError> {
+pub(crate) fn read_file(path: &Path) -> Result<String, KeysError> {
     std::fs::read_to_string(path).map_err(|error| file_error(path, error))
 }
 
 /// Writes a file that only its owner may read, whole or not at all.
-fn write_private(path: &Path, content: &[u8]) -> Result<(), KeysError> {
+pub(crate) fn write_private(path: &Path, content: &[u8]) -> Result<(), KeysError> {
     let partial = path.with_extension("partial");
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true);

@@ -40,7 +40,7 @@ use crate::registry::{self, Registry, RegistryError};
 use crate::signing::Signatures;
 use crate::spool::{Flow, Spool, SpoolError};
 use crate::tls::{self, Peer, TlsIdentity};
-use crate::{ocsp, provider};
+use crate::{console, ocsp, provider};
 
 /// Why a node does not start.
 #[derive(Debug, thiserror::Error)]
@@ -73,6 +73,7 @@ pub enum StartError {
 /// The sockets of a node, bound before it starts: a federation can name their ports before anyone speaks.
 pub struct Listeners {
     consumer: TcpListener,
+    consumer_https: Option<TcpListener>,
     transport: TcpListener,
     ocsp: TcpListener,
     admin: TcpListener,
@@ -96,8 +97,8 @@ pub struct NodeParts {
 pub struct Node {
     pub(crate) core: Arc<Core>,
     addresses: Addresses,
-    shutdown: CancellationToken,
-    tasks: TaskTracker,
+    pub(crate) shutdown: CancellationToken,
+    pub(crate) tasks: TaskTracker,
 }
 
 impl Listeners {
@@ -105,6 +106,10 @@ impl Listeners {
     pub async fn bind(addresses: &Addresses) -> Result<Self, StartError> {
         Ok(Self {
             consumer: bind(addresses.consumer).await?,
+            consumer_https: match addresses.consumer_https {
+                Some(address) => Some(bind(address).await?),
+                None => None,
+            },
             transport: bind(addresses.transport).await?,
             ocsp: bind(addresses.ocsp).await?,
             admin: bind(addresses.admin).await?,
@@ -115,6 +120,7 @@ impl Listeners {
     pub fn addresses(&self) -> io::Result<Addresses> {
         Ok(Addresses {
             consumer: self.consumer.local_addr()?,
+            consumer_https: self.consumer_https.as_ref().map(TcpListener::local_addr).transpose()?,
             transport: self.transport.local_addr()?,
             ocsp: self.ocsp.local_addr()?,
             admin: self.admin.local_addr()?,
@@ -133,7 +139,7 @@ impl Node {
         let shutdown = CancellationToken::new();
         let tasks = TaskTracker::new();
         let node = Self { core, addresses, shutdown, tasks };
-        node.serve(listeners, acceptor);
+        node.serve(listeners, acceptor)?;
         node.start_jobs();
         Ok(node)
     }
@@ -230,11 +236,12 @@ impl Node {
         }
     }
 
-    fn serve(&self, listeners: Listeners, acceptor: TlsAcceptor) {
+    fn serve(&self, listeners: Listeners, acceptor: TlsAcceptor) -> Result<(), StartError> {
         let limits = self.core.config.limits;
         let core = Arc::clone(&self.core);
         let handle = move |(): (), request| detached(consumer::handle(Arc::clone(&core), request));
         self.tasks.spawn(serve(listeners.consumer, limits, self.shutdown.clone(), plain, handle));
+        self.serve_https(listeners.consumer_https)?;
 
         let core = Arc::clone(&self.core);
         let connect = move |socket| accept(Arc::clone(&core), acceptor.clone(), socket);
@@ -250,12 +257,20 @@ impl Node {
         self.register_metrics(&mut registry);
         let router = web::health::router(self.health(), Arc::new(Mutex::new(registry)));
         let router = router.merge(api::router(&self.core));
+        let router = match console::mount(&self.core, self.health(), &format!("http://{}", self.addresses.admin)) {
+            Ok(pages) => router.merge(pages),
+            Err(error) => {
+                tracing::error!(%error, "the console is left out");
+                router
+            }
+        };
         let shutdown = self.shutdown.clone();
         self.tasks.spawn(async move {
             if let Err(error) = web::serve(listeners.admin, router, shutdown).await {
                 tracing::error!(%error, "the admin listener ended");
             }
         });
+        Ok(())
     }
 
     fn health(&self) -> Vec<HealthCheck> {
@@ -305,7 +320,10 @@ impl Node {
             core.own_ocsp.renew(&snapshot, &core.outbound).await
         });
         self.job("registry", registry::RHYTHM, |core| async move {
-            core.registry.refresh().await.map(|_| ()).map_err(|error| error.to_string())
+            if core.registry.refresh().await.map_err(|error| error.to_string())? {
+                core.outbound.pins().set(&core.registry.current());
+            }
+            Ok(())
         });
         self.job("time stamps", rhythm.stamping, |core| async move {
             messagelog::stamp(&core).await.map(|_| ()).map_err(|error| error.to_string())
@@ -382,7 +400,10 @@ impl Drop for Node {
 
 async fn build(config: NodeConfig, parts: NodeParts, address: IpAddr) -> Result<(Arc<Core>, TlsAcceptor), StartError> {
     let NodeParts { keys, store, ledger, clock, random } = parts;
-    let outbound = Outbound::new(config.limits.connect_timeout);
+    let internal = config.internal.as_ref().map(|keys| TlsIdentity::of(&keys.key, &keys.certificate)).transpose();
+    let internal = internal.map_err(|error| StartError::Keys(error.to_string()))?.map(Arc::new);
+    let outbound = Outbound::new(config.limits.connect_timeout, internal.as_ref());
+    let outbound = outbound.map_err(|error| StartError::Keys(error.to_string()))?;
     let folder = config.state_dir.join("globalconf");
     let conf = GlobalConf::open(&config.anchor, folder, Arc::clone(&clock), outbound.clone())?;
     let conf = Arc::new(conf);
@@ -398,6 +419,7 @@ async fn build(config: NodeConfig, parts: NodeParts, address: IpAddr) -> Result<
         tls,
         keys: RwLock::new(keys.clone()),
         api_calls: RateLimiter::default(),
+        internal,
         trusted: Trusted::default(),
         stamper: Stamper::default(),
         committer: Committer::default(),
@@ -424,6 +446,8 @@ async fn build(config: NodeConfig, parts: NodeParts, address: IpAddr) -> Result<
     let core = Arc::new(core);
     let weak = Arc::downgrade(&core);
     core.log.decide_modes(move |client| Some(weak.upgrade()?.registry.current().clients.get(client)?.log_mode));
+    crate::reload::connect(&core.registry, &core.config).await?;
+    core.outbound.pins().set(&core.registry.current());
     Ok((core, acceptor))
 }
 
@@ -443,7 +467,7 @@ async fn accept(
 }
 
 /// Runs an exchange to its end also when the caller goes away: what was begun is logged.
-fn detached<F>(exchange: F) -> Pin<Box<dyn Future<Output = Reply> + Send>>
+pub(crate) fn detached<F>(exchange: F) -> Pin<Box<dyn Future<Output = Reply> + Send>>
 where
     F: Future<Output = Reply> + Send + 'static,
 {

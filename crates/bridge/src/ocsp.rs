@@ -66,6 +66,16 @@ impl OwnOcsp {
         Ok((Arc::clone(&own.signer), response))
     }
 
+    /// The own certificates by their use, with the end of the response about each.
+    pub(crate) fn certificates(&self) -> [(&'static str, Certificate, Option<Timestamp>); 2] {
+        let own = self.own();
+        let shown = |key, held: &Held| {
+            let response = held.response.read().unwrap_or_else(PoisonError::into_inner);
+            (key, held.certificate.clone(), response.as_ref().map(|(_, until)| *until))
+        };
+        [shown("sign", &own.sign), shown("auth", &own.auth)]
+    }
+
     /// The response about the signing certificate.
     pub(crate) fn signing(&self) -> Result<Bytes, NoOcsp> {
         self.own().sign.fresh(self.clock.now())

@@ -1,6 +1,7 @@
 //! Plain HTTP requests of the node to its own side: the information system, the time-stamping authority, OCSP, the configuration source,
 //! the consent service. Pooled keep-alive connections, a limit on the answer, a time limit on the whole.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -11,13 +12,16 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
+use crate::internal_tls::{self, Pins};
+use crate::outbound_wire::Connector;
 use crate::spool::Flow;
+use crate::tls::TlsIdentity;
 
 /// Why a request of the node failed.
 #[derive(Debug, thiserror::Error)]
 pub enum OutboundError {
     /// The address is no HTTP address.
-    #[error("`{0}` is no http:// address")]
+    #[error("`{0}` is no http:// or https:// address")]
     Address(String),
     /// Nobody answered at the address.
     #[error("{address} cannot be reached: {reason}")]
@@ -64,8 +68,15 @@ pub enum OutboundError {
 /// A pooled HTTP client.
 #[derive(Clone)]
 pub(crate) struct Outbound {
-    client: Client<HttpConnector, Flow>,
+    client: Client<Connector, Flow>,
+    /// For services whose operator wants no verification.
+    credulous: Client<Connector, Flow>,
+    pins: Arc<Pins>,
 }
+
+/// The mark of a request to a service that its operator does not want verified.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Unverified;
 
 /// A body could not be collected.
 #[derive(Debug)]
@@ -75,17 +86,28 @@ pub(crate) enum CollectError {
 }
 
 impl Outbound {
-    pub(crate) fn new(connect_timeout: Duration) -> Self {
+    /// `identity`: the certificate that services are shown.
+    pub(crate) fn new(connect_timeout: Duration, identity: Option<&Arc<TlsIdentity>>) -> Result<Self, rustls::Error> {
+        let pins = Arc::new(Pins::default());
+        let verified = Arc::new(internal_tls::client(identity, Some(Arc::clone(&pins)))?);
+        let credulous = Arc::new(internal_tls::client(identity, None)?);
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(connect_timeout));
         connector.set_nodelay(true);
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(Duration::from_secs(20))
-            .pool_max_idle_per_host(128)
-            .http1_max_headers(crate::message::HEADERS_MAX)
-            .build(connector);
-        Self { client }
+        let client = |tls| {
+            Client::builder(TokioExecutor::new())
+                .pool_timer(TokioTimer::new())
+                .pool_idle_timeout(Duration::from_secs(20))
+                .pool_max_idle_per_host(128)
+                .http1_max_headers(crate::message::HEADERS_MAX)
+                .build(Connector::new(connector.clone(), tls))
+        };
+        Ok(Self { client: client(verified), credulous: client(credulous), pins })
+    }
+
+    /// The certificates of services that are believed without an authority.
+    pub(crate) fn pins(&self) -> &Pins {
+        &self.pins
     }
 
     /// Sends a request and collects the whole answer. Redirects are not followed.
@@ -113,10 +135,12 @@ impl Outbound {
     /// Sends a request and answers as soon as the head of the answer is there. Without a time limit: the caller has one.
     pub(crate) async fn open(&self, request: Request<Flow>) -> Result<Response<Incoming>, OutboundError> {
         let address = request.uri().authority().map(ToString::to_string).unwrap_or_default();
-        if request.uri().scheme_str() != Some("http") || address.is_empty() {
+        if !matches!(request.uri().scheme_str(), Some("http" | "https")) || address.is_empty() {
             return Err(OutboundError::Address(request.uri().to_string().chars().take(128).collect()));
         }
-        self.client.request(request).await.map_err(|error| {
+        let credulous = request.extensions().get::<Unverified>().is_some();
+        let client = if credulous { &self.credulous } else { &self.client };
+        client.request(request).await.map_err(|error| {
             let reason = chain(&error);
             if error.is_connect() {
                 OutboundError::Connect { address, reason }

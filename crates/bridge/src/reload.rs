@@ -1,11 +1,18 @@
 //! What a running node takes over from a configuration that was read again, without dropping a connection.
 
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
+
+use tokio::net::TcpListener;
 
 use crate::api;
 use crate::config::NodeConfig;
+use crate::consumer;
+use crate::internal_tls::{self, Caller};
 use crate::keys::NodeKeys;
-use crate::node::{Node, StartError};
+use crate::listener::serve;
+use crate::node::{Node, StartError, detached};
+use crate::registry::{Author, Change, Connection, Registry, RegistryError};
+use crate::usage::hex_text;
 
 impl Node {
     /// Takes keys and certificates over, once the authority says that they are good, and the clients, services and rights that the
@@ -13,7 +20,29 @@ impl Node {
     pub async fn reload(&self, config: &NodeConfig, keys: NodeKeys) -> Result<(), StartError> {
         let keys = api::keys_in_force(self.core.log.store(), keys).await.map_err(StartError::Keys)?;
         self.replace_keys(&keys).await.map_err(StartError::Keys)?;
-        Ok(self.core.registry.declare(config).await?)
+        if let (Some(identity), Some(internal)) = (&self.core.internal, &config.internal) {
+            let replaced = identity.replace(&internal.key, &internal.certificate);
+            replaced.map_err(|error| StartError::Keys(error.to_string()))?;
+        }
+        self.core.registry.declare(config).await?;
+        connect(&self.core.registry, config).await?;
+        self.core.outbound.pins().set(&self.core.registry.current());
+        Ok(())
+    }
+
+    /// The listener for information systems over HTTPS, where there is one.
+    pub(crate) fn serve_https(&self, listener: Option<TcpListener>) -> Result<(), StartError> {
+        let (Some(listener), Some(identity)) = (listener, &self.core.internal) else { return Ok(()) };
+        let acceptor = internal_tls::acceptor(identity).map_err(|error| StartError::Keys(error.to_string()))?;
+        let connect = move |socket| internal_tls::accept(acceptor.clone(), socket);
+        let core = Arc::clone(&self.core);
+        let handle = move |caller: Caller, mut request: hyper::Request<hyper::body::Incoming>| {
+            request.extensions_mut().insert(caller);
+            detached(consumer::handle(Arc::clone(&core), request))
+        };
+        let limits = self.core.config.limits;
+        self.tasks.spawn(serve(listener, limits, self.shutdown.clone(), connect, handle));
+        Ok(())
     }
 
     async fn replace_keys(&self, keys: &NodeKeys) -> Result<(), String> {
@@ -30,9 +59,39 @@ impl Node {
             ));
         }
         core.own_ocsp.replace(keys, &snapshot, &core.outbound).await?;
-        core.tls.replace(keys).map_err(|error| error.to_string())?;
+        core.tls.replace(&keys.auth, &keys.auth_certificate).map_err(|error| error.to_string())?;
         *core.keys.write().unwrap_or_else(PoisonError::into_inner) = keys.clone();
         core.pool.forget();
         Ok(())
+    }
+}
+
+/// Puts the connections in force that the configuration says; clients of which it says none keep theirs.
+pub(crate) async fn connect(registry: &Registry, config: &NodeConfig) -> Result<(), RegistryError> {
+    let offer = registry.current();
+    let mut changes = Vec::new();
+    for (client, wanted) in &config.connections {
+        let Some(present) = offer.clients.get(client).filter(|present| present.connection != *wanted) else { continue };
+        changes.push(Change::SetConnection { client: client.clone(), connection: wanted.kind() });
+        let (old, new) = (certificates(&present.connection), certificates(wanted));
+        let of = |certificate: &Vec<u8>| hex_text(&trust::digest::sha256(certificate));
+        for certificate in new.iter().filter(|certificate| !old.contains(certificate)) {
+            let (client, fingerprint) = (client.clone(), of(certificate));
+            changes.push(Change::AddCertificate { client, certificate: certificate.clone(), fingerprint });
+        }
+        for certificate in old.iter().filter(|certificate| !new.contains(certificate)) {
+            changes.push(Change::RemoveCertificate { client: client.clone(), fingerprint: of(certificate) });
+        }
+    }
+    if changes.is_empty() {
+        return Ok(());
+    }
+    registry.apply_all(&Author::Configuration, changes).await.map(drop)
+}
+
+fn certificates(connection: &Connection) -> &[Vec<u8>] {
+    match connection {
+        Connection::HttpsAuth { certificates } => certificates,
+        Connection::Http | Connection::HttpsNoAuth => &[],
     }
 }

@@ -20,6 +20,7 @@ use rustls::{
 };
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 use trust::cert::Certificate;
+use trust::keys::SigningKey;
 
 use crate::globalconf::{GlobalConf, Snapshot};
 use crate::keys::NodeKeys;
@@ -38,12 +39,17 @@ pub(crate) struct TlsIdentity(RwLock<Arc<CertifiedKey>>);
 
 impl TlsIdentity {
     pub(crate) fn new(keys: &NodeKeys) -> Result<Self, Error> {
-        Ok(Self(RwLock::new(certified(keys)?)))
+        Self::of(&keys.auth, &keys.auth_certificate)
+    }
+
+    /// Any key with its certificate.
+    pub(crate) fn of(key: &SigningKey, certificate: &Certificate) -> Result<Self, Error> {
+        Ok(Self(RwLock::new(certified(key, certificate)?)))
     }
 
     /// New handshakes use this key and certificate.
-    pub(crate) fn replace(&self, keys: &NodeKeys) -> Result<(), Error> {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = certified(keys)?;
+    pub(crate) fn replace(&self, key: &SigningKey, certificate: &Certificate) -> Result<(), Error> {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = certified(key, certificate)?;
         Ok(())
     }
 
@@ -68,9 +74,9 @@ impl ResolvesClientCert for TlsIdentity {
     }
 }
 
-fn certified(keys: &NodeKeys) -> Result<Arc<CertifiedKey>, Error> {
-    let chain = vec![CertificateDer::from(keys.auth_certificate.der().to_vec())];
-    let der = keys.auth.to_pkcs8_der().map_err(|error| Error::General(error.to_string()))?;
+fn certified(key: &SigningKey, certificate: &Certificate) -> Result<Arc<CertifiedKey>, Error> {
+    let chain = vec![CertificateDer::from(certificate.der().to_vec())];
+    let der = key.to_pkcs8_der().map_err(|error| Error::General(error.to_string()))?;
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(der));
     let certified = CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider())?;
     Ok(Arc::new(certified))

@@ -5,7 +5,8 @@
 //! `bench proofs  sqlite:PATH               FOLDER|rows  ENTRIES SECONDS`
 
 #![expect(clippy::print_stdout, reason = "it prints one row of a table")]
-#![expect(clippy::unwrap_used, reason = "a measurement that fails has nothing to say")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a measurement that fails has nothing to say")]
+#![expect(clippy::cast_precision_loss, reason = "figures for people")]
 
 use std::fmt::Write as _;
 use std::sync::Arc;

@@ -188,7 +188,7 @@ impl<J> Line<J> {
 mod tests {
     use super::*;
 
-    const LONG: Duration = Duration::from_secs(3_600);
+    const LONG: Duration = Duration::from_hours(1);
 
     #[test]
     fn patient_jobs_go_together_as_soon_as_one_comes_that_does_not_wait() {

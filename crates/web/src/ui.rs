@@ -15,6 +15,8 @@ pub enum FieldKind {
     Code,
     /// Digits that stay hidden and are never sent back to the page.
     Secret,
+    /// A long key that is pasted, stays hidden and is never sent back to the page.
+    Key,
     /// A whole number such as an amount.
     Number,
     /// A telephone number.
@@ -29,7 +31,7 @@ impl FieldKind {
     const fn input_type(self) -> &'static str {
         match self {
             Self::Text | Self::Code | Self::Number => "text",
-            Self::Secret => "password",
+            Self::Secret | Self::Key => "password",
             Self::Telephone => "tel",
             Self::Date => "date",
             Self::Search => "search",
@@ -39,7 +41,7 @@ impl FieldKind {
     const fn input_mode(self) -> Option<&'static str> {
         match self {
             Self::Code | Self::Secret | Self::Number => Some("numeric"),
-            Self::Text | Self::Telephone | Self::Date | Self::Search => None,
+            Self::Text | Self::Key | Self::Telephone | Self::Date | Self::Search => None,
         }
     }
 
@@ -47,12 +49,12 @@ impl FieldKind {
         match self {
             Self::Code | Self::Secret => "code",
             Self::Number | Self::Date => "short",
-            Self::Text | Self::Telephone | Self::Search => "",
+            Self::Text | Self::Key | Self::Telephone | Self::Search => "",
         }
     }
 
     const fn secret(self) -> bool {
-        matches!(self, Self::Secret)
+        matches!(self, Self::Secret | Self::Key)
     }
 }
 

@@ -4,8 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use authority::{Authority, Profile};
-use bridge::config::{Addresses, ConsentTrust, NodeConfig, NodeLimits, Rhythm, ServiceConfig};
-use bridge::operations::OperationsSettings;
+use bridge::config::{Addresses, ConsentTrust, NodeConfig, ServiceConfig};
 use bridge::{Listeners, Node, NodeKeys, NodeParts};
 use civic::{ClientId, ServerId, SharedClock, SharedRandom};
 use ledger::{LedgerClient, Submitter};
@@ -81,25 +80,18 @@ impl Prepared {
         let ports = around.ports;
         let listeners = Listeners::bind(&Addresses {
             consumer: local(ports.consumer(self.organisation)),
+            consumer_https: None,
             transport: local(ports.transport(self.organisation)),
             ocsp: local(ports.ocsp(self.organisation)),
             admin: local(ports.admin(self.organisation)),
         })
         .await?;
         let config = NodeConfig {
-            server: self.server,
-            state_dir: self.folder,
-            anchor: around.anchor.to_vec(),
             clients: vec![self.client.clone()],
             services,
             rights,
             consent,
-            limits: NodeLimits::default(),
-            error_style: bridge::fault::ErrorStyle::default(),
-            batch_signatures: false,
-            rhythm: Rhythm::default(),
-            log: bridge::messagelog::LogSettings::default(),
-            operations: OperationsSettings::default(),
+            ..NodeConfig::new(self.server, self.folder, around.anchor.to_vec())
         };
         let submitter = Submitter::new(self.client.to_string(), self.keys.sign.clone())?;
         let url = socket_url(ports.ledger());

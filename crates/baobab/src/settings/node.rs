@@ -1,5 +1,6 @@
 //! `node.toml`.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -10,8 +11,12 @@ use bridge::config::{
     Addresses, ConsentTrust, NodeConfig, NodeLimits, Rhythm, ServiceBasis, ServiceConfig, SubjectRule,
 };
 use bridge::fault::ErrorStyle;
-use civic::ServerId;
+use bridge::messagelog::{ArchiveEncryption, ArchiveSettings, Grouping, LogMode, StampingPolicy};
+use bridge::registry::Connection;
+use civic::{ClientId, ServerId};
 use serde::{Deserialize, Serialize};
+use trust::age::Recipient;
+use trust::cert::Certificate;
 
 use super::{Loaded, LogSettings, settings};
 
@@ -55,6 +60,8 @@ settings! {
         consent: Option<ConsentSettings> = None;
         /// The transparency ledger that commitments go to, where there is one.
         ledger: Option<LedgerSettings> = None;
+        /// What the message log keeps, and for how long.
+        message_log: MessageLogSettings = MessageLogSettings::default();
         /// Limits and waiting times.
         limits: LimitSettings = LimitSettings::default();
         /// How often jobs run.
@@ -69,6 +76,9 @@ settings! {
     ListenSettings {
         /// Information systems of the organisation, HTTP. Whoever reaches it speaks as any client with `connection = "http"`.
         consumer: String = "127.0.0.1:8080".to_owned();
+        /// The same over HTTPS, with the certificate `internal.cert.pem` of the keys folder, which is made where it is missing. Empty:
+        /// no HTTPS.
+        consumer_https: String = "127.0.0.1:8443".to_owned();
         /// Other nodes, mutual TLS.
         transport: String = "0.0.0.0:5500".to_owned();
         /// OCSP responses of this node's certificates, for other nodes; 77 above the port of `address`.
@@ -83,6 +93,12 @@ settings! {
     ClientEntry {
         /// Required. `INSTANCE/CLASS/CODE/SUBSYSTEM`.
         id: String = String::new();
+        /// How its information systems connect: `http` (plain, and HTTPS), `https`, or `https-client-certificate`. Without it, as the
+        /// registry of the node says.
+        connection: Option<ConnectionName> = None;
+        /// For `https-client-certificate`: files with the certificates that are let in, PEM. Services with `https://` addresses that show
+        /// one of them are believed too; others must be vouched for by an authority of the system.
+        certificates: Vec<PathBuf> = Vec::new();
     }
 }
 
@@ -150,10 +166,38 @@ settings! {
 }
 
 settings! {
+    /// The message log: evidence of what was exchanged.
+    MessageLogSettings {
+        /// What is kept at most of an exchange: `full`, `metadata` or `none`; a subsystem may have less.
+        mode: LogMode = LogMode::Full;
+        /// Refuse exchanges once a record has waited so many seconds for its time stamp. 0: go on, and stamp later.
+        stop_without_stamps_s: u64 = 0;
+        /// The folder of archives; without it `archive` in the data folder. Replicas of a node need one that all of them reach.
+        archive_folder: Option<PathBuf> = None;
+        /// An archive is closed before it holds more than so many bytes of containers.
+        archive_bytes_max: usize = ArchiveSettings::default().bytes_max;
+        /// Whose messages share an archive: `none` (all together), `member` or `subsystem`.
+        grouping: GroupingName = GroupingName::None;
+        /// Keys (age recipients) that archives are encrypted to. Empty: archives are plain, guard their folder.
+        recipients: Vec<String> = Vec::new();
+        /// Days that archived records stay in the log.
+        retention_d: u64 = ArchiveSettings::default().retention.as_secs() / 86_400;
+    }
+}
+
+settings! {
     /// Limits and waiting times of the node.
     LimitSettings {
         /// The body of a request or answer, bytes.
         body_bytes_max: u64 = NodeLimits::default().body_bytes_max;
+        /// A body of at most so many bytes is logged whole; of a longer one the log keeps the digest, which the signature covers.
+        logged_body_bytes_max: u64 = NodeLimits::default().logged_body_bytes_max;
+        /// The space on the disk for all bodies on their way together, bytes.
+        spool_bytes_max: u64 = NodeLimits::default().spool_bytes_max;
+        /// A body must come at this rate at least, bytes a second, beyond the waiting times below.
+        bytes_per_s_min: u64 = NodeLimits::default().bytes_per_s_min;
+        /// The oldest version of a calling node that is answered, for instance `7.4`. Empty: any.
+        peer_version_min: String = String::new();
         /// Connections on each listener.
         connections_max: usize = NodeLimits::default().connections_max;
         /// A caller must have sent its request head within so many seconds.
@@ -180,6 +224,8 @@ settings! {
         ocsp_s: u64 = Rhythm::default().ocsp.as_secs();
         /// Seconds between two batches of time stamps.
         stamping_s: u64 = Rhythm::default().stamping.as_secs();
+        /// Seconds between two archives.
+        archiving_s: u64 = Rhythm::default().archiving.as_secs();
         /// Milliseconds between two batches of commitments to the ledger.
         commitment_ms: u64 = u64::try_from(Rhythm::default().commitment.as_millis()).unwrap_or(500);
     }
@@ -194,6 +240,31 @@ pub(crate) enum StyleName {
     Lower,
     /// As X-Road up to 7.7.
     Camel,
+}
+
+/// Whose messages share an archive.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum GroupingName {
+    /// Those of all.
+    #[default]
+    None,
+    /// Those of one member.
+    Member,
+    /// Those of one subsystem.
+    Subsystem,
+}
+
+/// How information systems connect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum ConnectionName {
+    /// Plain, and HTTPS.
+    Http,
+    /// HTTPS.
+    Https,
+    /// HTTPS with a certificate of the list.
+    HttpsClientCertificate,
 }
 
 /// Why data may be given.
@@ -221,6 +292,10 @@ impl Loaded<NodeSettings> {
         let address = |key: &str, text: &str| self.parsed::<SocketAddr>(&format!("listen.{key}"), text);
         Ok(Addresses {
             consumer: address("consumer", &listen.consumer)?,
+            consumer_https: match listen.consumer_https.as_str() {
+                "" => None,
+                text => Some(address("consumer_https", text)?),
+            },
             transport: address("transport", &listen.transport)?,
             ocsp: address("ocsp", &listen.ocsp)?,
             admin: address("admin", &listen.admin)?,
@@ -245,7 +320,9 @@ impl Loaded<NodeSettings> {
         };
         config.batch_signatures = settings.batch_signatures;
         for client in &settings.client {
-            config.clients.push(self.parsed("client.id", &client.id)?);
+            let id: ClientId = self.parsed("client.id", &client.id)?;
+            config.connections.extend(self.connection(client)?.map(|connection| (id.clone(), connection)));
+            config.clients.push(id);
         }
         for service in &settings.service {
             config.services.push(self.service(service)?);
@@ -254,9 +331,36 @@ impl Loaded<NodeSettings> {
             config.rights.push(self.right(right)?);
         }
         config.consent = settings.consent.as_ref().map(|consent| self.consent(consent)).transpose()?;
+        config.log = self.message_log()?;
         self.limit(&mut config.limits)?;
         self.rhythm(&mut config.rhythm)?;
         Ok(config)
+    }
+
+    fn connection(&self, entry: &ClientEntry) -> anyhow::Result<Option<Connection>> {
+        let key = format!("certificates of the client {}", entry.id);
+        let wants = entry.connection == Some(ConnectionName::HttpsClientCertificate);
+        if wants == entry.certificates.is_empty() {
+            let reason = "it goes with connection = \"https-client-certificate\", and needs one file at least";
+            return Err(self.refused(&key, &reason).into());
+        }
+        let read = |path: &PathBuf| -> anyhow::Result<Vec<u8>> {
+            let path = self.path_of(path);
+            let text = std::fs::read_to_string(&path).map_err(|error| error.to_string());
+            let certificate = text.and_then(|text| Certificate::from_pem(&text).map_err(|error| error.to_string()));
+            let certificate =
+                certificate.map_err(|error| self.refused(&key, &format!("{}: {error}", path.display())))?;
+            Ok(certificate.der().to_vec())
+        };
+        Ok(match entry.connection {
+            None => None,
+            Some(ConnectionName::Http) => Some(Connection::Http),
+            Some(ConnectionName::Https) => Some(Connection::HttpsNoAuth),
+            Some(ConnectionName::HttpsClientCertificate) => {
+                let all = entry.certificates.iter().map(read).collect::<anyhow::Result<Vec<_>>>()?;
+                Some(Connection::HttpsAuth { certificates: all.into() })
+            }
+        })
     }
 
     fn service(&self, entry: &ServiceEntry) -> anyhow::Result<ServiceConfig> {
@@ -324,6 +428,36 @@ impl Loaded<NodeSettings> {
         Ok(ConsentTrust { issuer: entry.issuer.clone(), jwks, base_url: entry.url.clone() })
     }
 
+    fn message_log(&self) -> anyhow::Result<bridge::messagelog::LogSettings> {
+        let ours = &self.settings.message_log;
+        let recipient =
+            |text: &String| Recipient::parse(text).map_err(|error| self.refused("message_log.recipients", &error));
+        let recipients = ours.recipients.iter().map(recipient).collect::<Result<Vec<_>, _>>()?;
+        Ok(bridge::messagelog::LogSettings {
+            mode: ours.mode,
+            stamping: match ours.stop_without_stamps_s {
+                0 => StampingPolicy::KeepGoing,
+                seconds => StampingPolicy::StopAfter(Duration::from_secs(seconds)),
+            },
+            archives: ArchiveSettings {
+                folder: ours.archive_folder.as_ref().map(|folder| self.path_of(folder)),
+                bytes_max: ours.archive_bytes_max,
+                grouping: match ours.grouping {
+                    GroupingName::None => Grouping::None,
+                    GroupingName::Member => Grouping::Member,
+                    GroupingName::Subsystem => Grouping::Subsystem,
+                },
+                encryption: if recipients.is_empty() {
+                    ArchiveEncryption::Off
+                } else {
+                    ArchiveEncryption::On { recipients, of_group: BTreeMap::new() }
+                },
+                retention: Duration::from_secs(ours.retention_d.saturating_mul(86_400)),
+            },
+            replica: None,
+        })
+    }
+
     fn limit(&self, limits: &mut NodeLimits) -> anyhow::Result<()> {
         let ours = &self.settings.limits;
         let seconds = |key: &str, value: u64| match value {
@@ -339,6 +473,12 @@ impl Loaded<NodeSettings> {
             return Err(self.refused("limits.connections_max", &"it must be at least 1").into());
         }
         limits.body_bytes_max = ours.body_bytes_max;
+        limits.logged_body_bytes_max = ours.logged_body_bytes_max;
+        limits.spool_bytes_max = ours.spool_bytes_max;
+        limits.bytes_per_s_min = ours.bytes_per_s_min;
+        if !ours.peer_version_min.is_empty() {
+            limits.peer_version_min = Some(self.parsed("limits.peer_version_min", &ours.peer_version_min)?);
+        }
         limits.connections_max = ours.connections_max;
         limits.idle_connections_max = ours.idle_connections_max;
         Ok(())
@@ -346,13 +486,14 @@ impl Loaded<NodeSettings> {
 
     fn rhythm(&self, rhythm: &mut Rhythm) -> anyhow::Result<()> {
         let ours = &self.settings.rhythm;
-        let all = [ours.configuration_s, ours.ocsp_s, ours.stamping_s, ours.commitment_ms];
+        let all = [ours.configuration_s, ours.ocsp_s, ours.stamping_s, ours.archiving_s, ours.commitment_ms];
         if all.contains(&0) {
             return Err(self.refused("rhythm", &"no pause may be 0").into());
         }
         rhythm.configuration = Duration::from_secs(ours.configuration_s);
         rhythm.ocsp = Duration::from_secs(ours.ocsp_s);
         rhythm.stamping = Duration::from_secs(ours.stamping_s);
+        rhythm.archiving = Duration::from_secs(ours.archiving_s);
         rhythm.commitment = Duration::from_millis(ours.commitment_ms);
         Ok(())
     }

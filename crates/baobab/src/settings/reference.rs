@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use super::authority::{AuthoritySettings, MemberClassSettings};
 use super::node::{
-    ClientEntry, ConsentSettings, LedgerSettings, LimitSettings, ListenSettings, NodeSettings, RhythmSettings,
-    RightEntry, ServiceEntry,
+    ClientEntry, ConsentSettings, LedgerSettings, LimitSettings, ListenSettings, MessageLogSettings, NodeSettings,
+    RhythmSettings, RightEntry, ServiceEntry,
 };
 use super::{Documented, LogSettings};
 
@@ -56,6 +56,7 @@ pub fn reference() -> Vec<Document> {
                 section::<RightEntry>("[[right]]"),
                 section::<ConsentSettings>("[consent]"),
                 section::<LedgerSettings>("[ledger]"),
+                section::<MessageLogSettings>("[message_log]"),
                 section::<LimitSettings>("[limits]"),
                 section::<RhythmSettings>("[rhythm]"),
                 section::<LogSettings>("[log]"),

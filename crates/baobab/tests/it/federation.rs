@@ -124,7 +124,9 @@ impl Federation {
         );
         let (top, tables): (Vec<&str>, Vec<&str>) = more.lines().partition(|line| line.starts_with("store = "));
         writeln!(text, "{}", top.join("\n")).unwrap();
-        for (key, port) in [("consumer", 8080), ("transport", 5500), ("ocsp", 5577), ("admin", 8090)] {
+        for (key, port) in
+            [("consumer", 8080), ("consumer_https", 8443), ("transport", 5500), ("ocsp", 5577), ("admin", 8090)]
+        {
             if key == "consumer" {
                 text.push_str("[listen]\n");
             }
@@ -166,7 +168,7 @@ impl Federation {
     pub(crate) async fn call_until_well(&self, address: &str, service: &str) -> Reply {
         let started = Instant::now();
         for turn in 0_u32.. {
-            let reply = self.call(address, service, &format!("until-{turn}-{:?}", started)).await;
+            let reply = self.call(address, service, &format!("until-{turn}-{started:?}")).await;
             match reply {
                 Ok(reply) if reply.status.is_success() => return reply,
                 other => assert!(started.elapsed() < Duration::from_mins(1), "{other:?}"),

@@ -41,7 +41,7 @@ fn follow(network: &mut Network, guide: &str) {
         let (said, complaints) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
         assert!(done.status.success(), "on {}:\n{script}\n{said}\n{complaints}", block.machine);
         if let Some(rest) = said.split("baobab authority approve ").nth(1) {
-            code = rest.split_whitespace().next().unwrap().to_owned();
+            rest.split_whitespace().next().unwrap().clone_into(&mut code);
         }
         if block.machine == "authority" && script.contains("authority run") {
             // A person needs longer than this to go to the next machine.

@@ -18,4 +18,5 @@ mod journey;
 mod machines;
 mod nation;
 mod processes;
+mod replicas;
 mod strangers;

@@ -101,9 +101,8 @@ async fn a_node_is_handed_over_by_files_where_no_network_leads_to_the_authority(
     let home = federation.home("bank");
     std::fs::create_dir(&home).unwrap();
     let settings = federation.settings(3, 3, "BB/COM/2001/node-1", "credit", "");
-    let settings: String =
-        settings.lines().filter(|line| !line.starts_with("authority")).map(|line| format!("{line}\n")).collect();
-    std::fs::write(home.join("node.toml"), settings).unwrap();
+    let settings: Vec<&str> = settings.lines().filter(|line| !line.starts_with("authority")).collect();
+    std::fs::write(home.join("node.toml"), settings.join("\n")).unwrap();
     let (well, said) = run(&home, &["node", "init"]);
     assert!(!well && said.contains("--anchor"), "{said}");
     let (well, said) =

@@ -3,6 +3,7 @@ use std::net::IpAddr;
 use std::str::FromStr;
 use std::sync::{Mutex, PoisonError};
 
+use ::store::StoreError;
 use civic::Timestamp;
 use http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
@@ -84,9 +85,21 @@ pub(super) async fn authenticate(core: &Core, headers: &HeaderMap) -> Result<Hol
         return Err(missing());
     }
     let key = rest.trim().strip_prefix("token=").ok_or_else(missing)?;
+    let holder = holder_of_key(core, key).await?.map(|(number, roles)| Holder { number, roles });
+    holder.ok_or_else(|| refused("this key is not known: it was revoked, or never made here"))
+}
+
+/// The number and roles of a key, where it is known.
+pub(crate) async fn holder_of_key(core: &Core, key: &str) -> Result<Option<(i64, Vec<Role>)>, StoreError> {
     let digest = digest::sha256(key.as_bytes());
     let holder = core.log.store().read("bridge.find_api_key", move |tx| store::key_by_digest(tx, &digest)).await?;
-    holder.ok_or_else(|| refused("this key is not known: it was revoked, or never made here"))
+    Ok(holder.map(|holder| (holder.number, holder.roles)))
+}
+
+/// The present roles of a key by its number; none where it was revoked.
+pub(crate) async fn holder(core: &Core, number: i64) -> Result<Option<(i64, Vec<Role>)>, StoreError> {
+    let keys = core.log.store().read("bridge.read_api_keys", store::keys).await?;
+    Ok(keys.into_iter().find(|holder| holder.number == number).map(|holder| (holder.number, holder.roles)))
 }
 
 /// Counts calls for each key and address, in windows of a second and of a minute.

@@ -37,8 +37,8 @@ mod wsdl;
 mod yaml;
 
 pub use api_keys::{ApiKeyError, NewKey, first_key};
-pub(crate) use auth::RateLimiter;
 pub use auth::Role;
+pub(crate) use auth::{RateLimiter, holder, holder_of_key};
 pub(crate) use keys::in_force as keys_in_force;
 pub(crate) use serve::router;
 pub use table::{OperationInfo, operations_info};

@@ -11,6 +11,7 @@ use super::send::{self, Came, Dispatch, Load};
 use crate::core::Core;
 use crate::fault::{Fault, Reason, Side, fault};
 use crate::globalconf::Target;
+use crate::internal_tls;
 use crate::listener::Reply;
 use crate::message::{AnyRequest, AnyResponse, RequestIds, RestRequest};
 use crate::messagelog::{Content, NewRecord, RecordKind, Role};
@@ -39,6 +40,7 @@ pub(super) async fn exchange(
     let request = AnyRequest::Rest(Box::new(read_request(core, head)?));
     observed.asked(&request, None);
     let targets = permitted(core, &request, observed)?;
+    internal_tls::admit_client(core, head, request.client())?;
     let limits = core.config.limits;
     let announced = hyper::body::Body::size_hint(body).lower();
     if announced > limits.body_bytes_max {

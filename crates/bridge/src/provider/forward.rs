@@ -8,7 +8,7 @@ use super::{ServiceAnswer, ServiceBody};
 use crate::core::Core;
 use crate::fault::{Fault, Reason, Side, fault};
 use crate::message::{AnyResponse, RestRequest, RestResponse};
-use crate::outbound::OutboundError;
+use crate::outbound::{OutboundError, Unverified};
 use crate::pace::{Gathered, Pace, PaceError};
 use crate::registry::Service;
 use crate::spool::{Body, Flow, MEMORY_BYTES_MAX};
@@ -25,7 +25,10 @@ pub(super) async fn ask(
     grant_use: Option<&str>,
     request_hash: &[u8; 64],
 ) -> Result<ServiceAnswer, Fault> {
-    let outgoing = to_http(service, request, body, grant_use)?;
+    let mut outgoing = to_http(service, request, body, grant_use)?;
+    if !service.tls_verify {
+        outgoing.extensions_mut().insert(Unverified);
+    }
     let limits = core.config.limits;
     let allowance = Pace::allowance(service.timeout, limits.bytes_per_s_min, body.map_or(0, Body::len));
     let opened = tokio::time::timeout(allowance, core.outbound.open(outgoing)).await;

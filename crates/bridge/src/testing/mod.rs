@@ -28,11 +28,9 @@ use trust::keys::SigningKey;
 
 use crate::access::AccessRight;
 use crate::config::{Addresses, NodeConfig, NodeLimits, Rhythm, ServiceBasis, ServiceConfig, SubjectRule};
-use crate::fault::ErrorStyle;
-use crate::messagelog::LogSettings;
 use crate::operations::OperationsSettings;
 use crate::outbound::Outbound;
-use crate::{Listeners, Node, NodeKeys, NodeParts};
+use crate::{InternalKeys, Listeners, Node, NodeKeys, NodeParts};
 
 /// The client of the test federation.
 pub const CLIENT: &str = "BB/COM/2001/credit";
@@ -148,7 +146,7 @@ async fn start(
     let (consumer, provider) = (need(consumer), need(provider));
     need(consumer.ready().await);
     need(provider.ready().await);
-    let http = Outbound::new(Duration::from_secs(5));
+    let http = need(Outbound::new(Duration::from_secs(5), None));
     TwoNodes {
         federation,
         consumer,
@@ -295,8 +293,13 @@ pub async fn listeners() -> Listeners {
         let transport = need(probe.local_addr());
         let Some(port) = transport.port().checked_add(77) else { continue };
         drop(probe);
-        let addresses =
-            Addresses { consumer: any, transport, ocsp: SocketAddr::from((Ipv4Addr::LOCALHOST, port)), admin: any };
+        let addresses = Addresses {
+            consumer: any,
+            consumer_https: Some(any),
+            transport,
+            ocsp: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
+            admin: any,
+        };
         if let Ok(listeners) = Listeners::bind(&addresses).await {
             return listeners;
         }
@@ -329,20 +332,15 @@ fn keys(
 /// A node as the tests want it: no job runs by itself except the configuration's.
 pub fn config(federation: &Federation, folders: &TempDir, server: &ServerId) -> NodeConfig {
     let never = Duration::from_hours(1);
+    let state_dir = folders.path().join(server.owner().code()).join("state");
+    let keys = folders.path().join(server.owner().code()).join("keys");
+    let internal = InternalKeys::open(&keys, server.code(), federation.now(), &SeededRandom::new(7));
     NodeConfig {
-        server: server.clone(),
-        state_dir: folders.path().join(server.owner().code()).join("state"),
-        anchor: federation.anchor(),
-        clients: Vec::new(),
-        services: Vec::new(),
-        rights: Vec::new(),
-        consent: None,
+        internal: Some(need(internal)),
         limits: NodeLimits { body_bytes_max: 1024 * 1024, ..NodeLimits::default() },
-        error_style: ErrorStyle::Lower,
-        batch_signatures: false,
         rhythm: Rhythm { configuration: never, ocsp: never, stamping: never, commitment: never, archiving: never },
-        log: LogSettings::default(),
         operations: OperationsSettings { write_every: never, measure_every: never, ..OperationsSettings::default() },
+        ..NodeConfig::new(server.clone(), state_dir, federation.anchor())
     }
 }
 

@@ -9,6 +9,7 @@ mod consent;
 mod evidence;
 mod exchange;
 mod faults;
+mod https;
 mod judges;
 mod keys;
 mod logging;

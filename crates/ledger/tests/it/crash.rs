@@ -5,6 +5,7 @@
 //! at each rename and write too, not at each fifth and each twenty-ninth.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -143,9 +144,9 @@ impl Keeper {
         for (number, index) in &self.acknowledged {
             assert!(*index < ledger.size(), "entry {number} was acknowledged at {index} and is lost");
             let width = Tile::width_in(0, index / 256, ledger.size());
-            if !bundles.contains_key(&(index / 256)) {
+            if let Entry::Vacant(missing) = bundles.entry(index / 256) {
                 let tile = Tile { level: 0, index: index / 256, width };
-                bundles.insert(index / 256, ledger.tile(tile).await.unwrap().unwrap());
+                missing.insert(ledger.tile(tile).await.unwrap().unwrap());
             }
             let place = (index % 256) as usize * 32;
             let leaf = &bundles[&(index / 256)][place..place + 32];

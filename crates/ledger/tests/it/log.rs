@@ -199,7 +199,7 @@ async fn a_checkpoint_carries_both_signatures_of_a_log_with_an_ml_dsa_key() {
         assert_eq!(proof.verify(&entry(1), &ledger.verifier()).unwrap().size, 2);
         drop(ledger);
         open(Some(second)).await.unwrap();
-        assert!(matches!(open(Some(MlDsaKey::generate().unwrap())).await, Ok(_)), "another key signs from now on");
+        assert!(open(Some(MlDsaKey::generate().unwrap())).await.is_ok(), "another key signs from now on");
     }
 }
 

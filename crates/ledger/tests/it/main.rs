@@ -1,6 +1,12 @@
 //! The log as its users see it: over real sockets, on both engines, with every proof verified.
 
-#![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test may stop at the first surprise"
+)]
+#![expect(clippy::print_stderr, reason = "what was left out, and counts, must be said")]
 
 mod crash;
 mod damage;

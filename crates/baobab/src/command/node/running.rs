@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use bridge::{Listeners, Node, NodeKeys, NodeParts};
+use bridge::config::NodeConfig;
+use bridge::{InternalKeys, Listeners, Node, NodeKeys, NodeParts};
 use ledger::{LedgerClient, Submitter};
 use trust::note::VerifierKey;
 
@@ -57,6 +58,7 @@ async fn start(loaded: &Loaded<NodeSettings>) -> anyhow::Result<Node> {
     // Sockets first: a port that is taken is known before the approval is.
     let listeners = Listeners::bind(&addresses).await?;
     let keys = keys(loaded).await?;
+    let config = NodeConfig { internal: Some(internal(loaded)?), ..config };
     let store = open_store(loaded, &loaded.settings.store, &loaded.settings.store_key, false).await?;
     let ledger = ledger(loaded, &keys)?;
     let parts = NodeParts { keys, store, ledger, clock: clock(), random: random() };
@@ -91,6 +93,13 @@ async fn keys(loaded: &Loaded<NodeSettings>) -> anyhow::Result<NodeKeys> {
     NodeKeys::load(&folder).with_context(|| format!("the keys in {} cannot be used", folder.display()))
 }
 
+/// The key and certificate of HTTPS with the organisation's own information systems.
+fn internal(loaded: &Loaded<NodeSettings>) -> anyhow::Result<InternalKeys> {
+    let folder = loaded.path_of(&loaded.settings.keys);
+    let server = loaded.server()?;
+    Ok(InternalKeys::open(&folder, server.code(), clock().now(), random().as_ref())?)
+}
+
 fn ledger(loaded: &Loaded<NodeSettings>, keys: &NodeKeys) -> anyhow::Result<Option<LedgerClient>> {
     let Some(settings) = &loaded.settings.ledger else { return Ok(None) };
     let key: VerifierKey = settings.key.parse().map_err(|error| loaded.refused("ledger.key", &error))?;
@@ -108,6 +117,7 @@ async fn reload(node: &Node, before: &Loaded<NodeSettings>) -> anyhow::Result<Lo
     let config = loaded.config()?;
     let folder = loaded.path_of(&loaded.settings.keys);
     let keys = NodeKeys::load(&folder).with_context(|| format!("the keys in {} cannot be used", folder.display()))?;
+    let config = NodeConfig { internal: Some(internal(&loaded)?), ..config };
     node.reload(&config, keys).await?;
     let (old, new) = (&before.settings, &loaded.settings);
     for (key, changed) in [
@@ -121,6 +131,7 @@ async fn reload(node: &Node, before: &Loaded<NodeSettings>) -> anyhow::Result<Lo
         ("listen", old.listen != new.listen),
         ("consent", old.consent != new.consent),
         ("ledger", old.ledger != new.ledger),
+        ("message_log", old.message_log != new.message_log),
         ("limits", old.limits != new.limits),
         ("rhythm", old.rhythm != new.rhythm),
     ] {

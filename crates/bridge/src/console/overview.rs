@@ -1,0 +1,123 @@
+//! What is healthy, what expires soon, what waits; and who changed what.
+
+use askama::Template;
+use axum::extract::State;
+use civic::Timestamp;
+use web::{Page, Problem, Visit};
+
+use super::{At, NoticeView, Operator, Section};
+use crate::registry::AuditEntry;
+
+/// A certificate or configuration that ends sooner than this is shown as urgent, in seconds.
+const SOON: i64 = 30 * 24 * 3_600;
+const ROWS: u32 = 200;
+
+#[derive(Template)]
+#[template(path = "console/overview.html")]
+struct Overview<'a> {
+    v: &'a Visit,
+    notice: Option<NoticeView>,
+    checks: Vec<Check>,
+    ends: Vec<End>,
+    lead: String,
+    version: &'static str,
+}
+
+/// One health check.
+struct Check {
+    name: String,
+    /// What is wrong and what to do; `None` where it is well.
+    failure: Option<String>,
+}
+
+/// Something that ends.
+struct End {
+    name: String,
+    what: String,
+    at: Timestamp,
+    left: Left,
+}
+
+/// How long something still holds.
+enum Left {
+    Days(i64),
+    Hours(i64),
+    Over,
+}
+
+impl End {
+    const fn class(&self) -> &'static str {
+        match self.left {
+            Left::Over => "bad",
+            Left::Hours(_) => "wait",
+            Left::Days(days) if days * 24 * 3_600 < SOON => "wait",
+            Left::Days(_) => "",
+        }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "console/changes.html")]
+struct Changes<'a> {
+    v: &'a Visit,
+    entries: Vec<AuditEntry>,
+}
+
+/// `/console`
+pub(super) async fn overview(State(console): At, mut operator: Operator) -> Result<Page, Problem> {
+    let notice = operator.notice().await?;
+    let v = &operator.visit;
+    let mut checks = Vec::new();
+    for check in console.health.iter() {
+        let failure = check.ask().await.err().map(|failure| failure.0);
+        let key = format!("console-check-{}", check.name.to_lowercase().replace(' ', "-"));
+        checks.push(Check { name: v.t_or(&key, check.name), failure });
+    }
+    let offer = console.core.registry.current();
+    let services = offer.services().filter(|service| service.enabled).count();
+    let clients = offer.clients.len();
+    let body = Overview {
+        v,
+        notice,
+        checks,
+        ends: ends(&console, v),
+        lead: v.t_with("console-overview-lead", &[("services", services.into()), ("clients", clients.into())]),
+        version: env!("CARGO_PKG_VERSION"),
+    };
+    operator.page(Section::Overview, &v.t("console-overview-title"), &body)
+}
+
+/// `/console/changes`: the audit, newest first.
+pub(super) async fn changes(State(console): At, operator: Operator) -> Result<Page, Problem> {
+    let entries = console.core.registry.audit_entries(ROWS).await.map_err(super::refused)?;
+    let v = &operator.visit;
+    operator.page(Section::Changes, &v.t("console-changes-title"), &Changes { v, entries })
+}
+
+fn ends(console: &super::Console, v: &Visit) -> Vec<End> {
+    let core = &console.core;
+    let now = core.clock.now();
+    let mut ends = Vec::new();
+    for (key, certificate, response_until) in core.own_ocsp.certificates() {
+        let what = certificate.subject().to_string();
+        ends.push(end(v.t(&format!("console-end-{key}")), what.clone(), certificate.not_after(), now));
+        if let Some(until) = response_until {
+            ends.push(end(v.t(&format!("console-end-{key}-ocsp")), what, until, now));
+        }
+    }
+    if let Some(snapshot) = core.conf.current() {
+        let instance = snapshot.own().map_or_else(String::new, |own| own.shared().instance.clone());
+        ends.push(end(v.t("console-end-configuration"), instance, snapshot.expires(), now));
+    }
+    ends
+}
+
+fn end(name: String, what: String, at: Timestamp, now: Timestamp) -> End {
+    let seconds = (at.micros() - now.micros()) / 1_000_000;
+    let left = match seconds {
+        ..=0 => Left::Over,
+        1..=172_799 => Left::Hours(seconds / 3_600),
+        _ => Left::Days(seconds / 86_400),
+    };
+    End { name, what, at, left }
+}

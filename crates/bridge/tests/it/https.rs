@@ -1,0 +1,225 @@
+//! HTTPS between nodes and the information systems of their organisations, on both sides.
+
+use std::sync::{Arc, Mutex};
+
+use bridge::InternalKeys;
+use bridge::registry::Connection;
+use bridge::testing::{CLIENT, ECHO, PROVIDER, TwoNodes, two_nodes_with};
+use civic::Timestamp;
+use civic::testing::SeededRandom;
+use http::header::{HeaderName, HeaderValue};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{ClientConfig, DigitallySignedStruct, DistinguishedName, Error, ServerConfig, SignatureScheme};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+use web::{ClientLimits, HttpClient, Reply};
+
+/// Believes everybody: what is shown is the test's matter.
+#[derive(Debug)]
+struct Anyone(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Anyone {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, cert, signature, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, cert, signature, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+impl ClientCertVerifier for Anyone {
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, cert, signature, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, cert, signature, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// A key with a certificate of an information system.
+fn system(seed: u64) -> InternalKeys {
+    let folder = tempfile::tempdir().unwrap();
+    let now = Timestamp::parse_rfc3339("2026-11-21T22:40:00Z").unwrap();
+    InternalKeys::open(folder.path(), "information system", now, &SeededRandom::new(seed)).unwrap()
+}
+
+fn der(keys: &InternalKeys) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
+    let chain = vec![CertificateDer::from(keys.certificate.der().to_vec())];
+    (chain, PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(keys.key.to_pkcs8_der().unwrap())))
+}
+
+fn client(keys: Option<&InternalKeys>) -> HttpClient {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Anyone(provider)));
+    let config = match keys.map(der) {
+        Some((chain, key)) => builder.with_client_auth_cert(chain, key).unwrap(),
+        None => builder.with_no_client_auth(),
+    };
+    HttpClient::new(ClientLimits::default(), Some(Arc::new(config)))
+}
+
+/// Calls the echo service over HTTPS.
+async fn call(nodes: &TwoNodes, http: &HttpClient) -> Reply {
+    let url = format!("https://{}/r1/{ECHO}", nodes.consumer.addresses().consumer_https.unwrap());
+    http.get(&url, &[(HeaderName::from_static("x-road-client"), HeaderValue::from_static(CLIENT))]).await.unwrap()
+}
+
+fn refused(reply: &Reply) {
+    let text = String::from_utf8_lossy(&reply.body).into_owned();
+    assert!(text.contains("server.clientproxy.ssl_authentication_failed"), "{} {text}", reply.status);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_subsystem_that_wants_https_is_not_served_over_plain_http() {
+    let nodes = two_nodes_with(501, |consumer, _| {
+        consumer.connections = vec![(CLIENT.parse().unwrap(), Connection::HttpsNoAuth)];
+    })
+    .await;
+    assert_eq!(nodes.get(ECHO).await.error_type(), "server.clientproxy.ssl_authentication_failed");
+    let evidence = "/asic?queryId=x&xRoadInstance=BB&memberClass=COM&memberCode=2001&subsystemCode=credit";
+    assert_eq!(nodes.send("GET", evidence, &[], "").await.status, 401, "evidence is no way around");
+    assert_eq!(call(&nodes, &client(None)).await.status, 200);
+    assert_eq!(call(&nodes, &client(Some(&system(1)))).await.status, 200);
+    nodes.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_subsystem_with_a_list_of_certificates_is_served_to_these_only() {
+    let (known, stranger) = (system(2), system(3));
+    let certificates: Arc<[Vec<u8>]> = vec![known.certificate.der().to_vec()].into();
+    let nodes = two_nodes_with(502, |consumer, _| {
+        consumer.connections = vec![(CLIENT.parse().unwrap(), Connection::HttpsAuth { certificates })];
+    })
+    .await;
+    assert_eq!(nodes.get(ECHO).await.error_type(), "server.clientproxy.ssl_authentication_failed");
+    refused(&call(&nodes, &client(None)).await);
+    refused(&call(&nodes, &client(Some(&stranger))).await);
+    assert_eq!(call(&nodes, &client(Some(&known))).await.status, 200);
+    nodes.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_plain_subsystem_may_also_come_over_https() {
+    let nodes = two_nodes_with(503, |_, _| {}).await;
+    assert_eq!(nodes.get(ECHO).await.status, 200);
+    assert_eq!(call(&nodes, &client(None)).await.status, 200);
+    nodes.stop().await;
+}
+
+/// A service that speaks HTTPS and remembers who called.
+async fn service(keys: &InternalKeys) -> (String, Arc<Mutex<Vec<Vec<u8>>>>) {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let (chain, key) = der(keys);
+    let config = ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_client_cert_verifier(Arc::new(Anyone(provider)))
+        .with_single_cert(chain, key)
+        .unwrap();
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://{}", listener.local_addr().unwrap());
+    let seen: Arc<Mutex<Vec<Vec<u8>>>> = Arc::default();
+    let callers = Arc::clone(&seen);
+    tokio::spawn(async move {
+        while let Ok((socket, _)) = listener.accept().await {
+            let Ok(mut stream) = acceptor.accept(socket).await else { continue };
+            let shown = stream.get_ref().1.peer_certificates().unwrap()[0].to_vec();
+            callers.lock().unwrap().push(shown);
+            let mut request = [0; 4096];
+            let _ = stream.read(&mut request).await;
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok").await;
+            let _ = stream.shutdown().await;
+        }
+    });
+    (url, seen)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_service_over_https_is_believed_by_its_certificate_and_sees_that_of_the_node() {
+    let keys = system(4);
+    let (url, callers) = service(&keys).await;
+    let other = system(5).certificate.der().to_vec();
+    for (pinned, status) in [(other, 500), (keys.certificate.der().to_vec(), 200)] {
+        let nodes = two_nodes_with(504, |_, provider| {
+            for service in &mut provider.services {
+                service.base_url.clone_from(&url);
+            }
+            let certificates: Arc<[Vec<u8>]> = vec![pinned].into();
+            provider.connections = vec![(PROVIDER.parse().unwrap(), Connection::HttpsAuth { certificates })];
+        })
+        .await;
+        let reply = nodes.get(ECHO).await;
+        assert_eq!(reply.status.as_u16(), status, "{:?}", reply.body);
+        if status == 200 {
+            let pem = std::fs::read_to_string(nodes.folder().join("1002/keys/internal.cert.pem")).unwrap();
+            let own = trust::cert::Certificate::from_pem(&pem).unwrap();
+            assert_eq!(callers.lock().unwrap().last().unwrap(), own.der());
+        } else {
+            assert!(callers.lock().unwrap().is_empty(), "nothing was sent to whom nobody knows");
+        }
+        nodes.stop().await;
+    }
+}

@@ -1,0 +1,170 @@
+# The operator console of a node.
+console-nav-overview = State
+console-nav-services = Services
+console-nav-clients = Subsystems
+console-nav-exchanges = Exchanges
+console-nav-changes = Changes
+console-operator = Key no. { $number }
+console-undo = Undo
+console-yes = Yes
+console-not-yet = Not yet
+console-good = All is well
+console-bad = Look at this
+console-on = In service
+console-off = Switched off
+console-sign-in-title = Open the console
+console-sign-in-lead = Enter a key of this node. The console shows and allows what the roles of the key allow.
+console-sign-in-key = Access key
+console-sign-in-button = Open
+console-sign-in-wrong = This key is not known here. Copy all of it, or ask for a new one: it may have been withdrawn.
+console-sign-in-help = No key yet? On the machine of the node, this command makes one and shows it once:
+console-overview-title = State of the node
+console-overview-lead = { $services ->
+    [0] No service in service
+    [one] One service in service
+   *[other] { $services } services in service
+}, { $clients ->
+    [0] no subsystem.
+    [one] one subsystem.
+   *[other] { $clients } subsystems.
+}
+console-health-title = Health
+console-health-what = What
+console-health-state = State
+console-check-global-configuration = Configuration of the federation
+console-check-ocsp-responses = State of the certificates (OCSP)
+console-check-message-log = Message log
+console-check-time-stamps = Time stamps
+console-ends-title = What ends
+console-ends-what = What
+console-ends-at = End
+console-ends-left = Left
+console-ends-over = Over
+console-ends-hours = { $hours ->
+    [0] less than an hour
+    [one] one hour
+   *[other] { $hours } hours
+}
+console-ends-days = { $days ->
+    [one] one day
+   *[other] { $days } days
+}
+console-end-sign = Signing certificate
+console-end-auth = Authentication certificate
+console-end-sign-ocsp = OCSP response, signing (renewed by itself)
+console-end-auth-ocsp = OCSP response, authentication (renewed by itself)
+console-end-configuration = Configuration of the federation (renewed by itself)
+console-services-title = Services
+console-services-lead = What this node offers, and how many rights were given. Open a service to see who may call it.
+console-services-none-title = No service
+console-services-none = Declare a service in the configuration of the node, or add its description through the management API.
+console-service-code = Service
+console-service-id = Identifier
+console-service-kind = Kind
+console-service-rights = Rights
+console-service-state = State
+console-service-url = Address of the system
+console-service-basis = Basis
+console-service-on = { $what } is in service again.
+console-service-off = { $what } is switched off: every call is refused.
+console-switch-on = Put in service
+console-switch-off = Switch off
+console-basis-public = Public data
+console-basis-consent = The person’s consent
+console-rights-title = Who may call this service
+console-rights-none = Nobody yet: every call is refused.
+console-right-who = Who
+console-right-who-hint = A subsystem (BB/COM/2001/credit), a local group (local:banks) or a group of the federation (global:BB/banks).
+console-right-endpoint = What
+console-right-whole = The whole service
+console-right-since = Since
+console-right-declared = Declared in the configuration
+console-right-known = Known subsystems and groups
+console-right-give-title = Give a right
+console-right-give = Give the right
+console-right-take = Take away
+console-right-given = The right is given to { $what }. It holds from now on.
+console-right-taken = The right is taken from { $what }. Its next call will be refused.
+console-right-no-client = This is no identifier: write for example BB/COM/2001/credit.
+console-right-unknown-client = Nobody in the federation has this identifier. Check it, or wait until it is registered.
+console-right-no-group = There is no such group. Create it first, or check its code.
+console-clients-title = Subsystems
+console-clients-lead = Those who call and serve through this node: how their systems connect, and what the log keeps.
+console-clients-none = No subsystem. Declare one in the configuration of the node.
+console-client-declared = Declared in the configuration of the node: change it there.
+console-client-connection = Connection with the systems
+console-client-log = What the log keeps
+console-client-changed = { $what } is changed. It holds from now on.
+console-connection-http = HTTP
+console-connection-https-no-auth = HTTPS
+console-connection-https = HTTPS with a certificate
+console-log-full = Whole messages
+console-log-metadata = Who, what, when
+console-log-none = Nothing
+console-exchanges-title = Exchanges
+console-exchanges-lead = The message log, newest first. A search for a person is written into the changes.
+console-exchanges-none = Nothing was exchanged yet.
+console-exchanges-older = Older
+console-search-title = Search
+console-search-button = Search
+console-search-clear = Show all
+console-search-none = Nothing fits. Widen the search.
+console-search-from = From
+console-search-from-hint = A day, or a day and time (UTC): 2026-11-22 or 2026-11-22T14:30
+console-search-from-wrong = Write a day like 2026-11-22.
+console-search-to = To
+console-search-to-hint = This day included
+console-search-to-wrong = Write a day like 2026-11-22.
+console-search-peer = Member
+console-search-peer-hint = BB/COM/2001
+console-search-peer-wrong = A member is written like BB/COM/2001.
+console-search-client = Subsystem that asks
+console-search-client-hint = BB/COM/2001/credit
+console-search-client-wrong = A subsystem is written like BB/COM/2001/credit.
+console-search-service = Service
+console-search-service-hint = BB/GOV/1002/fisc/income-statement
+console-search-service-wrong = A service is written like BB/GOV/1002/fisc/income-statement.
+console-search-message = Identifier of the message
+console-search-message-hint = The value of X-Road-Id
+console-search-outcome = Outcome
+console-search-outcome-hint = answered, sent, or an error type
+console-search-subject = National number of the person
+console-search-subject-hint = This search is written down; the number is not.
+console-search-subject-wrong = This is no national number. Check the digits.
+console-exchange-title = A message
+console-exchange-when = When
+console-exchange-what = What
+console-exchange-who = Who asks
+console-exchange-side = Our part
+console-exchange-outcome = Outcome
+console-exchange-stamped = Time-stamped
+console-exchange-evidence = Download the evidence
+console-exchange-evidence-help = An ASiC-E container that anyone verifies offline:
+console-exchange-no-evidence = The content was not kept, or it is archived: this node cannot give evidence of it here.
+console-kind-request = request
+console-kind-response = answer
+console-side-consumer = We ask
+console-side-provider = We answer
+console-outcome-answered = Answered
+console-outcome-sent = Sent
+console-changes-title = Changes
+console-changes-lead = Who changed what, newest first.
+console-changes-none = Nothing was changed yet.
+console-changes-when = When
+console-changes-who = Who
+console-changes-what = What
+console-action-sign-in = Console opened
+console-action-give-right = Right given
+console-action-take-right = Right taken away
+console-action-enable-description = Service switched on or off
+console-action-set-connection = Connection changed
+console-action-set-log-mode = Log changed
+console-action-search-by-subject = Search for a person
+console-action-export-evidence = Evidence downloaded
+console-action-add-client = Subsystem added
+console-action-add-description = Description added
+console-action-remove-description = Description removed
+console-action-set-service = Service changed
+console-action-add-group = Group made
+console-action-add-members = Members added to the group
+console-action-remove-members = Members taken out of the group

@@ -1,0 +1,170 @@
+# Console de l’opérateur d’un nœud.
+console-nav-overview = État
+console-nav-services = Services
+console-nav-clients = Sous-systèmes
+console-nav-exchanges = Échanges
+console-nav-changes = Modifications
+console-operator = Clé n° { $number }
+console-undo = Annuler
+console-yes = Oui
+console-not-yet = Pas encore
+console-good = Tout va bien
+console-bad = À regarder
+console-on = En service
+console-off = Arrêté
+console-sign-in-title = Ouvrir la console
+console-sign-in-lead = Entrez une clé de ce nœud. La console montre et permet ce que les rôles de la clé permettent.
+console-sign-in-key = Clé d’accès
+console-sign-in-button = Ouvrir
+console-sign-in-wrong = Cette clé n’est pas connue ici. Copiez-la en entier, ou demandez-en une nouvelle : elle a pu être retirée.
+console-sign-in-help = Pas encore de clé ? Sur la machine du nœud, cette commande en fait une et la montre une seule fois :
+console-overview-title = État du nœud
+console-overview-lead = { $services ->
+    [0] Aucun service en service
+    [one] Un service en service
+   *[other] { $services } services en service
+}, { $clients ->
+    [0] aucun sous-système.
+    [one] un sous-système.
+   *[other] { $clients } sous-systèmes.
+}
+console-health-title = Santé
+console-health-what = Quoi
+console-health-state = État
+console-check-global-configuration = Configuration de la fédération
+console-check-ocsp-responses = État des certificats (OCSP)
+console-check-message-log = Journal des messages
+console-check-time-stamps = Horodatage
+console-ends-title = Ce qui prend fin
+console-ends-what = Quoi
+console-ends-at = Fin
+console-ends-left = Reste
+console-ends-over = Terminé
+console-ends-hours = { $hours ->
+    [0] moins d’une heure
+    [one] une heure
+   *[other] { $hours } heures
+}
+console-ends-days = { $days ->
+    [one] un jour
+   *[other] { $days } jours
+}
+console-end-sign = Certificat de signature
+console-end-auth = Certificat d’authentification
+console-end-sign-ocsp = Réponse OCSP, signature (renouvelée d’elle-même)
+console-end-auth-ocsp = Réponse OCSP, authentification (renouvelée d’elle-même)
+console-end-configuration = Configuration de la fédération (renouvelée d’elle-même)
+console-services-title = Services
+console-services-lead = Ce que ce nœud offre, et combien de droits ont été donnés. Ouvrez un service pour voir qui peut l’appeler.
+console-services-none-title = Aucun service
+console-services-none = Déclarez un service dans la configuration du nœud, ou ajoutez sa description par l’interface d’administration.
+console-service-code = Service
+console-service-id = Identifiant
+console-service-kind = Genre
+console-service-rights = Droits
+console-service-state = État
+console-service-url = Adresse du système
+console-service-basis = Fondement
+console-service-on = { $what } est de nouveau en service.
+console-service-off = { $what } est arrêté : tous les appels sont refusés.
+console-switch-on = Mettre en service
+console-switch-off = Arrêter
+console-basis-public = Données publiques
+console-basis-consent = Accord de la personne
+console-rights-title = Qui peut appeler ce service
+console-rights-none = Personne pour l’instant : tous les appels sont refusés.
+console-right-who = Qui
+console-right-who-hint = Un sous-système (BB/COM/2001/credit), un groupe local (local:banques) ou un groupe de la fédération (global:BB/banques).
+console-right-endpoint = Quoi
+console-right-whole = Tout le service
+console-right-since = Depuis
+console-right-declared = Déclaré dans la configuration
+console-right-known = Sous-systèmes et groupes connus
+console-right-give-title = Donner un droit
+console-right-give = Donner le droit
+console-right-take = Retirer
+console-right-given = Le droit est donné à { $what }. Il vaut dès maintenant.
+console-right-taken = Le droit est retiré à { $what }. Son prochain appel sera refusé.
+console-right-no-client = Ce n’est pas un identifiant : écrivez par exemple BB/COM/2001/credit.
+console-right-unknown-client = Personne ne porte cet identifiant dans la fédération. Vérifiez-le, ou attendez qu’il soit enregistré.
+console-right-no-group = Ce groupe n’existe pas. Créez-le d’abord, ou vérifiez son code.
+console-clients-title = Sous-systèmes
+console-clients-lead = Ceux qui appellent et servent par ce nœud : comment leurs systèmes s’y relient, et ce que le journal garde.
+console-clients-none = Aucun sous-système. Déclarez-en un dans la configuration du nœud.
+console-client-declared = Déclaré dans la configuration du nœud : il se change là.
+console-client-connection = Liaison avec les systèmes
+console-client-log = Ce que le journal garde
+console-client-changed = { $what } est modifié. Cela vaut dès maintenant.
+console-connection-http = HTTP
+console-connection-https-no-auth = HTTPS
+console-connection-https = HTTPS avec certificat
+console-log-full = Messages entiers
+console-log-metadata = Qui, quoi, quand
+console-log-none = Rien
+console-exchanges-title = Échanges
+console-exchanges-lead = Le journal des messages, du plus récent au plus ancien. Chercher une personne est inscrit dans les modifications.
+console-exchanges-none = Rien n’a encore été échangé.
+console-exchanges-older = Plus anciens
+console-search-title = Chercher
+console-search-button = Chercher
+console-search-clear = Tout montrer
+console-search-none = Rien ne correspond. Élargissez la recherche.
+console-search-from = Depuis
+console-search-from-hint = Jour, ou jour et heure (UTC) : 2026-11-22 ou 2026-11-22T14:30
+console-search-from-wrong = Écrivez un jour comme 2026-11-22.
+console-search-to = Jusqu’à
+console-search-to-hint = Jour compris
+console-search-to-wrong = Écrivez un jour comme 2026-11-22.
+console-search-peer = Membre
+console-search-peer-hint = BB/COM/2001
+console-search-peer-wrong = Un membre s’écrit comme BB/COM/2001.
+console-search-client = Sous-système qui demande
+console-search-client-hint = BB/COM/2001/credit
+console-search-client-wrong = Un sous-système s’écrit comme BB/COM/2001/credit.
+console-search-service = Service
+console-search-service-hint = BB/GOV/1002/fisc/income-statement
+console-search-service-wrong = Un service s’écrit comme BB/GOV/1002/fisc/income-statement.
+console-search-message = Identifiant du message
+console-search-message-hint = La valeur de X-Road-Id
+console-search-outcome = Issue
+console-search-outcome-hint = answered, sent, ou un type d’erreur
+console-search-subject = Numéro national de la personne
+console-search-subject-hint = Cette recherche est inscrite ; le numéro ne l’est pas.
+console-search-subject-wrong = Ce n’est pas un numéro national. Vérifiez les chiffres.
+console-exchange-title = Un message
+console-exchange-when = Quand
+console-exchange-what = Quoi
+console-exchange-who = Qui demande
+console-exchange-side = Notre rôle
+console-exchange-outcome = Issue
+console-exchange-stamped = Horodaté
+console-exchange-evidence = Télécharger la preuve
+console-exchange-evidence-help = Un conteneur ASiC-E que chacun vérifie hors ligne :
+console-exchange-no-evidence = Le contenu n’a pas été gardé, ou il est archivé : ce nœud ne peut pas en donner la preuve ici.
+console-kind-request = demande
+console-kind-response = réponse
+console-side-consumer = Nous demandons
+console-side-provider = Nous répondons
+console-outcome-answered = Répondu
+console-outcome-sent = Envoyé
+console-changes-title = Modifications
+console-changes-lead = Qui a changé quoi, du plus récent au plus ancien.
+console-changes-none = Rien n’a encore été changé.
+console-changes-when = Quand
+console-changes-who = Qui
+console-changes-what = Quoi
+console-action-sign-in = Ouverture de la console
+console-action-give-right = Droit donné
+console-action-take-right = Droit retiré
+console-action-enable-description = Service mis en route ou arrêté
+console-action-set-connection = Liaison changée
+console-action-set-log-mode = Journal changé
+console-action-search-by-subject = Recherche d’une personne
+console-action-export-evidence = Preuve téléchargée
+console-action-add-client = Sous-système ajouté
+console-action-add-description = Description ajoutée
+console-action-remove-description = Description retirée
+console-action-set-service = Service changé
+console-action-add-group = Groupe créé
+console-action-add-members = Membres ajoutés au groupe
+console-action-remove-members = Membres retirés du groupe
