@@ -12,6 +12,7 @@ use crate::{cargo, check, output, root, target, tidy};
 pub(crate) fn run(only_check: bool) -> anyhow::Result<()> {
     let files = [
         (root().join("docs/generated/cli.md"), command_line()?),
+        (root().join("docs/generated/configuration.md"), printed(&["config", "reference"])?),
         (root().join(tidy::MIGRATIONS), tidy::migration_checksums()?),
     ];
     let mut stale = String::new();
@@ -54,6 +55,11 @@ fn command_line() -> anyhow::Result<String> {
         open.extend(below);
     }
     Ok(page)
+}
+
+/// What a command of the binary prints.
+fn printed(arguments: &[&str]) -> anyhow::Result<String> {
+    output(Command::new(target().join("debug/baobab")).args(arguments))
 }
 
 fn help_of(command: &[String]) -> anyhow::Result<String> {

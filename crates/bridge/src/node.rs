@@ -42,6 +42,9 @@ use crate::spool::{Flow, Spool, SpoolError};
 use crate::tls::{self, Peer, TlsIdentity};
 use crate::{console, ocsp, provider};
 
+/// How often sessions of the console that ended are taken out.
+const SESSIONS: Duration = Duration::from_hours(1);
+
 /// Why a node does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -325,6 +328,7 @@ impl Node {
             }
             Ok(())
         });
+        self.job("sessions of the console", SESSIONS, |core| async move { console::purge(&core).await });
         self.job("time stamps", rhythm.stamping, |core| async move {
             messagelog::stamp(&core).await.map(|_| ()).map_err(|error| error.to_string())
         });

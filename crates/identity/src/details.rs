@@ -85,6 +85,8 @@ impl BridgeService {
     pub fn checked(self) -> Result<Self, ProtocolError> {
         let fault = if self.kind != BRIDGE_SERVICE {
             "the only type is `bridge-service`"
+        } else if self.service.client().subsystem().is_none() {
+            "the service is one of a subsystem: INSTANCE/CLASS/MEMBER/SUBSYSTEM/SERVICE"
         } else if self.grant_id.is_some() {
             "a request carries no grant_id"
         } else if self.fields.is_empty() || self.fields.len() > FIELDS_MAX || has_twice(&self.fields) {

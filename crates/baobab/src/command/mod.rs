@@ -21,6 +21,8 @@ pub(crate) enum NodeCommand {
     Init(Box<node::InitArguments>),
     /// Run the node until SIGTERM; SIGHUP reads configuration, keys and certificates again.
     Run(ConfigFile<NodeFile>),
+    /// Make a key for the management API and the console, and show it once. The node may run or not.
+    ApiKey(node::ApiKeyArguments),
 }
 
 /// `baobab authority …`
@@ -95,6 +97,7 @@ pub(crate) fn node(command: &NodeCommand, log: &LogOptions) -> anyhow::Result<Ex
     match command {
         NodeCommand::Init(arguments) => node::init(arguments, log),
         NodeCommand::Run(file) => node::run(&file.config, log),
+        NodeCommand::ApiKey(arguments) => node::api_key(arguments),
     }
 }
 

@@ -42,11 +42,19 @@ pub(crate) fn mount(core: &Arc<Core>, health: Vec<HealthCheck>, public_url: &str
         Arc::clone(&core.random),
     );
     CONSOLE.clone_into(&mut site.home);
-    let settings = SessionConfig::new("console", site.secure());
-    let store = core.log.store().clone();
-    let sessions = Sessions::new(store, settings, Arc::clone(&core.clock), Arc::clone(&core.random));
+    let sessions = sessions(core, site.secure());
     let console = Console { core: Arc::clone(core), sessions, health: Arc::new(health) };
     Ok(site.wrap(router(console)))
+}
+
+/// Takes out sessions that ended.
+pub(crate) async fn purge(core: &Core) -> Result<(), String> {
+    sessions(core, false).purge().await.map(drop).map_err(|error| error.to_string())
+}
+
+fn sessions(core: &Core, secure: bool) -> Sessions<Memory> {
+    let settings = SessionConfig::new("console", secure);
+    Sessions::new(core.log.store().clone(), settings, Arc::clone(&core.clock), Arc::clone(&core.random))
 }
 
 /// The words of the console.

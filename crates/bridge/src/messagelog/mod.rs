@@ -167,6 +167,7 @@ impl MessageLog {
         settings: LogSettings,
     ) -> Result<Self, LogError> {
         store.migrate(&migrations()).await?;
+        store.migrate(&[web::session::migration()]).await?;
         let last = store.read("bridge.last_record", sql::last_record).await?;
         let replica = Replica::new(&store, settings.replica, random_array::<16>(&*random));
         let log = Self {

@@ -6,6 +6,7 @@ mod api;
 mod archive;
 mod configuration;
 mod consent;
+mod console;
 mod evidence;
 mod exchange;
 mod faults;

@@ -36,28 +36,7 @@ fn nation() -> SharedParams {
             internal_certs: vec![b"internal".to_vec()],
             external_certs: vec![b"external".to_vec(), b"next".to_vec()],
         }],
-        approved_cas: vec![ApprovedCa {
-            name: "CA & <demo>".to_owned(),
-            authentication_only: false,
-            top: CaInfo {
-                cert: b"root".to_vec(),
-                ocsp: vec![OcspInfo {
-                    url: "http://127.0.0.1:8604/ocsp".to_owned(),
-                    cert: Some(b"ocsp".to_vec()),
-                    cost: Some(CostType::Free),
-                }],
-            },
-            intermediates: vec![CaInfo { cert: b"sub".to_vec(), ocsp: Vec::new() }],
-            certificate_profile: "ee.ria.xroad.common.certificateprofile.impl.FiVRKCertificateProfileInfoProvider"
-                .to_owned(),
-            csr_format: Some(CsrFormat::Pem),
-            acme: Some(AcmeServer {
-                directory_url: "https://ca/acme".to_owned(),
-                ip_address: Some("192.0.2.1".to_owned()),
-                authentication_profile_id: Some("auth".to_owned()),
-                signing_profile_id: Some("sign".to_owned()),
-            }),
-        }],
+        approved_cas: vec![approved_ca()],
         approved_tsas: vec![ApprovedTsa {
             name: "TSA".to_owned(),
             url: "http://127.0.0.1:8604/tsa".to_owned(),
@@ -93,6 +72,31 @@ fn nation() -> SharedParams {
             MemberClass { code: "COM".to_owned(), description: "Entreprise".to_owned() },
         ],
         ..SharedParams::empty("BB")
+    }
+}
+
+fn approved_ca() -> ApprovedCa {
+    ApprovedCa {
+        name: "CA & <demo>".to_owned(),
+        authentication_only: false,
+        top: CaInfo {
+            cert: b"root".to_vec(),
+            ocsp: vec![OcspInfo {
+                url: "http://127.0.0.1:8604/ocsp".to_owned(),
+                cert: Some(b"ocsp".to_vec()),
+                cost: Some(CostType::Free),
+            }],
+        },
+        intermediates: vec![CaInfo { cert: b"sub".to_vec(), ocsp: Vec::new() }],
+        certificate_profile: "ee.ria.xroad.common.certificateprofile.impl.FiVRKCertificateProfileInfoProvider"
+            .to_owned(),
+        csr_format: Some(CsrFormat::Pem),
+        acme: Some(AcmeServer {
+            directory_url: "https://ca/acme".to_owned(),
+            ip_address: Some("192.0.2.1".to_owned()),
+            authentication_profile_id: Some("auth".to_owned()),
+            signing_profile_id: Some("sign".to_owned()),
+        }),
     }
 }
 
