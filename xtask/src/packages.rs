@@ -22,6 +22,7 @@ pub(crate) const FOR_TESTS: &[Package] = &[
     Package { name: "xmlsec1", program: "xmlsec1" },
     Package { name: "libxml2-utils", program: "xmllint" },
     Package { name: "strace", program: "strace" },
+    Package { name: "iproute2", program: "ip" },
     Package { name: "golang-go", program: "go" },
     Package { name: "golang-golang-x-mod-dev", program: "/usr/share/gocode/src/golang.org/x/mod/sumdb/tlog/tlog.go" },
     Package { name: "nodejs", program: "node" },

@@ -1,7 +1,7 @@
 //! What the node counts, for `/metrics`: the figures of operational monitoring as Prometheus metrics.
 //!
 //! Labels are bounded: sides, outcomes, the codes of [`Reason`], directions, uses of certificates, and the services that exist on this
-//! node, of which no more than [`SERVICES_MAX`] are counted apart. No client, no message and no path is ever a label.
+//! node, of which no more than a fixed number are counted apart. No client, no message and no path is ever a label.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicI64, AtomicU64};

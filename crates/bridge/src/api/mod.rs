@@ -2,7 +2,7 @@
 //! X-Road's Security Server (its OpenAPI definition 2.1.0) where it has them, so that its tooling works; ours are `/audit`,
 //! `/message-log` and the fields that X-Road has not.
 //!
-//! One table ([`operations`]) says method, path, roles, schemas and handler of every operation: the router, the description at
+//! One table ([`operations_info`]) says method, path, roles, schemas and handler of every operation: the router, the description at
 //! `/api/v1/openapi.json` and the test that walks every route as a stranger come from it.
 //!
 //! - Nothing is open to a stranger: every operation but the description needs `Authorization: X-Road-ApiKey token=…` of a key with one of
