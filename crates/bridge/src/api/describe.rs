@@ -11,6 +11,7 @@ use super::error::ApiError;
 use super::{wsdl, yaml};
 use crate::access::Endpoint;
 use crate::message::Verb;
+use crate::metaservices::RESERVED;
 use crate::registry::{NewService, ServiceKind};
 
 /// A description that somebody wants.
@@ -129,15 +130,3 @@ fn service(
     let id = client.service(code).map_err(|error| ApiError::bad(format!("rest_service_code: {error}")))?;
     Ok(NewService { id, version: None, title, url, endpoints })
 }
-
-/// Codes that the node answers itself (facts §1.3).
-const RESERVED: &[&str] = &[
-    "listMethods",
-    "allowedMethods",
-    "getWsdl",
-    "getOpenAPI",
-    "getSecurityServerOperationalData",
-    "getSecurityServerHealthData",
-    "getSecurityServerMetrics",
-    crate::DATA_TRACKER,
-];
