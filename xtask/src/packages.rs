@@ -34,6 +34,7 @@ pub(crate) const FOR_TESTS: &[Package] = &[
 pub(crate) const FOR_BENCHES: &[Package] = &[
     Package { name: "nginx-light", program: "nginx" },
     Package { name: "wrk", program: "wrk" },
+    Package { name: "curl", program: "curl" },
     Package { name: "strace", program: "strace" },
     Package { name: "openssl", program: "openssl" },
 ];

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::Context as _;
 
-use super::machine;
+use super::machine::machine;
 use crate::packages::{self, find};
 use crate::postgres::Temporary;
 use crate::{cargo, check, output, step, target};
