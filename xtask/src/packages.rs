@@ -13,12 +13,13 @@ pub(crate) struct Package {
     program: &'static str,
 }
 
-/// What `cargo xtask test` needs: a browser, the second engine, and the judges of our signatures.
+/// What `cargo xtask test` needs: a browser, the second engine, a token, and the judges of our signatures.
 pub(crate) const FOR_TESTS: &[Package] = &[
     Package { name: "chromium", program: "chromium" },
     Package { name: "chromium-driver", program: "chromedriver" },
     Package { name: "postgresql", program: "initdb" },
     Package { name: "openssl", program: "openssl" },
+    Package { name: "softhsm2", program: "softhsm2-util" },
     Package { name: "xmlsec1", program: "xmlsec1" },
     Package { name: "libxml2-utils", program: "xmllint" },
     Package { name: "strace", program: "strace" },

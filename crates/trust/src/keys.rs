@@ -5,6 +5,7 @@
 
 mod algorithm;
 mod ecdsa;
+mod parts;
 mod token;
 
 use std::fmt;
@@ -26,6 +27,7 @@ pub use token::{TokenInput, TokenOperation};
 
 use crate::digest::DigestAlgorithm;
 use crate::pem;
+use crate::pkcs11::TokenError;
 
 /// No key or signature that we take is longer (RSA-8192 in PKCS#8 has about 4,700 bytes).
 const KEY_LEN_MAX: usize = 8_192;
@@ -68,7 +70,7 @@ pub enum KeyError {
     RsaLength(u16),
     /// The token that holds the key failed.
     #[error("the token that holds the key did not sign: {0}")]
-    Token(String),
+    Token(#[from] TokenError),
     /// The key never leaves its token.
     #[error("the key is in a token, which does not give it out; back up the token itself")]
     InToken,
@@ -284,7 +286,8 @@ impl SigningKey {
             Pair::Token(operation) => {
                 let signature = token::sign(&self.0.public, operation, algorithm, message)?;
                 let verdict = self.0.public.verify(algorithm, message, &signature);
-                verdict.map_err(|_| KeyError::Token("its signature belongs to another key".to_owned()))?;
+                let wrong = || TokenError::Wrong("its signature belongs to another key".to_owned());
+                verdict.map_err(|_| wrong())?;
                 Ok(signature)
             }
             _ => Err(mismatch),

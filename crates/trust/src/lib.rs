@@ -2,11 +2,14 @@
 //!
 //! This crate is a stone of the house. It builds and verifies; it never reads a file, opens a socket, looks at a clock
 //! or logs. A moment is an argument (`civic::Timestamp`), a serial number is an argument, bytes come in and go out.
+//! One module is another kind of thing, because cryptography has its only home here: [`pkcs11`] loads the library of a
+//! token and waits for it.
 //!
 //! Invariants
 //! - Only this crate calls signature, hash and AEAD primitives (TLS excepted). Everything else asks here.
 //! - What is parsed has limits (size, count, depth); what is verified names the reason when it is refused.
-//! - Private keys leave only as PKCS#8 ([`keys::SigningKey::to_pkcs8_pem`]); `Debug` never shows them.
+//! - Private keys leave only as PKCS#8 ([`keys::SigningKey::to_pkcs8_pem`]), those in a token never; `Debug` never shows
+//!   them.
 //! - The one exception to "randomness is an argument": keys and ECDSA nonces use aws-lc's own generator, because a
 //!   repeatable key or nonce is a published key.
 //!
@@ -41,6 +44,7 @@ pub mod note;
 pub mod ocsp;
 mod pem;
 pub mod pin;
+pub mod pkcs11;
 pub mod seal;
 pub mod tsp;
 pub mod xades;

@@ -2,6 +2,7 @@
 
 use super::{KeyError, KeyKind, PublicKey, SignatureAlgorithm, ecdsa, ecdsa_digest};
 use crate::digest::DigestAlgorithm;
+use crate::pkcs11::TokenError;
 
 /// What a token is asked to sign.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,8 +20,8 @@ pub enum TokenInput<'a> {
     },
 }
 
-/// Signs with the key in the token, or says in words for the operator why it could not.
-pub type TokenOperation = dyn Fn(TokenInput<'_>) -> Result<Vec<u8>, String> + Send + Sync;
+/// Signs with the key in the token, or says why it could not.
+pub type TokenOperation = dyn Fn(TokenInput<'_>) -> Result<Vec<u8>, TokenError> + Send + Sync;
 
 /// `DigestInfo` before the digest (RFC 8017 §9.2, note 1).
 const fn digest_info(algorithm: DigestAlgorithm) -> Option<&'static [u8]> {
@@ -53,7 +54,7 @@ pub(super) fn sign(
     if let (Some(len), true) = (kind.scalar_len(), algorithm.is_ecdsa()) {
         let digest = ecdsa_digest(kind, algorithm, message).ok_or(mismatch)?;
         let fixed = ask(TokenInput::Ecdsa(digest.as_ref()))?;
-        let wrong = || KeyError::Token(format!("it answered {} bytes instead of r and s", fixed.len()));
+        let wrong = || TokenError::Wrong(format!("{} bytes instead of r and s", fixed.len()));
         let der = ecdsa::der_from_fixed(&fixed, len).ok_or_else(wrong)?;
         return Ok(if algorithm.is_fixed() { fixed } else { der });
     }
@@ -88,10 +89,9 @@ mod tests {
         let pair = pair.unwrap();
         let public = PublicKey::from_p256_point(pair.public_key().as_ref()).unwrap();
         let operation = move |input: TokenInput<'_>| {
-            let TokenInput::Ecdsa(bytes) = input else { return Err("the token holds an elliptic key".to_owned()) };
-            let digest =
-                Digest::import_less_safe(bytes, &aws_lc_rs::digest::SHA256).map_err(|_| "length".to_owned())?;
-            pair.sign_digest(&digest).map(|signature| signature.as_ref().to_vec()).map_err(|_| "refused".to_owned())
+            let TokenInput::Ecdsa(bytes) = input else { return Err(TokenError::Unsupported("RSA".to_owned())) };
+            let digest = Digest::import_less_safe(bytes, &aws_lc_rs::digest::SHA256).unwrap();
+            Ok(pair.sign_digest(&digest).unwrap().as_ref().to_vec())
         };
         (SigningKey::in_token(public.clone(), Box::new(operation)), public)
     }
@@ -114,17 +114,17 @@ mod tests {
         let signature = |operation: Box<TokenOperation>| {
             SigningKey::in_token(public.clone(), operation).sign(SignatureAlgorithm::EcdsaSha512Fixed, b"message")
         };
-        let locked = signature(Box::new(|_| Err("the PIN is locked".to_owned())));
-        assert_eq!(locked, Err(KeyError::Token("the PIN is locked".to_owned())));
-        assert!(matches!(signature(Box::new(|_| Ok(vec![1; 64]))), Err(KeyError::Token(_))));
-        assert!(matches!(signature(Box::new(|_| Ok(Vec::new()))), Err(KeyError::Token(_))));
+        let locked = signature(Box::new(|_| Err(TokenError::PinLocked)));
+        assert_eq!(locked, Err(KeyError::Token(TokenError::PinLocked)));
+        assert!(matches!(signature(Box::new(|_| Ok(vec![1; 64]))), Err(KeyError::Token(TokenError::Wrong(_)))));
+        assert!(matches!(signature(Box::new(|_| Ok(Vec::new()))), Err(KeyError::Token(TokenError::Wrong(_)))));
     }
 
     #[test]
     fn an_rsa_token_is_given_digest_info_or_digest() {
         let rsa = SigningKey::generate_rsa2048().unwrap();
         let seen = |algorithm| {
-            let operation: Box<TokenOperation> = Box::new(|input| Err(format!("{input:?}")));
+            let operation: Box<TokenOperation> = Box::new(|input| Err(TokenError::Failed(format!("{input:?}"))));
             SigningKey::in_token(rsa.public().clone(), operation).sign(algorithm, b"message").unwrap_err().to_string()
         };
         let digest = DigestAlgorithm::Sha512.digest(b"message");

@@ -6,6 +6,7 @@ mod asic;
 mod globalconf;
 mod mserv;
 mod nation;
+mod pkcs11;
 mod pki;
 mod samples;
 mod xades;
