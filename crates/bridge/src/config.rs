@@ -34,6 +34,8 @@ pub struct NodeConfig {
     pub services: Vec<ServiceConfig>,
     /// Who may use them.
     pub rights: Vec<AccessRight>,
+    /// The management services of the federation, where this is the node that offers them.
+    pub management: Option<ManagementHost>,
     /// Whose access tokens and grants this node obeys; needed for services that rest on consent.
     pub consent: Option<ConsentTrust>,
     /// The key and certificate of HTTPS with information systems; without them the node speaks plain HTTP with them.
@@ -63,6 +65,7 @@ impl NodeConfig {
             connections: Vec::new(),
             services: Vec::new(),
             rights: Vec::new(),
+            management: None,
             consent: None,
             internal: None,
             log: LogSettings::default(),
@@ -73,6 +76,16 @@ impl NodeConfig {
             rhythm: Rhythm::default(),
         }
     }
+}
+
+/// The management services of a federation (PR-MSERV): all nodes' owners may use them, and the authority answers behind this node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ManagementHost {
+    /// The client of this node that the global configuration names as their provider.
+    pub client: ClientId,
+    /// Where the authority takes them: `http://127.0.0.1:8606/managementservice`. It believes whom this node vouches for, so nobody
+    /// else may reach that address.
+    pub url: String,
 }
 
 /// Where a node listens.

@@ -29,7 +29,10 @@ use crate::tls::{self, Peer, TlsIdentity};
 pub(crate) struct Core {
     pub(crate) config: NodeConfig,
     pub(crate) registry: Registry,
+    /// The keys that the node works with.
     pub(crate) keys: RwLock<NodeKeys>,
+    /// Those of its files: in use unless others were activated.
+    pub(crate) files: RwLock<NodeKeys>,
     pub(crate) api_calls: RateLimiter,
     pub(crate) clock: SharedClock,
     pub(crate) random: SharedRandom,
@@ -60,6 +63,11 @@ impl Core {
     /// The keys and certificates that the node works with.
     pub(crate) fn keys(&self) -> NodeKeys {
         self.keys.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The keys and certificates of its files.
+    pub(crate) fn files(&self) -> NodeKeys {
+        self.files.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The valid global configuration.

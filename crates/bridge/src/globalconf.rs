@@ -17,11 +17,11 @@ use std::time::Duration;
 
 use civic::{ClientId, MemberId, ServerId, SharedClock, Timestamp};
 use trust::cert::Certificate;
-use trust::globalconf::{Anchor, FederatedInstance, TrustDir, TrustedCa, TrustedTsa, read_anchor};
+use trust::globalconf::{Anchor, FederatedInstance, ManagementService, TrustDir, TrustedCa, TrustedTsa, read_anchor};
 
 use self::kept::Kept;
 use self::part::{Part, Realm};
-use self::source::Fetcher;
+use self::source::{Fetcher, corrected};
 use crate::fault::{Fault, Reason, Side};
 use crate::message::AnyRequest;
 use crate::outbound::{Outbound, OutboundError};
@@ -142,21 +142,31 @@ impl GlobalConf {
         let mut fetcher = self.fetcher.lock().await;
         let before = self.current();
         let present = |instance: &str| before.as_ref().and_then(|before| before.parts.get(instance)).cloned();
-        let own = fetcher.fetch(&self.anchor, Realm::Own, present(&self.anchor.instance).as_deref()).await?;
-        let mut fresh = vec![own];
+        let sources = |anchor: &Anchor, realm, good: Option<&Part>| {
+            good.map_or_else(|| self.kept.sources(anchor), |good| corrected(anchor, realm, good))
+        };
+        let old = present(&self.anchor.instance);
+        let from = sources(&self.anchor, Realm::Own, old.as_deref());
+        let own = fetcher.fetch(&self.anchor.instance, &from, old.as_deref()).await?;
+        let anchors = self.federated(std::slice::from_ref(&own));
+        let mut fresh = vec![(self.anchor.clone(), Realm::Own, own)];
         let mut parts = BTreeMap::new();
-        for anchor in self.federated(&fresh) {
+        for anchor in anchors {
             let old = present(&anchor.instance);
-            match fetcher.fetch(&anchor, Realm::Federated, old.as_deref()).await {
-                Ok(part) => fresh.push(part),
+            let from = sources(&anchor, Realm::Federated, old.as_deref());
+            match fetcher.fetch(&anchor.instance, &from, old.as_deref()).await {
+                Ok(part) => fresh.push((anchor, Realm::Federated, part)),
                 Err(error) => {
                     tracing::warn!(instance = anchor.instance, %error, "a federated configuration is not renewed");
                     parts.extend(old.map(|old| (anchor.instance, old)));
                 }
             }
         }
-        for part in fresh {
+        for (anchor, realm, part) in fresh {
             self.kept.keep(&part)?;
+            if !part.params.sources.is_empty() {
+                self.kept.correct(&anchor, &corrected(&anchor, realm, &part))?;
+            }
             parts.insert(part.instance().to_owned(), Arc::new(part));
         }
         let snapshot = Snapshot::new(&self.anchor.instance, parts, Arc::clone(&self.clock));
@@ -320,6 +330,16 @@ impl Snapshot {
     /// The official name of a member; its code where there is none.
     pub(crate) fn member_name(&self, member: &MemberId) -> String {
         self.dir.member_name(member).map_or_else(|| member.code().to_owned(), str::to_owned)
+    }
+
+    /// Where the authority takes requests of nodes; the private parameters say it.
+    pub(crate) fn management(&self) -> Option<&ManagementService> {
+        Some(&self.own()?.private()?.management)
+    }
+
+    /// The words of the maintenance that a node is in.
+    pub(crate) fn maintenance_of(&self, server: &ServerId) -> Option<&str> {
+        self.dir.server(server)?.maintenance.as_deref()
     }
 
     /// The registered address of a node.

@@ -46,6 +46,7 @@ mod globalconf;
 mod internal_tls;
 mod keys;
 mod listener;
+mod management;
 pub mod message;
 pub mod messagelog;
 pub mod metaservices;

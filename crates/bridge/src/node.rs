@@ -40,7 +40,7 @@ use crate::registry::{self, Registry, RegistryError};
 use crate::signing::Signatures;
 use crate::spool::{Flow, Spool, SpoolError};
 use crate::tls::{self, Peer, TlsIdentity};
-use crate::{console, ocsp, provider};
+use crate::{console, management, ocsp, provider, reload};
 
 /// How often sessions of the console that ended are taken out.
 const SESSIONS: Duration = Duration::from_hours(1);
@@ -314,6 +314,7 @@ impl Node {
                 if core.own_ocsp.signing().is_err() {
                     core.own_ocsp.renew(&snapshot, &core.outbound).await?;
                 }
+                management::settle(&core).await?;
             }
             outcome
         });
@@ -325,6 +326,8 @@ impl Node {
         self.job("registry", registry::RHYTHM, |core| async move {
             if core.registry.refresh().await.map_err(|error| error.to_string())? {
                 core.outbound.pins().set(&core.registry.current());
+                // Another replica may have activated a certificate.
+                reload::take_over(&core).await?;
             }
             Ok(())
         });
@@ -413,7 +416,8 @@ async fn build(config: NodeConfig, parts: NodeParts, address: IpAddr) -> Result<
     let conf = Arc::new(conf);
     let unusable = |error: String| StartError::Keys(error);
     let log = MessageLog::open_with(store, Arc::clone(&clock), Arc::clone(&random), config.log.clone()).await?;
-    let keys = api::keys_in_force(log.store(), keys).await.map_err(unusable)?;
+    let files = keys;
+    let keys = api::keys_in_force(log.store(), files.clone()).await.map_err(unusable)?;
     let tls = Arc::new(TlsIdentity::new(&keys).map_err(|error| unusable(error.to_string()))?);
     let (acceptor, connector) = tls::configure(&tls, &conf, &clock).map_err(|error| unusable(error.to_string()))?;
     let authoriser = config.consent.clone().map(|trust| Authoriser::new(trust, keys.sign.clone()));
@@ -422,6 +426,7 @@ async fn build(config: NodeConfig, parts: NodeParts, address: IpAddr) -> Result<
         own_ocsp: OwnOcsp::new(&keys, Arc::clone(&clock)).map_err(unusable)?,
         tls,
         keys: RwLock::new(keys.clone()),
+        files: RwLock::new(files),
         api_calls: RateLimiter::default(),
         internal,
         trusted: Trusted::default(),

@@ -270,6 +270,13 @@ fn good_until(certificate: &Certificate, response: &[u8], snapshot: &Snapshot) -
     Ok(answer.next_update.map_or(fresh, |next| next.min(fresh)))
 }
 
+/// Asks the responders of its authority about a certificate; answers a response that it is good.
+pub(crate) async fn ask(certificate: &Certificate, snapshot: &Snapshot, outbound: &Outbound) -> Result<Bytes, String> {
+    let held = Held { name: "signing", certificate: certificate.clone(), response: RwLock::new(None) };
+    held.renew(snapshot, outbound).await?;
+    held.fresh(snapshot.now()).map_err(|error| error.to_string())
+}
+
 /// Fetches from a provider's node what it knows about its own certificate (facts §1.4, TCP 5577).
 pub(crate) async fn fetch(
     outbound: &Outbound,

@@ -7,6 +7,7 @@ use tokio::net::TcpListener;
 use crate::api;
 use crate::config::NodeConfig;
 use crate::consumer;
+use crate::core::Core;
 use crate::internal_tls::{self, Caller};
 use crate::keys::NodeKeys;
 use crate::listener::serve;
@@ -18,8 +19,12 @@ impl Node {
     /// Takes keys and certificates over, once the authority says that they are good, and the clients, services and rights that the
     /// configuration declares. Exchanges under way end as they began. On an error the rest stays as it was.
     pub async fn reload(&self, config: &NodeConfig, keys: NodeKeys) -> Result<(), StartError> {
-        let keys = api::keys_in_force(self.core.log.store(), keys).await.map_err(StartError::Keys)?;
-        self.replace_keys(&keys).await.map_err(StartError::Keys)?;
+        let before = self.core.files();
+        *self.core.files.write().unwrap_or_else(PoisonError::into_inner) = keys;
+        if let Err(reason) = take_over(&self.core).await {
+            *self.core.files.write().unwrap_or_else(PoisonError::into_inner) = before;
+            return Err(StartError::Keys(reason));
+        }
         if let (Some(identity), Some(internal)) = (&self.core.internal, &config.internal) {
             let replaced = identity.replace(&internal.key, &internal.certificate);
             replaced.map_err(|error| StartError::Keys(error.to_string()))?;
@@ -44,26 +49,28 @@ impl Node {
         self.tasks.spawn(serve(listener, limits, self.shutdown.clone(), connect, handle));
         Ok(())
     }
+}
 
-    async fn replace_keys(&self, keys: &NodeKeys) -> Result<(), String> {
-        let core = &self.core;
-        if core.own_ocsp.uses(keys) {
-            return Ok(());
-        }
-        core.conf.refresh().await.map_err(|error| error.to_string())?;
-        let snapshot = core.conf.current().ok_or("there is no global configuration")?;
-        if snapshot.server_of(&keys.auth_certificate.sha256()) != Some(&core.config.server) {
-            return Err(format!(
-                "the new authentication certificate is not registered for {} yet. Let the authority register it first",
-                core.config.server
-            ));
-        }
-        core.own_ocsp.replace(keys, &snapshot, &core.outbound).await?;
-        core.tls.replace(&keys.auth, &keys.auth_certificate).map_err(|error| error.to_string())?;
-        *core.keys.write().unwrap_or_else(PoisonError::into_inner) = keys.clone();
-        core.pool.forget();
-        Ok(())
+/// Works with the keys that are active now, from the next exchange on; on an error with those before. Exchanges under way end as they
+/// began.
+pub(crate) async fn take_over(core: &Core) -> Result<(), String> {
+    let keys = api::keys_in_force(core.log.store(), core.files()).await?;
+    if core.own_ocsp.uses(&keys) {
+        return Ok(());
     }
+    core.conf.refresh().await.map_err(|error| error.to_string())?;
+    let snapshot = core.conf.current().ok_or("there is no global configuration")?;
+    if snapshot.server_of(&keys.auth_certificate.sha256()) != Some(&core.config.server) {
+        return Err(format!(
+            "the new authentication certificate is not registered for {} yet. Let the authority register it first",
+            core.config.server
+        ));
+    }
+    core.own_ocsp.replace(&keys, &snapshot, &core.outbound).await?;
+    core.tls.replace(&keys.auth, &keys.auth_certificate).map_err(|error| error.to_string())?;
+    *core.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
+    core.pool.forget();
+    Ok(())
 }
 
 /// Puts the connections in force that the configuration says; clients of which it says none keep theirs.

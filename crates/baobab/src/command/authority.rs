@@ -16,8 +16,8 @@ use store::Store;
 use trust::digest;
 
 pub(super) use desk::{
-    AddMemberArguments, ApproveArguments, RefuseArguments, RegisterArguments, SignArguments, add_member, approve, list,
-    refuse, register, sign,
+    AddMemberArguments, ApiKeyArguments, ApproveArguments, RefuseArguments, RegisterArguments, SignArguments,
+    add_member, api_key, approve, list, refuse, register, sign,
 };
 pub(super) use running::run;
 

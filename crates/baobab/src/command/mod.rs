@@ -32,11 +32,11 @@ pub(crate) enum AuthorityCommand {
     Init(authority::InitArguments),
     /// Run the authority until SIGTERM; SIGHUP reads the configuration again.
     Run(ConfigFile<AuthorityFile>),
-    /// Show who asks to join, and who is registered.
+    /// Show who asks to join, what nodes ask for, and who is registered.
     List(ConfigFile<AuthorityFile>),
-    /// Let a node join: register member, subsystems and node, and issue its certificates.
+    /// Let a node join: register member, subsystems and node, and issue its certificates. Or approve what a node asked for.
     Approve(authority::ApproveArguments),
-    /// Turn a request to join down.
+    /// Turn a request down.
     Refuse(authority::RefuseArguments),
     /// Register a member, or correct its name.
     AddMember(authority::AddMemberArguments),
@@ -44,6 +44,8 @@ pub(crate) enum AuthorityCommand {
     Sign(authority::SignArguments),
     /// Register a node with a certificate that `sign` issued.
     Register(authority::RegisterArguments),
+    /// Make a key for the API of the authority, and show it once.
+    ApiKey(authority::ApiKeyArguments),
     /// Write the anchor that nodes start from to standard output.
     Anchor(ConfigFile<AuthorityFile>),
 }
@@ -107,7 +109,8 @@ pub(crate) fn authority(command: &AuthorityCommand, log: &LogOptions) -> anyhow:
         AuthorityCommand::Run(file) => authority::run(&file.config, log),
         AuthorityCommand::List(file) => authority::list(&file.config, log),
         AuthorityCommand::Approve(arguments) => authority::approve(arguments, log),
-        AuthorityCommand::Refuse(arguments) => authority::refuse(arguments),
+        AuthorityCommand::Refuse(arguments) => authority::refuse(arguments, log),
+        AuthorityCommand::ApiKey(arguments) => authority::api_key(arguments, log),
         AuthorityCommand::AddMember(arguments) => authority::add_member(arguments, log),
         AuthorityCommand::Sign(arguments) => authority::sign(arguments, log),
         AuthorityCommand::Register(arguments) => authority::register(arguments, log),

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use authority::AuthorityConfig;
+use authority::{AuthorityConfig, AutoApproval};
+use serde::{Deserialize, Serialize};
 
 use super::{Loaded, LogSettings, settings};
 
@@ -23,7 +24,13 @@ settings! {
         management: String = String::new();
         /// Where it listens for nodes: configuration, OCSP, time stamps, requests to join.
         listen: String = "0.0.0.0:8604".to_owned();
-        /// Where it listens for its operator: `/health`, `/metrics`. Keep it on the loopback or behind a firewall.
+        /// Where it takes the management requests of nodes (`/managementservice`) that the node of the management service brings.
+        /// It believes whom that node vouches for: only that node may reach it. Empty: none.
+        management_listen: String = "127.0.0.1:8606".to_owned();
+        /// Which requests of nodes need no operator, where everybody whom they name is registered: `auth-cert-reg`, `client-reg`,
+        /// `owner-change`.
+        auto_approve: Vec<ApprovalName> = Vec::new();
+        /// Where it listens for its operator: `/health`, `/metrics`, `/api/v1`. Keep it on the loopback or behind a firewall.
         admin: String = "127.0.0.1:8605".to_owned();
         /// The folder of requests to join and of files to hand over.
         data: PathBuf = "data".into();
@@ -61,6 +68,18 @@ settings! {
         /// Required. What it is, for people.
         name: String = String::new();
     }
+}
+
+/// A kind of request that may be approved by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum ApprovalName {
+    /// Authentication certificates.
+    AuthCertReg,
+    /// Clients.
+    ClientReg,
+    /// Other owners of nodes.
+    OwnerChange,
 }
 
 /// Requests for shorter lives would let traffic stop at the first hiccup.
@@ -104,6 +123,12 @@ impl Loaded<AuthoritySettings> {
         config.ocsp_freshness = Duration::from_secs(settings.ocsp_freshness_s);
         config.time_stamping_interval = Duration::from_secs(settings.time_stamping_interval_s);
         config.certificate_validity = Duration::from_secs(settings.certificate_validity_d.saturating_mul(86_400));
+        let approves = |kind| settings.auto_approve.contains(&kind);
+        config.auto_approval = AutoApproval {
+            auth_cert_reg: approves(ApprovalName::AuthCertReg),
+            client_reg: approves(ApprovalName::ClientReg),
+            owner_change: approves(ApprovalName::OwnerChange),
+        };
         config.tsa_policy.clone_from(&settings.tsa_policy);
         Ok(config)
     }

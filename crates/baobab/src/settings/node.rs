@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bridge::access::{AccessRight, Endpoint};
 use bridge::config::{
-    Addresses, ConsentTrust, NodeConfig, NodeLimits, Rhythm, ServiceBasis, ServiceConfig, SubjectRule,
+    Addresses, ConsentTrust, ManagementHost, NodeConfig, NodeLimits, Rhythm, ServiceBasis, ServiceConfig, SubjectRule,
 };
 use bridge::fault::ErrorStyle;
 use bridge::messagelog::{ArchiveEncryption, ArchiveSettings, Grouping, LogMode, StampingPolicy};
@@ -56,6 +56,8 @@ settings! {
         service: Vec<ServiceEntry> = Vec::new();
         /// Who may use them.
         right: Vec<RightEntry> = Vec::new();
+        /// The management services of the federation, where this is the node that offers them: one node of the governing authority.
+        management: Option<ManagementSettings> = None;
         /// Whom the node believes about consent; needed for services with `basis = "consent"`.
         consent: Option<ConsentSettings> = None;
         /// The transparency ledger that commitments go to, where there is one.
@@ -138,6 +140,17 @@ settings! {
         method: Option<String> = None;
         /// Only these paths: segments, where `*` stands for one and `**` for any number.
         path: Option<String> = None;
+    }
+}
+
+settings! {
+    /// The management services (PR-MSERV): nodes send their requests to this node, and the authority answers behind it.
+    ManagementSettings {
+        /// Required. The subsystem that the global configuration names as their provider: `INSTANCE/CLASS/CODE/SUBSYSTEM`, the key
+        /// `management` of the authority.
+        client: String = String::new();
+        /// Where the authority takes them: its key `management_listen`, and `/managementservice`. Nobody but this node may reach it.
+        url: String = "http://127.0.0.1:8606/managementservice".to_owned();
     }
 }
 
@@ -330,6 +343,7 @@ impl Loaded<NodeSettings> {
         for right in &settings.right {
             config.rights.push(self.right(right)?);
         }
+        config.management = settings.management.as_ref().map(|host| self.management(host)).transpose()?;
         config.consent = settings.consent.as_ref().map(|consent| self.consent(consent)).transpose()?;
         config.log = self.message_log()?;
         self.limit(&mut config.limits)?;
@@ -417,6 +431,14 @@ impl Loaded<NodeSettings> {
             service: self.parsed("right.service", &entry.service)?,
             endpoint,
         })
+    }
+
+    fn management(&self, entry: &ManagementSettings) -> anyhow::Result<ManagementHost> {
+        let client: ClientId = self.parsed("management.client", &entry.client)?;
+        if !(entry.url.starts_with("http://") || entry.url.starts_with("https://")) {
+            return Err(self.refused("management.url", &"it must start with http:// or https://").into());
+        }
+        Ok(ManagementHost { client, url: entry.url.clone() })
     }
 
     fn consent(&self, entry: &ConsentSettings) -> anyhow::Result<ConsentTrust> {

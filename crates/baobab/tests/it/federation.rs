@@ -81,7 +81,7 @@ impl Federation {
         std::fs::create_dir(&home).unwrap();
         let settings = format!(
             "instance = \"BB\"\nname = \"Agence du numérique\"\npublic_url = \"http://{net}.2:8604\"\nlisten = \"{net}.2:8604\"\n\
-             admin = \"{net}.2:8605\"\nrefresh_s = 1\n"
+             management_listen = \"{net}.2:8606\"\nadmin = \"{net}.2:8605\"\nrefresh_s = 1\n"
         );
         std::fs::write(home.join("authority.toml"), settings).unwrap();
         let (well, said) = run(&home, &["authority", "init"]);

@@ -1,10 +1,12 @@
+use serde::Deserialize;
 use serde_json::{Value as Json, json};
 use trust::cert::{Certificate, KeyUse, NameAttribute};
+use trust::mserv::Command;
 
 use super::call::{Call, Reply, Result, member_id, shorten};
-use super::clients::ask_the_authority;
 use super::error::ApiError;
 use super::keys::{KeyRow, rows};
+use super::management::{ask_as_owner, ask_for_certificate, checked_address, is_registered, seen};
 use super::store::{self, KeptCertificate};
 use crate::usage::hex_text;
 
@@ -74,8 +76,14 @@ pub(super) async fn import(call: Call) -> Result {
     }
     let owner = call.core.config.server.owner();
     let named = snapshot.own().and_then(|own| own.check_sign_cert(&certificate, &[], call.core.clock.now()).ok());
-    if row.usage == "SIGNING" && named.as_ref() != Some(owner) {
-        return conflict("client_not_found", "the certificate names another member than the owner of this node");
+    let serves = |member: &civic::MemberId| {
+        member == owner || call.offer().clients.contains_key(&civic::ClientId::of_member(member.clone()))
+    };
+    if row.usage == "SIGNING" && !named.as_ref().is_some_and(serves) {
+        return conflict(
+            "client_not_found",
+            "the certificate names neither the owner of this node nor a member who is its client",
+        );
     }
     if !certificate.is_valid_at(call.core.clock.now()) {
         return conflict("certificate_not_valid", "the certificate does not hold now");
@@ -107,79 +115,153 @@ pub(super) async fn delete(call: Call) -> Result {
         let what = "the node uses this certificate: activate another one first";
         return Err(ApiError::conflict("action_not_possible", what));
     }
+    let certificate = Certificate::from_der(&kept.certificate).map_err(ApiError::internal)?;
+    if !actions(&row, &kept, seen(&call.core, row.usage, &kept, &certificate)).contains(&"DELETE") {
+        let what = "the authority knows this certificate: unregister it first";
+        return Err(ApiError::conflict("action_not_possible", what));
+    }
     let id = kept.id.clone();
     call.store().tx("bridge.delete_certificate", move |tx| store::remove_certificate(tx, &id)).await?;
     call.audit("delete_certificate", &kept.id).await?;
     Ok(Reply::done())
 }
 
-/// The node uses the certificate and its key from its next start or reload (SIGHUP) on.
+/// The node uses the certificate and its key from the next exchange on.
 pub(super) async fn activate(call: Call) -> Result {
     let (row, kept) = find(&call, call.param("hash")).await?;
-    if row.own {
+    if row.own && kept.active {
         return Ok(Reply::done());
     }
     let snapshot = call.snapshot()?;
     let certificate = Certificate::from_der(&kept.certificate).map_err(ApiError::internal)?;
-    if row.usage != "SIGNING" && snapshot.server_of(&certificate.sha256()) != Some(&call.core.config.server) {
-        return Err(ask_the_authority("register this authentication certificate for this node"));
+    if row.usage != "SIGNING" && !is_registered(&call.core, &snapshot, &certificate) {
+        let what = "the global configuration does not name this certificate for this node: register it first, and wait for the authority";
+        return Err(ApiError::conflict("action_not_possible", what));
     }
-    let others: Vec<String> = rows(&call)
-        .await?
-        .iter()
-        .filter(|other| other.usage == row.usage && !other.own)
-        .flat_map(|other| other.certificates.iter().map(|one| one.id.clone()))
-        .collect();
-    let id = kept.id.clone();
-    let write = move |tx: &mut ::store::Tx<'_>| {
-        for other in &others {
-            store::set_certificate(tx, other, "active", false.into())?;
-        }
-        store::set_certificate(tx, &id, "status", "registered".into())?;
-        store::set_certificate(tx, &id, "active", true.into())
-    };
-    call.store().tx("bridge.activate_certificate", write).await?;
+    let names = || snapshot.own().and_then(|own| own.check_sign_cert(&certificate, &[], call.core.clock.now()).ok());
+    if row.usage == "SIGNING" && names().as_ref() != Some(call.core.config.server.owner()) {
+        let what =
+            "the certificate names another member than the owner of this node: it serves for the change of owner only";
+        return Err(ApiError::conflict("action_not_possible", what));
+    }
+    // The certificate of the files is in use where none of the others is.
+    let chosen = (!row.own).then(|| kept.id.clone());
+    use_only(&call, row.usage, chosen).await?;
     call.audit("activate_certificate", &kept.id).await?;
     Ok(Reply::done())
 }
 
-/// The node goes back, at its next start or reload, to the certificate that it has in its files.
+/// The node goes back to the certificate that it has in its files.
 pub(super) async fn disable(call: Call) -> Result {
     let (row, kept) = find(&call, call.param("hash")).await?;
     if row.own {
         let what = "the node has this certificate in its files: activate another one, then it rests";
         return Err(ApiError::conflict("action_not_possible", what));
     }
-    let id = kept.id.clone();
-    call.store()
-        .tx("bridge.disable_certificate", move |tx| store::set_certificate(tx, &id, "active", false.into()))
-        .await?;
+    if kept.active {
+        use_only(&call, row.usage, None).await?;
+    }
     call.audit("disable_certificate", &kept.id).await?;
     Ok(Reply::done())
 }
 
-pub(super) async fn possible_actions(call: Call) -> Result {
-    let (row, kept) = find(&call, call.param("hash")).await?;
-    Ok(Reply::json(json!(actions(&row, &kept))))
+/// Of the certificates for this use that were imported, only the chosen one is in use. Where the node cannot work with it, all stays.
+async fn use_only(call: &Call, usage: &str, chosen: Option<String>) -> Result<()> {
+    let all = rows(call).await?;
+    let of_usage = all.iter().filter(|row| row.usage == usage && !row.own).flat_map(|row| &row.certificates);
+    let before: Vec<(String, bool)> = of_usage.map(|one| (one.id.clone(), one.active)).collect();
+    let after = before.iter().map(|(id, _)| (id.clone(), Some(id) == chosen.as_ref())).collect();
+    set_active(call, after).await?;
+    if let Err(reason) = crate::reload::take_over(&call.core).await {
+        set_active(call, before).await?;
+        let what = format!("the node cannot work with this certificate now: {reason}. It goes on with the one before");
+        return Err(ApiError::conflict("action_not_possible", what));
+    }
+    Ok(())
 }
 
-pub(super) async fn register(call: Call) -> Result {
+async fn set_active(call: &Call, all: Vec<(String, bool)>) -> Result<()> {
+    let write = move |tx: &mut ::store::Tx<'_>| {
+        for (id, active) in &all {
+            store::set_certificate(tx, id, "active", (*active).into())?;
+        }
+        store::raise_version(tx)
+    };
+    Ok(call.store().tx("bridge.activate_certificate", write).await?)
+}
+
+pub(super) async fn possible_actions(call: Call) -> Result {
     let (row, kept) = find(&call, call.param("hash")).await?;
     let certificate = Certificate::from_der(&kept.certificate).map_err(ApiError::internal)?;
+    Ok(Reply::json(json!(actions(&row, &kept, seen(&call.core, row.usage, &kept, &certificate)))))
+}
+
+#[derive(Default, Deserialize)]
+struct RegisterBody {
+    #[serde(default)]
+    address: Option<String>,
+}
+
+/// Asks the authority; without an address in the body, for the one that the global configuration knows.
+pub(super) async fn register(call: Call) -> Result {
+    let (row, kept) = authentication(&call).await?;
+    let RegisterBody { address } = call.optional_json()?;
+    let certificate = Certificate::from_der(&kept.certificate).map_err(ApiError::internal)?;
     let snapshot = call.snapshot()?;
+    if is_registered(&call.core, &snapshot, &certificate) {
+        set_status(&call, &row, &kept, "registered").await?;
+        return Ok(Reply::done());
+    }
+    let known = snapshot.address_of(&call.core.config.server);
+    let address = address.filter(|address| !address.is_empty()).or(known);
+    let address = address.ok_or_else(|| ApiError::bad("name the address under which other nodes reach this one"))?;
+    ask_for_certificate(&call, &row.id, &certificate, checked_address(&address)?).await?;
+    set_status(&call, &row, &kept, "registration_in_progress").await?;
+    Ok(Reply::done())
+}
+
+/// Asks the authority to take the certificate out of the global configuration, or takes a request back that waits.
+pub(super) async fn unregister(call: Call) -> Result {
+    let (row, kept) = authentication(&call).await?;
+    if kept.active {
+        let what = "the node uses this certificate: activate another one first, or nobody can reach it any more";
+        return Err(ApiError::conflict("action_not_possible", what));
+    }
+    let server = call.core.config.server.clone();
+    ask_as_owner(&call, Command::AuthCertDeletion { server, auth_cert: kept.certificate.clone() }).await?;
+    set_status(&call, &row, &kept, "deletion_in_progress").await?;
+    Ok(Reply::done())
+}
+
+/// For a certificate that the authority took out by itself: it can be deleted then.
+pub(super) async fn mark_for_deletion(call: Call) -> Result {
+    let (row, kept) = authentication(&call).await?;
+    if row.own || kept.active {
+        let what = "the node uses this certificate, or has it in its files";
+        return Err(ApiError::conflict("action_not_possible", what));
+    }
+    set_status(&call, &row, &kept, "deletion_in_progress").await?;
+    call.audit("mark_certificate_for_deletion", &kept.id).await?;
+    Ok(Reply::done())
+}
+
+/// The authentication certificate that the path names.
+async fn authentication(call: &Call) -> Result<(KeyRow, KeptCertificate)> {
+    let (row, kept) = find(call, call.param("hash")).await?;
     if row.usage == "SIGNING" {
         return Err(ApiError::conflict("action_not_possible", "only authentication certificates are registered"));
     }
-    if snapshot.server_of(&certificate.sha256()) != Some(&call.core.config.server) {
-        return Err(ask_the_authority("register this authentication certificate for this node"));
+    Ok((row, kept))
+}
+
+async fn set_status(call: &Call, row: &KeyRow, kept: &KeptCertificate, status: &'static str) -> Result<()> {
+    if row.own {
+        // Of the certificate in the files the global configuration alone says how it stands.
+        return Ok(());
     }
-    if !row.own {
-        let id = kept.id.clone();
-        let write = move |tx: &mut ::store::Tx<'_>| store::set_certificate(tx, &id, "status", "registered".into());
-        call.store().tx("bridge.register_certificate", write).await?;
-    }
-    call.audit("register_certificate", &kept.id).await?;
-    Ok(Reply::done())
+    let id = kept.id.clone();
+    let write = move |tx: &mut ::store::Tx<'_>| store::set_certificate(tx, &id, "status", status.into());
+    Ok(call.store().tx("bridge.set_certificate_status", write).await?)
 }
 
 async fn find(call: &Call, hash: &str) -> Result<(KeyRow, KeptCertificate)> {
@@ -192,17 +274,31 @@ async fn find(call: &Call, hash: &str) -> Result<(KeyRow, KeptCertificate)> {
     Err(ApiError::not_found("certificate_not_found", format!("the node has no certificate `{}`", shorten(&hash))))
 }
 
-fn actions(row: &KeyRow, kept: &KeptCertificate) -> Vec<&'static str> {
-    match (row.own, kept.active) {
-        (true, _) => Vec::new(),
-        (false, true) => vec!["DISABLE"],
-        (false, false) if row.usage == "SIGNING" => vec!["ACTIVATE", "DELETE"],
-        (false, false) => vec!["ACTIVATE", "REGISTER", "DELETE"],
+fn actions(row: &KeyRow, kept: &KeptCertificate, status: &str) -> Vec<&'static str> {
+    let mut actions = Vec::new();
+    if !kept.active && (row.usage == "SIGNING" || status == "REGISTERED") {
+        actions.push("ACTIVATE");
     }
+    if kept.active && !row.own {
+        actions.push("DISABLE");
+    }
+    if row.usage != "SIGNING" {
+        match status {
+            "SAVED" | "GLOBAL_ERROR" => actions.push("REGISTER"),
+            "REGISTERED" | "REGISTRATION_IN_PROGRESS" if !kept.active => actions.push("UNREGISTER"),
+            _ => {}
+        }
+    }
+    let gone = row.usage == "SIGNING" || matches!(status, "SAVED" | "DELETION_IN_PROGRESS" | "GLOBAL_ERROR");
+    if !row.own && !kept.active && gone {
+        actions.push("DELETE");
+    }
+    actions
 }
 
 /// A certificate of a key as X-Road's API shows it.
 pub(super) fn shown(call: &Call, row: &KeyRow, kept: &KeptCertificate, certificate: &Certificate) -> Json {
+    let status = seen(&call.core, row.usage, kept, certificate);
     let ocsp = if !kept.active {
         "DISABLED"
     } else if !certificate.is_valid_at(call.core.clock.now()) {
@@ -218,7 +314,7 @@ pub(super) fn shown(call: &Call, row: &KeyRow, kept: &KeptCertificate, certifica
         "active": kept.active,
         "saved_to_configuration": true,
         "certificate_details": details(certificate),
-        "status": kept.status.to_uppercase(),
-        "possible_actions": actions(row, kept),
+        "status": status,
+        "possible_actions": actions(row, kept, status),
     })
 }

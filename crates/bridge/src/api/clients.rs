@@ -3,11 +3,13 @@ use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 use trust::cert::Certificate;
+use trust::mserv::Command;
 
 use super::auth::Role;
 use super::call::{Call, Reply, Result, client_id, parse_client, shorten};
 use super::certificates::{details, hash_of, read_certificate};
 use super::error::ApiError;
+use super::management::{ask_as_owner, ask_for_client, can_ask, serves};
 use crate::globalconf::Snapshot;
 use crate::registry::{Change, ClientSettings, ClientStatus, ConnectionType, LogMode};
 
@@ -85,8 +87,9 @@ pub(super) async fn add(call: Call) -> Result {
         Some(code) => member.subsystem(code).map_err(bad)?,
         None => ClientId::of_member(member.clone()),
     };
-    if &member != call.core.config.server.owner() {
-        let what = "this node signs for its owner only: other members need a node of their own";
+    if &member != call.core.config.server.owner() && client.subsystem().is_some() {
+        let what =
+            "this node sends for its owner only: another member may be added without subsystem, to take the node over";
         return Err(ApiError::conflict("unsupported_member", what));
     }
     let known = call.core.conf.current().is_some_and(|snapshot| snapshot.knows_member(&member));
@@ -123,52 +126,87 @@ pub(super) async fn update(call: Call) -> Result {
 pub(super) async fn delete(call: Call) -> Result {
     let offer = call.offer();
     let client = call.client(&offer)?;
-    if is_registered(&call, &client) {
-        let what = "the global configuration still names this client at this node: let the authority take it out first";
-        return Err(ApiError::conflict("cannot_delete_client", what));
+    let conflict = |what: &str| Err(ApiError::conflict("cannot_delete_client", what));
+    if serves(&call, &client) {
+        return conflict("the global configuration still names this client at this node: unregister it first");
+    }
+    if status_of(&call, &client) == Some(ClientStatus::RegistrationInProgress) {
+        return conflict("the authority was asked to register this client: take that back by unregistering it first");
     }
     call.change(Change::RemoveClient { client }).await?;
     Ok(Reply::done())
 }
 
+/// Asks the authority; the client is in traffic once the global configuration names it.
 pub(super) async fn register(call: Call) -> Result {
     let client = call.client(&call.offer())?;
-    if !is_registered(&call, &client) {
-        return Err(ask_the_authority("register this client at this node"));
+    if serves(&call, &client) {
+        return set_status(&call, client, ClientStatus::Registered).await;
     }
-    set_status(&call, client, ClientStatus::Registered).await
+    let subsystem_name = call.offer().clients.get(&client).and_then(|settings| settings.name.clone());
+    let (server, member) = (call.core.config.server.clone(), client.member().clone());
+    let command = Command::ClientReg { server, client: client.clone(), subsystem_name };
+    ask_for_client(&call, &member, command).await?;
+    set_status(&call, client, ClientStatus::RegistrationInProgress).await
 }
 
+/// Asks the authority to take the client out, or takes a request back that waits.
 pub(super) async fn unregister(call: Call) -> Result {
     let client = call.client(&call.offer())?;
-    if is_registered(&call, &client) {
-        return Err(ask_the_authority("take this client out of this node"));
+    let asked = status_of(&call, &client) == Some(ClientStatus::RegistrationInProgress);
+    if serves(&call, &client) || asked {
+        let server = call.core.config.server.clone();
+        ask_as_owner(&call, Command::ClientDeletion { server, client: client.clone() }).await?;
+        return set_status(&call, client, ClientStatus::DeletionInProgress).await;
     }
-    set_status(&call, client, ClientStatus::Saved).await
+    let what = "the authority has not registered this client at this node, and was not asked to";
+    Err(ApiError::conflict("action_not_possible", what))
 }
 
+/// The client goes on: here at once, for others once the global configuration names it again.
 pub(super) async fn enable(call: Call) -> Result {
     let client = call.client(&call.offer())?;
-    let status = if is_registered(&call, &client) { ClientStatus::Registered } else { ClientStatus::Saved };
-    set_status(&call, client, status).await
+    if serves(&call, &client) {
+        return set_status(&call, client, ClientStatus::Registered).await;
+    }
+    if !can_ask(&call) {
+        return set_status(&call, client, ClientStatus::Saved).await;
+    }
+    let (server, member) = (call.core.config.server.clone(), client.member().clone());
+    ask_for_client(&call, &member, Command::ClientEnable { server, client: client.clone() }).await?;
+    set_status(&call, client, ClientStatus::EnablingInProgress).await
 }
 
+/// The client stops: here at once, whatever the authority says; the authority is told so that others see it.
 pub(super) async fn disable(call: Call) -> Result {
     let client = call.client(&call.offer())?;
-    set_status(&call, client, ClientStatus::Disabled).await
+    let tell = serves(&call, &client) && can_ask(&call);
+    set_status(&call, client.clone(), ClientStatus::Disabled).await?;
+    if !tell {
+        return Ok(Reply::done());
+    }
+    let (server, member) = (call.core.config.server.clone(), client.member().clone());
+    let told = ask_for_client(&call, &member, Command::ClientDisable { server, client: client.clone() }).await;
+    told.map_err(|mut error| {
+        error
+            .metadata
+            .insert(0, "the client is switched off at this node; only the authority could not be told".to_owned());
+        error
+    })?;
+    set_status(&call, client, ClientStatus::DisablingInProgress).await
 }
 
+/// A registered subsystem is renamed by the authority; the name here changes once it was asked.
 pub(super) async fn rename(call: Call) -> Result {
     let client = call.client(&call.offer())?;
     let ClientName { client_name } = call.json()?;
+    if client.subsystem().is_some() && serves(&call, &client) && can_ask(&call) {
+        let (server, member) = (call.core.config.server.clone(), client.member().clone());
+        let command = Command::ClientRename { server, client: client.clone(), subsystem_name: client_name.clone() };
+        ask_for_client(&call, &member, command).await?;
+    }
     call.change(Change::SetClientName { client, name: client_name }).await?;
     Ok(Reply::done())
-}
-
-/// Requests to the authority go by the way that it offers its members; this node says so instead of pretending.
-pub(super) fn ask_the_authority(what: &str) -> ApiError {
-    let text = format!("ask the governing authority to {what}, then call this operation again");
-    ApiError::conflict("management_request_sending_failed", text)
 }
 
 async fn set_status(call: &Call, client: ClientId, status: ClientStatus) -> Result {
@@ -176,8 +214,8 @@ async fn set_status(call: &Call, client: ClientId, status: ClientStatus) -> Resu
     Ok(Reply::done())
 }
 
-fn is_registered(call: &Call, client: &ClientId) -> bool {
-    call.core.conf.current().is_some_and(|snapshot| snapshot.serves(&call.core.config.server, client))
+fn status_of(call: &Call, client: &ClientId) -> Option<ClientStatus> {
+    call.offer().clients.get(client).map(|settings| settings.status)
 }
 
 pub(super) async fn tls_certificates(call: Call) -> Result {
@@ -229,7 +267,6 @@ fn one(call: &Call, client: &ClientId) -> Result<Json> {
 /// A client as X-Road's API shows it; `settings` of those that this node serves.
 fn shown(call: &Call, client: &ClientId, settings: Option<&ClientSettings>, snapshot: Option<&Snapshot>) -> Json {
     let member = client.member();
-    let registered = is_registered(call, client);
     let mut shown = json!({
         "id": client_id(client),
         "instance_id": member.instance(),
@@ -244,10 +281,7 @@ fn shown(call: &Call, client: &ClientId, settings: Option<&ClientSettings>, snap
         fields.insert("subsystem_code".to_owned(), json!(subsystem));
     }
     if let Some(settings) = settings {
-        let status = match settings.status {
-            ClientStatus::Saved | ClientStatus::RegistrationInProgress if registered => ClientStatus::Registered,
-            status => status,
-        };
+        let status = settings.status.seen(serves(call, client));
         fields.insert("status".to_owned(), json!(status));
         fields.insert("declared".to_owned(), json!(settings.declared));
         if let Some(name) = &settings.name {

@@ -10,11 +10,12 @@ use trust::digest;
 use trust::keys::{PublicKey, SigningKey};
 
 use super::auth::Role;
-use super::call::{Call, Reply, Result, client_id, member_id, shorten};
+use super::call::{Call, Reply, Result, client_id, member_id, parse_client, shorten};
 use super::certificates::{hash_of, shown as shown_certificate};
 use super::error::ApiError;
 use super::store::{self, KeptCertificate, KeptCsr, KeptKey};
 use crate::keys::NodeKeys;
+use crate::management::RequestSigner;
 use crate::usage::hex_text;
 
 /// The one token: keys in software.
@@ -34,6 +35,17 @@ pub(super) struct KeyRow {
     /// Whether the node started with it.
     pub(super) own: bool,
     secret: Option<Vec<u8>>,
+}
+
+impl KeyRow {
+    /// The key itself.
+    fn key(&self, call: &Call) -> Result<SigningKey> {
+        match &self.secret {
+            Some(secret) => SigningKey::from_pkcs8_der(secret).map_err(ApiError::internal),
+            None if self.usage == "SIGNING" => Ok(call.core.files().sign),
+            None => Ok(call.core.files().auth),
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -207,10 +219,11 @@ pub(super) async fn rows(call: &Call) -> Result<Vec<KeyRow>> {
         (csrs, certificates)
     };
     let mut rows = Vec::new();
-    let files = call.core.keys();
+    let (files, used) = (call.core.files(), call.core.keys());
     for (label, usage, certificate) in
         [("signing", "SIGNING", &files.sign_certificate), ("authentication", "AUTHENTICATION", &files.auth_certificate)]
     {
+        let in_use = if usage == "SIGNING" { &used.sign_certificate } else { &used.auth_certificate };
         let id = key_id(certificate.public_key());
         if keys.iter().any(|key| key.id == id) {
             continue;
@@ -220,8 +233,9 @@ pub(super) async fn rows(call: &Call) -> Result<Vec<KeyRow>> {
             id: hash_of(certificate),
             key: id.clone(),
             certificate: certificate.der().to_vec(),
-            status: "registered".to_owned(),
-            active: true,
+            // One that rests was registered once, and may have been given back.
+            status: if in_use.der() == certificate.der() { "registered" } else { "saved" }.to_owned(),
+            active: in_use.der() == certificate.der(),
         };
         let public = certificate.public_key().clone();
         rows.push(KeyRow {
@@ -300,21 +314,18 @@ async fn make(call: &Call, label: &str, usage: Usage) -> Result<String> {
 /// Makes a request for a certificate in the profile that the authority of this house understands.
 async fn request(call: &Call, row: &KeyRow, wanted: &CsrGenerate) -> Result<KeptCsr> {
     let server = &call.core.config.server;
-    let key = match &row.secret {
-        Some(secret) => SigningKey::from_pkcs8_der(secret).map_err(ApiError::internal)?,
-        None if row.usage == "SIGNING" => call.core.keys().sign,
-        None => call.core.keys().auth,
-    };
+    let key = row.key(call)?;
+    let member = member_of(call, wanted)?;
     let field = |name: &str| wanted.subject_field_values.get(name).map(String::as_str).filter(|text| !text.is_empty());
-    let named = call.core.conf.current().map(|snapshot| snapshot.member_name(server.owner()));
-    let name = field("O").map(str::to_owned).or(named).unwrap_or_else(|| server.owner().code().to_owned());
-    let subject = MemberNameProfile::subject(field("C").unwrap_or("BB"), server.owner(), &name, server.code())
+    let named = call.core.conf.current().map(|snapshot| snapshot.member_name(&member));
+    let name = field("O").map(str::to_owned).or(named).unwrap_or_else(|| member.code().to_owned());
+    let subject = MemberNameProfile::subject(field("C").unwrap_or("BB"), &member, &name, server.code())
         .map_err(|error| ApiError::bad(error.to_string()))?;
     let request = CertificateRequest::create(&key, &subject).map_err(|error| ApiError::bad(error.to_string()))?;
     let csr = KeptCsr {
         id: random_uuid(&*call.core.random),
         key: row.id.clone(),
-        owner: member_id(server.owner()),
+        owner: member_id(&member),
         request: request.der().to_vec(),
     };
     let (kept, now) = (csr.clone(), call.core.clock.now());
@@ -325,12 +336,52 @@ async fn request(call: &Call, row: &KeyRow, wanted: &CsrGenerate) -> Result<Kept
 
 fn check_csr(call: &Call, wanted: &CsrGenerate) -> Result<()> {
     check_usage(call, &wanted.key_usage_type.word().to_uppercase())?;
-    let owner: &MemberId = call.core.config.server.owner();
-    if wanted.member_id.as_deref().is_some_and(|member| !member.is_empty() && member != member_id(owner)) {
-        let what = "this node signs for its owner only: other members need a node of their own";
-        return Err(ApiError::conflict("unsupported_member", what));
+    member_of(call, wanted).map(drop)
+}
+
+/// The member whom the certificate will name: the owner of the node, or for signing one who is its client and may take the node over.
+fn member_of(call: &Call, wanted: &CsrGenerate) -> Result<MemberId> {
+    let owner = call.core.config.server.owner();
+    let Some(text) = wanted.member_id.as_deref().filter(|member| !member.is_empty() && *member != member_id(owner))
+    else {
+        return Ok(owner.clone());
+    };
+    let client = parse_client(text)?;
+    let served = client.subsystem().is_none() && call.offer().clients.contains_key(&client);
+    if served && wanted.key_usage_type == Usage::Signing {
+        return Ok(client.member().clone());
     }
-    Ok(())
+    let what =
+        "this node signs for its owner, and for a member who is its client and may take it over: add that client first";
+    Err(ApiError::conflict("unsupported_member", what))
+}
+
+/// The key itself, by its id.
+pub(super) async fn secret_of(call: &Call, id: &str) -> Result<SigningKey> {
+    find(call, id).await?.key(call)
+}
+
+/// What signs for a member who is not the owner: a key made here with an imported certificate that names the member.
+pub(super) async fn signer_of(call: &Call, member: &MemberId) -> Result<RequestSigner> {
+    let snapshot = call.snapshot()?;
+    let now = call.core.clock.now();
+    for row in rows(call).await?.iter().filter(|row| row.usage == "SIGNING") {
+        for kept in &row.certificates {
+            let certificate = Certificate::from_der(&kept.certificate).map_err(ApiError::internal)?;
+            let names = snapshot.own().and_then(|own| own.check_sign_cert(&certificate, &[], now).ok());
+            if names.as_ref() != Some(member) {
+                continue;
+            }
+            let ocsp = crate::ocsp::ask(&certificate, &snapshot, &call.core.outbound).await;
+            let ocsp = ocsp.map_err(|reason| ApiError::conflict("ocsp_response_unavailable", reason))?;
+            return Ok(RequestSigner { key: row.key(call)?, certificate, ocsp });
+        }
+    }
+    let what = format!(
+        "{member} must sign this request, and the node has no signing certificate of it: make a key and a request with its member_id, \
+         and import the certificate"
+    );
+    Err(ApiError::conflict("certificate_not_found", what))
 }
 
 /// As in X-Road: authentication keys are the security officer's alone.

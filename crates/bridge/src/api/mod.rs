@@ -25,6 +25,7 @@ mod error;
 mod federation;
 mod groups;
 mod keys;
+mod management;
 mod messages;
 mod openapi;
 mod rights;
@@ -40,6 +41,7 @@ pub use api_keys::{ApiKeyError, NewKey, first_key};
 pub use auth::Role;
 pub(crate) use auth::{RateLimiter, holder, holder_of_key};
 pub(crate) use keys::in_force as keys_in_force;
+pub(crate) use management::settle;
 pub(crate) use serve::router;
 pub use table::{OperationInfo, operations_info};
 

@@ -72,6 +72,7 @@ fn responses(operation: &Operation) -> Json {
     let mut responses = Map::new();
     let (status, content) = match operation.answer {
         Answer::Nothing => ("204".to_owned(), None),
+        Answer::Accepted => ("202".to_owned(), None),
         Answer::Json(status, name) => {
             (status.to_string(), Some(json!({ "application/json": { "schema": schema::reference(name) } })))
         }

@@ -36,6 +36,7 @@ pub(super) fn is_optional(name: &str) -> bool {
             | "TokenPassword"
             | "InitialServerConf"
             | "SecurityServerAddress"
+            | "MaintenanceModeMessage"
     )
 }
 
@@ -72,6 +73,12 @@ fn kind_of(kind: &str) -> Json {
         "method" => {
             json!({ "type": "string", "enum": ["*", "GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "TRACE"] })
         }
+        "maintenance" => words(&[
+            "PENDING_ENABLE_MAINTENANCE_MODE",
+            "ENABLED_MAINTENANCE_MODE",
+            "PENDING_DISABLE_MAINTENANCE_MODE",
+            "DISABLED_MAINTENANCE_MODE",
+        ]),
         "status_class" => json!({ "type": "string", "enum": ["OK", "WAITING", "FAIL"] }),
         other => reference(other),
     }
@@ -87,12 +94,12 @@ pub(super) fn components() -> Json {
     let mut all = json!({
         "Role": words(&roles),
         "ConnectionType": words(&["HTTP", "HTTPS", "HTTPS_NO_AUTH"]),
-        "ClientStatus": words(&["REGISTERED", "SAVED", "GLOBAL_ERROR", "REGISTRATION_IN_PROGRESS", "DELETION_IN_PROGRESS", "DISABLED"]),
+        "ClientStatus": words(&["REGISTERED", "SAVED", "GLOBAL_ERROR", "REGISTRATION_IN_PROGRESS", "DELETION_IN_PROGRESS", "DISABLED", "DISABLING_IN_PROGRESS", "ENABLING_IN_PROGRESS"]),
         "ServiceType": words(&["REST", "OPENAPI3", "WSDL"]),
         "ServiceClientType": words(&["GLOBALGROUP", "LOCALGROUP", "SUBSYSTEM"]),
         "LogMode": words(&["full", "metadata", "none"]),
         "KeyUsageType": words(&["AUTHENTICATION", "SIGNING"]),
-        "PossibleAction": words(&["DELETE", "ACTIVATE", "DISABLE", "LOGIN", "REGISTER", "GENERATE_KEY", "EDIT_FRIENDLY_NAME", "GENERATE_AUTH_CSR", "GENERATE_SIGN_CSR"]),
+        "PossibleAction": words(&["DELETE", "ACTIVATE", "DISABLE", "LOGIN", "REGISTER", "UNREGISTER", "GENERATE_KEY", "EDIT_FRIENDLY_NAME", "GENERATE_AUTH_CSR", "GENERATE_SIGN_CSR"]),
         "Nothing": object(&[]),
         "CodeWithDetails": object(&["*code", "metadata:strings"]),
         "ErrorInfo": object(&["*status:integer", "error:CodeWithDetails", "warnings:[CodeWithDetails]"]),
@@ -150,9 +157,11 @@ fn of_keys() -> Json {
         "CsrFormat": words(&["PEM", "DER"]),
         "KeyWithCertificateSigningRequestId": object(&["*key:Key", "*csr_id"]),
         "TokenCertificateSigningRequest": object(&["*id", "*owner_id", "*possible_actions:[PossibleAction]"]),
-        "TokenCertificate": object(&["*ocsp_status", "*owner_id", "*active:boolean", "*saved_to_configuration:boolean", "*certificate_details:CertificateDetails", "*status", "possible_actions:[PossibleAction]"]),
+        "TokenCertificate": object(&["*ocsp_status", "*owner_id", "*active:boolean", "*saved_to_configuration:boolean", "*certificate_details:CertificateDetails", "*status:CertificateStatus", "possible_actions:[PossibleAction]"]),
+        "CertificateStatus": words(&["SAVED", "REGISTRATION_IN_PROGRESS", "REGISTERED", "DELETION_IN_PROGRESS", "GLOBAL_ERROR"]),
         "CertificateDetails": object(&["*issuer_distinguished_name", "*issuer_common_name", "*subject_distinguished_name", "*subject_common_name", "*not_before:moment", "*not_after:moment", "*serial", "*version:integer", "*public_key_algorithm", "*hash", "*key_usages:strings"]),
         "SecurityServerAddress": object(&["address"]),
+        "ServerAddress": object(&["*address:name"]),
     })
 }
 
@@ -163,6 +172,9 @@ fn of_the_node() -> Json {
         "VersionInfo": object(&["*info", "global_configuration_version:integer"]),
         "NodeTypeResponse": object(&["node_type"]),
         "Anchor": object(&["*hash", "*created_at:moment"]),
+        "SecurityServerAddressStatus": object(&["current_address:ServerAddress", "requested_change:ServerAddress"]),
+        "MaintenanceMode": object(&["*status:maintenance", "*is_management_services_provider:boolean", "message"]),
+        "MaintenanceModeMessage": object(&["message"]),
         "TimestampingService": object(&["*name", "*url", "cost_type"]),
         "GlobalConfDiagnostics": object(&["*status_class:status_class", "*prev_update_at:moment", "*next_update_at:moment", "error:CodeWithDetails"]),
         "OcspResponderDiagnostics": object(&["*url", "*status_class:status_class", "next_update_at:moment", "error:CodeWithDetails"]),

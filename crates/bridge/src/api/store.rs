@@ -2,6 +2,7 @@
 
 use ::store::{Row, StoreError, Tx, Value, params};
 use civic::Timestamp;
+use serde_json::Value as Json;
 
 use super::auth::{Holder, Role};
 
@@ -195,5 +196,33 @@ pub(super) fn set_certificate(tx: &mut Tx<'_>, id: &str, column: &str, value: Va
 
 pub(super) fn remove_certificate(tx: &mut Tx<'_>, id: &str) -> Result<(), StoreError> {
     tx.execute("DELETE FROM bridge_key_certificate WHERE id = $1", &params![id])?;
+    Ok(())
+}
+
+/// A setting of the node.
+pub(super) fn setting(tx: &mut Tx<'_>, name: &str) -> Result<Option<Json>, StoreError> {
+    let row = tx.query_one("SELECT value FROM bridge_setting WHERE name = $1", &params![name])?;
+    let text = row.map(|row| row.get::<String>("value")).transpose()?;
+    let wrong = |error: serde_json::Error| StoreError::Column { column: "value".into(), reason: error.to_string() };
+    text.map(|text| serde_json::from_str(&text).map_err(wrong)).transpose()
+}
+
+/// `value` is JSON.
+pub(super) fn put_setting(tx: &mut Tx<'_>, name: &str, value: &str) -> Result<(), StoreError> {
+    tx.execute(
+        "INSERT INTO bridge_setting (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+        &params![name, value],
+    )?;
+    Ok(())
+}
+
+pub(super) fn remove_setting(tx: &mut Tx<'_>, name: &str) -> Result<(), StoreError> {
+    tx.execute("DELETE FROM bridge_setting WHERE name = $1", &params![name])?;
+    Ok(())
+}
+
+/// Other replicas look again.
+pub(super) fn raise_version(tx: &mut Tx<'_>) -> Result<(), StoreError> {
+    tx.execute("UPDATE bridge_registry_version SET version = version + 1 WHERE id = 1", &[])?;
     Ok(())
 }

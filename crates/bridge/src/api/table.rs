@@ -10,7 +10,8 @@ use super::auth::Role::{
 };
 use super::call::{Call, Result};
 use super::{
-    api_keys, backups, certificates, clients, diagnostics, federation, groups, keys, messages, rights, services,
+    api_keys, backups, certificates, clients, diagnostics, federation, groups, keys, management, messages, rights,
+    services,
 };
 
 /// What an operation does with a call.
@@ -31,6 +32,8 @@ pub(super) enum BodyKind {
 pub(super) enum Answer {
     /// 204.
     Nothing,
+    /// 202: the authority was asked.
+    Accepted,
     /// This status with JSON of this schema.
     Json(u16, &'static str),
     /// A file.
@@ -85,6 +88,7 @@ const LOGIN: &[Role] = &[Officer, System];
 const OFFICER: &[Role] = &[Officer];
 const VIEW_SYSTEM: &[Role] = &[Officer, System, Observer];
 const ANCHOR: &[Role] = &[Officer, System];
+const ADDRESS: &[Role] = &[Officer, System];
 const VIEW_AUTHORITIES: &[Role] = &[Registrar, Officer, Observer, System];
 const DIAGNOSTICS: &[Role] = &[System, Observer];
 const VIEW_API_KEYS: &[Role] = &[System, Observer];
@@ -144,6 +148,7 @@ fn of_clients() -> Vec<Operation> {
         op!(PUT "/clients/{id}/unregister" unregisterClient REGISTRAR [], NO => DONE, clients::unregister),
         op!(PUT "/clients/{id}/enable" enableClient REGISTRAR [], NO => DONE, clients::enable),
         op!(PUT "/clients/{id}/disable" disableClient REGISTRAR [], NO => DONE, clients::disable),
+        op!(PUT "/clients/{id}/make-owner" changeOwner REGISTRAR [], NO => DONE, management::make_owner),
         op!(PUT "/clients/{id}/rename" renameClient REGISTRAR [], takes("ClientName") => DONE, clients::rename),
         op!(GET "/clients/{id}/tls-certificates" getClientTlsCertificates VIEW_CLIENT [], NO => gives("[CertificateDetails]"), clients::tls_certificates),
         op!(POST "/clients/{id}/tls-certificates" addClientTlsCertificate EDIT_CLIENT [], BYTES => makes("CertificateDetails"), clients::add_tls_certificate),
@@ -217,6 +222,8 @@ fn of_keys() -> Vec<Operation> {
         op!(PUT "/token-certificates/{hash}/disable" disableCertificate KEYS [], NO => DONE, certificates::disable),
         op!(GET "/token-certificates/{hash}/possible-actions" getPossibleActionsForCertificate VIEW_CERTIFICATES [], NO => gives("[PossibleAction]"), certificates::possible_actions),
         op!(PUT "/token-certificates/{hash}/register" registerCertificate OFFICER [], takes("SecurityServerAddress") => DONE, certificates::register),
+        op!(PUT "/token-certificates/{hash}/unregister" unregisterAuthCertificate OFFICER [], NO => DONE, certificates::unregister),
+        op!(PUT "/token-certificates/{hash}/mark-for-deletion" markAuthCertForDeletion OFFICER [], NO => DONE, certificates::mark_for_deletion),
     ]
 }
 
@@ -228,6 +235,11 @@ fn of_the_node() -> Vec<Operation> {
         op!(GET "/system/node-type" getNodeType EVERYONE [], NO => gives("NodeTypeResponse"), diagnostics::node_type),
         op!(GET "/system/anchor" getAnchor VIEW_SYSTEM [], NO => gives("Anchor"), diagnostics::anchor),
         op!(GET "/system/anchor/download" downloadAnchor ANCHOR [], NO => Answer::File("application/xml"), diagnostics::download_anchor),
+        op!(GET "/system/server-address" getServerAddress VIEW_SYSTEM [], NO => gives("SecurityServerAddressStatus"), management::address),
+        op!(PUT "/system/server-address" addressChange ADDRESS [], takes("ServerAddress") => Answer::Accepted, management::change_address),
+        op!(GET "/system/maintenance-mode" maintenanceMode VIEW_SYSTEM [], NO => gives("MaintenanceMode"), management::maintenance),
+        op!(PUT "/system/maintenance-mode/enable" enableMaintenanceMode SYSTEM [], takes("MaintenanceModeMessage") => DONE, management::enable_maintenance),
+        op!(PUT "/system/maintenance-mode/disable" disableMaintenanceMode SYSTEM [], NO => DONE, management::disable_maintenance),
         op!(GET "/system/timestamping-services" getConfiguredTimestampingServices VIEW_SYSTEM [], NO => gives("[TimestampingService]"), federation::timestamping_services),
         op!(GET "/diagnostics/globalconf" getGlobalConfDiagnostics DIAGNOSTICS [], NO => gives("GlobalConfDiagnostics"), diagnostics::globalconf),
         op!(GET "/diagnostics/ocsp-responders" getOcspRespondersDiagnostics DIAGNOSTICS [], NO => gives("[OcspResponderDiagnostics]"), diagnostics::ocsp),

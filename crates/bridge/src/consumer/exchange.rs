@@ -92,6 +92,13 @@ pub(super) fn permitted(core: &Core, request: &AnyRequest, observed: &Observed) 
             format!("{} is no registered subsystem of this node. Check the header X-Road-Client", request.client());
         return Err(Fault::new(Side::ClientProxy, Reason::UnknownMember, message));
     }
+    reachable(core, request, observed)
+}
+
+/// The nodes to which a request may go, whoever asks.
+pub(super) fn reachable(core: &Core, request: &AnyRequest, observed: &Observed) -> Result<Vec<Target>, Fault> {
+    let snapshot = core.configuration(Side::ClientProxy)?;
+    core.admits(Side::ClientProxy)?;
     let targets = snapshot.targets(request)?;
     observed.edit(|data| {
         data.client_server_address = snapshot.address_of(&core.config.server);

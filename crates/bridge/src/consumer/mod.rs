@@ -3,6 +3,7 @@
 
 mod answer;
 mod exchange;
+pub(crate) mod management;
 mod pool;
 mod send;
 mod soap;

@@ -1,4 +1,5 @@
-//! The last good configuration on disk: a folder for each instance, the files as the authority signed them.
+//! The last good configuration on disk: a folder for each instance, the files as the authority signed them, and the anchor as they
+//! corrected it.
 //!
 //! Trusted: whoever writes this folder may name further certificates of the source (they stand in the shared parameters), as the
 //! owner of the node's directory may do anything to the node.
@@ -8,7 +9,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use civic::Timestamp;
-use trust::globalconf::{Anchor, PRIVATE_PARAMETERS, SHARED_PARAMETERS, read_private, read_shared};
+use trust::digest;
+use trust::globalconf::{
+    Anchor, AnchorSource, PRIVATE_PARAMETERS, SHARED_PARAMETERS, read_anchor, read_private, read_shared, write_anchor,
+};
 
 use super::ConfigurationError;
 use super::part::{Part, Realm};
@@ -16,6 +20,10 @@ use super::part::{Part, Realm};
 const DIRECTORY_FILE: &str = "directory";
 const SHARED_FILE: &str = "shared-params.xml";
 const PRIVATE_FILE: &str = "private-params.xml";
+/// The anchor as good configurations corrected it; it outlives them.
+const ANCHOR_FILE: &str = "corrected-anchor.xml";
+/// The digest of the anchor that was corrected: another anchor begins anew.
+const CORRECTED_FILE: &str = "corrected-anchor.of";
 
 /// The folder of the last good configuration.
 pub(super) struct Kept(PathBuf);
@@ -37,6 +45,24 @@ impl Kept {
         replace(&folder.join(DIRECTORY_FILE), &part.directory)
     }
 
+    /// Keeps what a good configuration corrected of an anchor: a node that was away for longer than a configuration holds still knows the
+    /// keys of the source.
+    pub(super) fn correct(&self, anchor: &Anchor, sources: &[AnchorSource]) -> io::Result<()> {
+        let folder = self.folder(&anchor.instance);
+        fs::create_dir_all(&folder)?;
+        let corrected = Anchor { sources: sources.to_vec(), ..anchor.clone() };
+        replace(&folder.join(ANCHOR_FILE), write_anchor(&corrected).as_bytes())?;
+        replace(&folder.join(CORRECTED_FILE), digest_of(anchor).as_bytes())
+    }
+
+    /// The sources of an anchor as they were corrected last; those of the anchor itself where it never was, or is another one now.
+    pub(super) fn sources(&self, anchor: &Anchor) -> Vec<AnchorSource> {
+        let folder = self.folder(&anchor.instance);
+        let of_this = fs::read(folder.join(CORRECTED_FILE)).is_ok_and(|of| of == digest_of(anchor).as_bytes());
+        let kept = of_this.then(|| read_anchor(&fs::read(folder.join(ANCHOR_FILE)).ok()?).ok()).flatten();
+        kept.filter(|kept| kept.instance == anchor.instance).map_or_else(|| anchor.sources.clone(), |kept| kept.sources)
+    }
+
     /// Reads an instance back; `None` where nothing was kept. What no longer holds is an error.
     pub(super) fn read(
         &self,
@@ -47,7 +73,7 @@ impl Kept {
         let folder = self.folder(&anchor.instance);
         let Some(directory) = optional(&folder.join(DIRECTORY_FILE))? else { return Ok(None) };
         let shared = fs::read(folder.join(SHARED_FILE))?;
-        let mut certs: Vec<Vec<u8>> = anchor.sources.iter().flat_map(|source| source.certs.clone()).collect();
+        let mut certs: Vec<Vec<u8>> = self.sources(anchor).into_iter().flat_map(|source| source.certs).collect();
         if let Ok(params) = read_shared(&shared) {
             certs.extend(params.sources.iter().flat_map(|source| realm.certs(source).to_vec()));
         }
@@ -69,9 +95,13 @@ impl Kept {
         let plain = !instance.is_empty()
             && instance.len() <= 64
             && instance.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
-        let digest = || crate::usage::hex_text(&trust::digest::sha256(instance.as_bytes()));
-        self.0.join(if plain { instance.to_owned() } else { digest() })
+        let hashed = || crate::usage::hex_text(&digest::sha256(instance.as_bytes()));
+        self.0.join(if plain { instance.to_owned() } else { hashed() })
     }
+}
+
+fn digest_of(anchor: &Anchor) -> String {
+    crate::usage::hex_text(&digest::sha256(write_anchor(anchor).as_bytes()))
 }
 
 fn optional(path: &Path) -> io::Result<Option<Vec<u8>>> {

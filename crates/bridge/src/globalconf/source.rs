@@ -42,16 +42,16 @@ impl Fetcher {
         Self { outbound, clock, versions: HashMap::new(), doubts: HashMap::new() }
     }
 
-    /// The configuration of an instance; `present` is the one that holds now.
+    /// The configuration of an instance from its corrected sources; `present` is the one that holds now.
     pub(super) async fn fetch(
         &mut self,
-        anchor: &Anchor,
-        realm: Realm,
+        instance: &str,
+        sources: &[AnchorSource],
         present: Option<&Part>,
     ) -> Result<Part, ConfigurationError> {
         let mut last = ConfigurationError::Anchor("it names no source".to_owned());
-        for source in sources(anchor, realm, present) {
-            match self.fetch_from(&anchor.instance, &source, present).await {
+        for source in sources {
+            match self.fetch_from(instance, source, present).await {
                 Ok(part) => return Ok(part),
                 Err(error) => {
                     tracing::debug!(source = source.download_url, %error, "a source of the configuration is passed over");
@@ -155,24 +155,41 @@ impl Fetcher {
     }
 }
 
-/// The sources of the anchor, then those that the present configuration names. Keys of the source may change without a new anchor:
-/// what a good configuration names may sign the next one (PR-GCONF §3, since X-Road 7.4).
-fn sources(anchor: &Anchor, realm: Realm, present: Option<&Part>) -> Vec<AnchorSource> {
-    let named = present.map(|present| present.params.sources.as_slice()).unwrap_or_default();
-    let more: Vec<Vec<u8>> = named.iter().flat_map(|source| realm.certs(source).to_vec()).collect();
+/// The sources of an anchor, corrected by a good configuration, then those that only the configuration names. Keys of a source may
+/// change without a new anchor: the keys that a good configuration names sign the next one, and no others (PR-GCONF §3, since
+/// X-Road 7.4). A source of the anchor that it does not name is a mirror: any of the named keys may sign there.
+pub(super) fn corrected(anchor: &Anchor, realm: Realm, good: &Part) -> Vec<AnchorSource> {
+    let named: Vec<(String, &[Vec<u8>])> = good
+        .params
+        .sources
+        .iter()
+        .map(|source| (format!("http://{}{}", source.address, realm.path()), realm.certs(source)))
+        .filter(|(_, certs)| !certs.is_empty())
+        .collect();
     let mut sources: Vec<AnchorSource> = anchor.sources.clone();
-    for source in &mut sources {
-        source.certs.extend(more.iter().cloned());
+    if named.is_empty() {
+        return sources;
     }
-    for source in named {
-        let download_url = format!("http://{}{}", source.address, realm.path());
-        if !sources.iter().any(|known| known.download_url == download_url) {
-            let certs = realm.certs(source).to_vec();
-            sources.push(AnchorSource { download_url, certs });
+    for source in &mut sources {
+        let same = named.iter().find(|(url, _)| is_same_host(url, &source.download_url));
+        source.certs = match same {
+            Some((_, certs)) => certs.to_vec(),
+            None => named.iter().flat_map(|(_, certs)| certs.iter().cloned()).collect(),
+        };
+    }
+    for (download_url, certs) in named {
+        if !sources.iter().any(|known| is_same_host(&known.download_url, &download_url)) {
+            sources.push(AnchorSource { download_url, certs: certs.to_vec() });
         }
     }
     sources.truncate(SOURCES_MAX);
     sources
+}
+
+/// Whether two addresses lead to the same host and port; `https` and `http` do.
+fn is_same_host(one: &str, other: &str) -> bool {
+    let host = |url: &str| url.parse::<http::Uri>().ok().and_then(|uri| uri.authority().map(ToString::to_string));
+    host(one).is_some_and(|one| host(other).is_some_and(|other| one.eq_ignore_ascii_case(&other)))
 }
 
 /// The address of a file: its location is a path on the host of the directory (PR-GCONF §3.2).
@@ -211,24 +228,25 @@ mod tests {
     }
 
     #[test]
-    fn the_anchor_is_asked_first_and_each_source_has_its_own_keys() {
-        assert_eq!(sources(&anchor(), Realm::Own, None), anchor().sources);
+    fn a_configuration_that_names_no_keys_leaves_the_anchor_as_it_is() {
+        assert_eq!(corrected(&anchor(), Realm::Own, &present(Vec::new())), anchor().sources);
     }
 
     #[test]
-    fn keys_and_addresses_of_a_good_configuration_need_no_new_anchor() {
+    fn keys_and_addresses_of_a_good_configuration_need_no_new_anchor_and_others_are_believed_no_more() {
         let named = |address: &str, internal: &[u8], external: &[u8]| ConfigurationSource {
             address: address.to_owned(),
             internal_certs: vec![internal.to_vec()],
             external_certs: vec![external.to_vec()],
         };
         let present = present(vec![named("one", b"rotated", b"x"), named("three", b"third", b"y")]);
-        let own = sources(&anchor(), Realm::Own, Some(&present));
+        let own = corrected(&anchor(), Realm::Own, &present);
         let urls: Vec<&str> = own.iter().map(|source| source.download_url.as_str()).collect();
         assert_eq!(urls, ["http://one/internalconf", "http://two/internalconf", "http://three/internalconf"]);
-        assert_eq!(own[0].certs, [b"first".to_vec(), b"rotated".to_vec(), b"third".to_vec()]);
+        assert_eq!(own[0].certs, [b"rotated".to_vec()]);
+        assert_eq!(own[1].certs, [b"rotated".to_vec(), b"third".to_vec()], "a mirror");
         assert_eq!(own[2].certs, [b"third".to_vec()]);
-        let federated = sources(&anchor(), Realm::Federated, Some(&present));
+        let federated = corrected(&anchor(), Realm::Federated, &present);
         assert_eq!(federated.last().unwrap().download_url, "http://three/externalconf");
         assert_eq!(federated.last().unwrap().certs, [b"y".to_vec()]);
     }

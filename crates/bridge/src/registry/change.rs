@@ -36,6 +36,8 @@ pub enum RegistryError {
 pub enum Author {
     /// The configuration of the node, at its start.
     Configuration,
+    /// The global configuration, which decided about what was asked for.
+    GlobalConfiguration,
     /// Somebody with access to the machine.
     CommandLine,
     /// The holder of an API key, by its number.
@@ -48,6 +50,7 @@ impl std::fmt::Display for Author {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Configuration => formatter.write_str("configuration"),
+            Self::GlobalConfiguration => formatter.write_str("global configuration"),
             Self::CommandLine => formatter.write_str("command line"),
             Self::ApiKey(number) => write!(formatter, "api-key {number}"),
             Self::Operator(name) => write!(formatter, "operator {name}"),

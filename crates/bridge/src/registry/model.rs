@@ -87,6 +87,10 @@ pub enum ClientStatus {
     DeletionInProgress,
     /// Switched off: it neither calls nor answers.
     Disabled,
+    /// Switched off here; the authority was asked to take it out of the configuration for a time.
+    DisablingInProgress,
+    /// The authority was asked to let it go on.
+    EnablingInProgress,
 }
 
 /// What kind of description a service comes from.
@@ -236,7 +240,30 @@ pub struct UnknownWord(pub String);
 impl ClientSettings {
     /// Whether it may call and answer, as far as this node decides it.
     pub const fn is_open(&self) -> bool {
-        matches!(self.status, ClientStatus::Registered | ClientStatus::Saved | ClientStatus::RegistrationInProgress)
+        matches!(
+            self.status,
+            ClientStatus::Registered
+                | ClientStatus::Saved
+                | ClientStatus::RegistrationInProgress
+                | ClientStatus::EnablingInProgress
+        )
+    }
+}
+
+impl ClientStatus {
+    /// What operators are told, in X-Road's words: what was asked for here, beside whether the global configuration names the client
+    /// at this node.
+    pub const fn seen(self, named: bool) -> &'static str {
+        match (self, named) {
+            (Self::Disabled, _) | (Self::DisablingInProgress, false) => "DISABLED",
+            (Self::DisablingInProgress, true) => "DISABLING_IN_PROGRESS",
+            (Self::DeletionInProgress, _) => "DELETION_IN_PROGRESS",
+            (_, true) => "REGISTERED",
+            (Self::Saved, false) => "SAVED",
+            (Self::RegistrationInProgress, false) => "REGISTRATION_IN_PROGRESS",
+            (Self::EnablingInProgress, false) => "ENABLING_IN_PROGRESS",
+            (Self::Registered, false) => "GLOBAL_ERROR",
+        }
     }
 }
 
@@ -328,4 +355,6 @@ words!(ClientStatus {
     Self::Registered => "registered",
     Self::DeletionInProgress => "deletion_in_progress",
     Self::Disabled => "disabled",
+    Self::DisablingInProgress => "disabling_in_progress",
+    Self::EnablingInProgress => "enabling_in_progress",
 });

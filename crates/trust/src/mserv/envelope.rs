@@ -28,6 +28,9 @@ const ALGORITHMS: [(&str, SignatureAlgorithm); 9] = [
     ("SHA512withRSAandMGF1", SignatureAlgorithm::RsaPssSha512),
 ];
 
+/// MIME headers of a part.
+pub type PartHeaders = Vec<(&'static str, &'static str)>;
+
 /// A signature over the SOAP message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PartSignature {
@@ -86,33 +89,47 @@ impl Envelope {
 
     /// Content type and body. One without signatures is plain `text/xml`. The random bytes only make the boundary.
     pub fn to_http(&self, boundary: &dyn Random) -> (String, Vec<u8>) {
-        let Some((signature, sign_cert, ocsp)) = &self.signer else {
+        if self.signer.is_none() {
             return ("text/xml; charset=UTF-8".to_owned(), self.soap.clone());
-        };
+        }
         let boundary = random_hex::<12>(boundary);
         let mut body = Vec::with_capacity(self.soap.len() + 8 * 1024);
-        let mut part = |kind: &str, algorithm: Option<SignatureAlgorithm>, content: &[u8]| {
-            body.extend_from_slice(format!("--{boundary}\r\nContent-Type: {kind}\r\n").as_bytes());
-            if let Some(name) = algorithm.and_then(name_of) {
-                body.extend_from_slice(format!("signature-algorithm-id: {name}\r\n").as_bytes());
+        let mut part = |headers: &[(&str, &str)], content: &[u8]| {
+            body.extend_from_slice(format!("--{boundary}\r\n").as_bytes());
+            for (name, value) in headers {
+                body.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
             }
             body.extend_from_slice(b"\r\n");
             body.extend_from_slice(content);
             body.extend_from_slice(b"\r\n");
         };
-        let binary = "application/octet-stream";
-        part("text/xml; charset=UTF-8", None, &self.soap);
-        if let Some((proof, _)) = &self.proof {
-            part(binary, Some(proof.algorithm), &proof.bytes);
+        part(&[("Content-Type", "text/xml; charset=UTF-8")], &self.soap);
+        for (headers, content) in self.attachments() {
+            part(&headers, content);
         }
-        part(binary, Some(signature.algorithm), &signature.bytes);
-        if let Some((_, auth_cert)) = &self.proof {
-            part(binary, None, auth_cert);
-        }
-        part(binary, None, sign_cert);
-        part(binary, None, ocsp);
         body.extend_from_slice(format!("--{boundary}--\r\n").as_bytes());
         (format!("multipart/related; type=\"text/xml\"; charset=UTF-8; boundary={boundary}"), body)
+    }
+
+    /// What goes beside the SOAP message, in its order: MIME headers and content.
+    pub fn attachments(&self) -> Vec<(PartHeaders, &[u8])> {
+        let Some((signature, sign_cert, ocsp)) = &self.signer else { return Vec::new() };
+        let binary = ("Content-Type", "application/octet-stream");
+        let signed = |signature: &PartSignature| {
+            let name = name_of(signature.algorithm).map(|name| ("signature-algorithm-id", name));
+            std::iter::once(binary).chain(name).collect()
+        };
+        let mut parts: Vec<(PartHeaders, &[u8])> = Vec::with_capacity(5);
+        if let Some((proof, _)) = &self.proof {
+            parts.push((signed(proof), &proof.bytes));
+        }
+        parts.push((signed(signature), &signature.bytes));
+        if let Some((_, auth_cert)) = &self.proof {
+            parts.push((vec![binary], auth_cert));
+        }
+        parts.push((vec![binary], sign_cert));
+        parts.push((vec![binary], ocsp));
+        parts
     }
 
     /// Reads what [`Self::to_http`] or X-Road's nodes send, and the request inside. Nothing is verified yet.

@@ -19,7 +19,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use civic::{ClientId, IdError, MemberId, ServerId};
 
-pub use envelope::{Envelope, PartSignature};
+pub use envelope::{Envelope, PartHeaders, PartSignature};
 pub use soap::{fault, read_response, response};
 
 use crate::cert::CertError;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
-use authority::{Authority, Profile};
+use authority::{Authority, Profile, Request, RequestState, Role};
 use civic::{ClientId, MemberId, ServerId};
 use clap::{Args, ValueEnum};
 use trust::cert::{Certificate, CertificateRequest};
@@ -19,14 +19,18 @@ use crate::files::write_durably;
 use crate::settings::{AuthoritySettings, Loaded};
 use crate::telemetry::LogOptions;
 
+/// Who stands in the audit for what these commands do.
+const ACTOR: &str = "command line";
+
 /// Options of `baobab authority approve`.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct ApproveArguments {
     /// The configuration file.
     #[arg(long, value_name = "FILE", default_value = "authority.toml")]
     config: PathBuf,
-    /// The code that the applicant reads out, or the file that was handed over.
-    #[arg(value_name = "CODE|FILE")]
+    /// The code that the applicant reads out, the file that was handed over, or the number of a node's management request (`list`
+    /// shows them).
+    #[arg(value_name = "CODE|FILE|NUMBER")]
     request: String,
 }
 
@@ -36,12 +40,50 @@ pub(crate) struct RefuseArguments {
     /// The configuration file.
     #[arg(long, value_name = "FILE", default_value = "authority.toml")]
     config: PathBuf,
-    /// The code of the request.
-    #[arg(value_name = "CODE")]
+    /// The code of the request, or the number of a node's management request.
+    #[arg(value_name = "CODE|NUMBER")]
     code: String,
     /// Why; the applicant reads it.
     #[arg(long, value_name = "TEXT", default_value = "ask the operator of the authority")]
     reason: String,
+}
+
+/// What a key of the authority's API may do.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum RoleName {
+    /// Members, subsystems, nodes, groups; approves and declines; issues certificates.
+    RegistrationOfficer,
+    /// Approved authorities, federation, keys of the configuration; revokes certificates.
+    SecurityOfficer,
+    /// Keys of operators, classes and categories.
+    SystemAdministrator,
+    /// Reads only.
+    Observer,
+}
+
+impl RoleName {
+    const fn role(self) -> Role {
+        match self {
+            Self::RegistrationOfficer => Role::RegistrationOfficer,
+            Self::SecurityOfficer => Role::SecurityOfficer,
+            Self::SystemAdministrator => Role::SystemAdministrator,
+            Self::Observer => Role::Observer,
+        }
+    }
+}
+
+/// Options of `baobab authority api-key`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ApiKeyArguments {
+    /// The configuration file.
+    #[arg(long, value_name = "FILE", default_value = "authority.toml")]
+    config: PathBuf,
+    /// What the key may do; may be said several times.
+    #[arg(long, value_enum, required = true)]
+    role: Vec<RoleName>,
+    /// Whose it is, for people.
+    #[arg(long, value_name = "TEXT", default_value = "command line")]
+    label: String,
 }
 
 /// Options of `baobab authority add-member`.
@@ -118,6 +160,11 @@ pub(in crate::command) fn list(config: &Path, log: &LogOptions) -> anyhow::Resul
         for (id, request) in &waiting {
             print_line(&format!("  {}  {}", id.code(), summary(request)));
         }
+        let asked = asked(house).await?;
+        print_line(&format!("Requests of nodes: {}", asked.len()));
+        for request in &asked {
+            print_line(&format!("  {}", line(request)));
+        }
         let trust = TrustDir::load(&house.authority.trust_dir_files())?;
         let own = trust.own().context("the configuration has no own instance")?.shared();
         print_line(&format!("Members: {}", own.members.len()));
@@ -134,8 +181,46 @@ pub(in crate::command) fn list(config: &Path, log: &LogOptions) -> anyhow::Resul
     })
 }
 
-/// Registers the node of a request and issues its certificates.
+/// The management requests that wait for a decision, oldest first.
+async fn asked(house: &House) -> anyhow::Result<Vec<Request>> {
+    let desk = house.authority.desk(ACTOR);
+    let mut waiting = desk.requests(Some(RequestState::Waiting), None).await?;
+    waiting.extend(desk.requests(Some(RequestState::Submitted), None).await?);
+    waiting.sort_by_key(|request| request.id);
+    Ok(waiting)
+}
+
+/// A management request in one line.
+fn line(request: &Request) -> String {
+    let mut text = format!("{}  {}  {}", request.id, request.kind.name(), request.server);
+    let more = [
+        request.client.as_ref().map(ToString::to_string),
+        request.detail.address.clone(),
+        request.certificate.as_ref().map(|hash| format!("certificate {hash}")),
+        Some(format!("since {}", request.created_at)),
+    ];
+    for part in more.into_iter().flatten() {
+        text.push_str("  ");
+        text.push_str(&part);
+    }
+    text
+}
+
+/// A number where others give a code.
+fn number(text: &str) -> Option<i64> {
+    text.trim().parse().ok()
+}
+
+/// Registers the node of a request and issues its certificates, or says yes to a management request.
 pub(in crate::command) fn approve(arguments: &ApproveArguments, log: &LogOptions) -> anyhow::Result<ExitCode> {
+    if let Some(number) = number(&arguments.request) {
+        return with_house(&arguments.config, log, async |house| {
+            let request = house.authority.desk(ACTOR).approve(number).await?;
+            print_line(&format!("Approved {}", line(&request)));
+            print_line("Next: nothing; the nodes see it in the next global configuration.");
+            Ok(())
+        });
+    }
     let file = Path::new(&arguments.request);
     let handed_over = file.is_file().then(|| std::fs::read(file)).transpose()?;
     with_house(&arguments.config, log, async |house| {
@@ -160,13 +245,30 @@ pub(in crate::command) fn approve(arguments: &ApproveArguments, log: &LogOptions
 }
 
 /// Turns a request down.
-pub(in crate::command) fn refuse(arguments: &RefuseArguments) -> anyhow::Result<ExitCode> {
+pub(in crate::command) fn refuse(arguments: &RefuseArguments, log: &LogOptions) -> anyhow::Result<ExitCode> {
+    if let Some(number) = number(&arguments.code) {
+        return with_house(&arguments.config, log, async |house| {
+            let request = house.authority.desk(ACTOR).decline(number, &arguments.reason).await?;
+            print_line(&format!("Refused {}", line(&request)));
+            Ok(())
+        });
+    }
     let loaded = Loaded::<AuthoritySettings>::read(&arguments.config)?;
     let desk = Desk::open(&loaded.path_of(&loaded.settings.data))?;
     let (id, request): (JoinId, JoinRequest) = desk.by_code(&arguments.code)?;
     desk.answer(&id, &JoinAnswer::Refused { reason: arguments.reason.clone() })?;
     print_line(&format!("Refused {}: {}", id.code(), summary(&request)));
     Ok(ExitCode::SUCCESS)
+}
+
+/// Makes a key for the API of the authority and shows it: only its digest is kept.
+pub(in crate::command) fn api_key(arguments: &ApiKeyArguments, log: &LogOptions) -> anyhow::Result<ExitCode> {
+    let roles: Vec<Role> = arguments.role.iter().map(|role| role.role()).collect();
+    with_house(&arguments.config, log, async |house| {
+        let (_, key) = house.authority.desk(ACTOR).create_api_key(&arguments.label, &roles).await?;
+        print_line(&key);
+        Ok(())
+    })
 }
 
 /// Registers a member.

@@ -24,6 +24,17 @@ use crate::telemetry::LogOptions;
 #[derive(Clone, Default)]
 struct Routes(Arc<RwLock<Router>>);
 
+/// The routes of each listener.
+#[derive(Default)]
+struct Doors {
+    /// Nodes and strangers.
+    public: Routes,
+    /// Operators.
+    operator: Routes,
+    /// The node of the management service.
+    management: Routes,
+}
+
 impl Routes {
     fn set(&self, router: Router) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = router;
@@ -49,28 +60,35 @@ pub(in crate::command) fn run(config: &Path, log: &LogOptions) -> anyhow::Result
             let house = House::open(loaded, false).await?;
             let listener = bind("listen", &house.loaded.settings.listen).await?;
             let admin = bind("admin", &house.loaded.settings.admin).await?;
-            Ok::<_, anyhow::Error>((house, listener, admin))
+            let management = match house.loaded.settings.management_listen.as_str() {
+                "" => None,
+                address => Some(bind("management_listen", address).await?),
+            };
+            Ok::<_, anyhow::Error>((house, listener, admin, management))
         };
-        let (mut house, listener, admin) = tokio::select! {
+        let (mut house, listener, admin, management) = tokio::select! {
             started = started => started?,
             () = signals.stop() => return Ok(ExitCode::SUCCESS),
         };
         let (shutdown, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let (public, operator) = (Routes::default(), Routes::default());
-        let mut jobs = start_parts(&house, &public, &operator, &shutdown, &tasks)?;
+        let routes = Doors::default();
+        let mut jobs = start_parts(&house, &routes, &shutdown, &tasks)?;
         print_line(&format!(
             "The authority of {} listens on {}.",
             house.loaded.settings.instance,
             listener.local_addr()?
         ));
-        tasks.spawn(serve(listener, public.router(), shutdown.clone()));
-        tasks.spawn(serve(admin, operator.router(), shutdown.clone()));
+        tasks.spawn(serve(listener, routes.public.router(), shutdown.clone()));
+        tasks.spawn(serve(admin, routes.operator.router(), shutdown.clone()));
+        if let Some(management) = management {
+            tasks.spawn(serve(management, routes.management.router(), shutdown.clone()));
+        }
         while signals.next().await == Wish::Reload {
             match reload(&house).await {
                 Ok(fresh) => {
                     let outcome = reload_logs(&filter, log, &fresh.loaded.settings.log);
                     jobs.cancel();
-                    jobs = start_parts(&fresh, &public, &operator, &shutdown, &tasks)?;
+                    jobs = start_parts(&fresh, &routes, &shutdown, &tasks)?;
                     house = fresh;
                     outcome.unwrap_or_else(|error| tracing::error!("{error:#}"));
                     tracing::info!("the configuration was read again");
@@ -90,8 +108,7 @@ pub(in crate::command) fn run(config: &Path, log: &LogOptions) -> anyhow::Result
 /// Starts the jobs and puts the routes in place; the token ends these jobs.
 fn start_parts(
     house: &House,
-    public: &Routes,
-    operator: &Routes,
+    doors: &Doors,
     shutdown: &CancellationToken,
     tasks: &TaskTracker,
 ) -> anyhow::Result<CancellationToken> {
@@ -99,11 +116,13 @@ fn start_parts(
     for job in house.authority.jobs() {
         tasks.spawn(job.run_until(jobs.clone()));
     }
-    public.set(house.authority.router().merge(join::router(house.desk()?)));
+    doors.public.set(house.authority.router().merge(join::router(house.desk()?)));
     let mut registry = prometheus_client::registry::Registry::default();
     house.store.register_metrics(&mut registry);
     let registry = Arc::new(std::sync::Mutex::new(registry));
-    operator.set(web::health::router(house.authority.health(), registry));
+    let operator = web::health::router(house.authority.health(), registry);
+    doors.operator.set(operator.merge(house.authority.operator_router()));
+    doors.management.set(house.authority.management_router());
     Ok(jobs)
 }
 
@@ -118,6 +137,7 @@ async fn reload(house: &House) -> anyhow::Result<House> {
     for (key, changed) in [
         ("listen", before.listen != after.listen),
         ("admin", before.admin != after.admin),
+        ("management_listen", before.management_listen != after.management_listen),
         ("store", before.store != after.store),
     ] {
         if changed {

@@ -6,20 +6,35 @@ use store::{Tx, params};
 use trust::digest;
 
 use super::super::change::{Author, NewService, RegistryError, ServicePatch};
-use super::super::model::{ConnectionType, ServiceKind, Subject};
+use super::super::model::{ConnectionType, GlobalGroupId, ServiceKind, Subject};
 use super::change::{self, Added};
 use super::rights::{self, Given};
 use super::{audit, raise_version};
-use crate::access::AccessRight;
-use crate::config::{NodeConfig, ServiceConfig};
+use crate::access::Endpoint;
+use crate::config::{ManagementHost, NodeConfig, ServiceBasis, ServiceConfig, SubjectRule};
 
 const DIGEST: &str = "declared";
+/// The group of all owners of nodes; X-Road's central server keeps it by this name.
+const OWNERS: &str = "security-server-owners";
+/// The management services that travel as messages (PR-MSERV §2).
+const MANAGEMENT: [&str; 10] = [
+    "authCertDeletion",
+    "clientReg",
+    "clientDeletion",
+    "ownerChange",
+    "addressChange",
+    "clientDisable",
+    "clientEnable",
+    "clientRename",
+    "maintenanceModeEnable",
+    "maintenanceModeDisable",
+];
 
 /// What the configuration of the node declares.
 pub(in crate::registry) struct Declared {
     clients: BTreeSet<ClientId>,
-    services: Vec<ServiceConfig>,
-    rights: Vec<AccessRight>,
+    services: Vec<(ServiceConfig, ServiceKind)>,
+    rights: Vec<(Subject, ServiceId, Option<Endpoint>)>,
     timeout: std::time::Duration,
     digest: String,
 }
@@ -29,20 +44,48 @@ impl Declared {
         let mut clients: BTreeSet<ClientId> = config.clients.iter().cloned().collect();
         clients.extend(config.services.iter().map(|service| service.id.client().clone()));
         clients.extend(config.rights.iter().map(|right| right.service.client().clone()));
+        clients.extend(config.management.iter().map(|host| host.client.clone()));
+        let mut services: Vec<(ServiceConfig, ServiceKind)> = Vec::with_capacity(config.services.len());
+        services.extend(config.services.iter().map(|service| {
+            let kind = if service.openapi.is_some() { ServiceKind::OpenApi } else { ServiceKind::Rest };
+            (service.clone(), kind)
+        }));
+        let given = |right: &crate::access::AccessRight| {
+            (Subject::Client(right.client.clone()), right.service.clone(), right.endpoint.clone())
+        };
+        let mut rights: Vec<(Subject, ServiceId, Option<Endpoint>)> = config.rights.iter().map(given).collect();
+        if let Some(host) = &config.management {
+            let owners =
+                GlobalGroupId { instance: host.client.member().instance().to_owned(), code: OWNERS.to_owned() };
+            for service in management(host)? {
+                rights.push((Subject::GlobalGroup(owners.clone()), service.id.clone(), None));
+                services.push((service, ServiceKind::Soap));
+            }
+        }
         let mut seen = BTreeSet::new();
-        if let Some(twice) = config.services.iter().find(|service| !seen.insert(&service.id)) {
+        if let Some((twice, _)) = services.iter().find(|(service, _)| !seen.insert(&service.id)) {
             let message = format!("the configuration declares {} twice: leave one out", twice.id);
             return Err(RegistryError::Invalid(message));
         }
         let timeout = config.limits.service_timeout;
-        let text = format!("{clients:?}{:?}{:?}{timeout:?}", config.services, config.rights);
+        let text = format!("{clients:?}{services:?}{rights:?}{timeout:?}");
         let digest = digest::sha256(text.as_bytes()).iter().fold(String::new(), |mut text, byte| {
             // Writing to a String does not fail.
             let _ = write!(text, "{byte:02x}");
             text
         });
-        Ok(Self { clients, services: config.services.clone(), rights: config.rights.clone(), timeout, digest })
+        Ok(Self { clients, services, rights, timeout, digest })
     }
+}
+
+/// The management services as services of their client.
+fn management(host: &ManagementHost) -> Result<Vec<ServiceConfig>, RegistryError> {
+    let one = |code: &&str| {
+        let id = host.client.service(code).map_err(|error| RegistryError::Invalid(error.to_string()))?;
+        let (base_url, basis, subject) = (host.url.clone(), ServiceBasis::Public, SubjectRule::None);
+        Ok(ServiceConfig { id, base_url, basis, subject, fields: Vec::new(), openapi: None })
+    };
+    MANAGEMENT.iter().map(one).collect()
 }
 
 /// Puts what is declared into the tables, and takes out what was declared once and is no longer. Does nothing where nothing changed.
@@ -57,15 +100,14 @@ pub(in crate::registry) fn declare(tx: &mut Tx<'_>, wanted: &Declared, now: Time
     for client in &wanted.clients {
         change::add_client(tx, client, ConnectionType::Http, Added::Declared)?;
     }
-    for service in &wanted.services {
-        put_service(tx, service, wanted, now)?;
+    for (service, kind) in &wanted.services {
+        put_service(tx, service, *kind, wanted, now)?;
     }
-    for right in &wanted.rights {
-        if let Some(endpoint) = &right.endpoint {
-            rights::ensure_endpoint(tx, &right.service, endpoint)?;
+    for (subject, service, endpoint) in &wanted.rights {
+        if let Some(endpoint) = endpoint {
+            rights::ensure_endpoint(tx, service, endpoint)?;
         }
-        let subject = Subject::Client(right.client.clone());
-        rights::give(tx, &subject, &right.service, right.endpoint.as_ref(), Given { at: now, declared: true })?;
+        rights::give(tx, subject, service, endpoint.as_ref(), Given { at: now, declared: true })?;
     }
     tx.execute(
         "INSERT INTO bridge_setting (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
@@ -82,7 +124,7 @@ fn take_out(tx: &mut Tx<'_>, wanted: &Declared) -> Result<(), RegistryError> {
                JOIN bridge_service_description d ON d.id = s.description WHERE d.declared = 1";
     for row in tx.query(sql, &[])? {
         let service: ServiceId = super::read::parsed(&row, "service")?;
-        if !wanted.services.iter().any(|wanted| wanted.id == service) {
+        if !wanted.services.iter().any(|(wanted, _)| wanted.id == service) {
             change::remove_description(tx, row.get("description")?)?;
         }
     }
@@ -98,10 +140,10 @@ fn take_out(tx: &mut Tx<'_>, wanted: &Declared) -> Result<(), RegistryError> {
 fn put_service(
     tx: &mut Tx<'_>,
     service: &ServiceConfig,
+    kind: ServiceKind,
     wanted: &Declared,
     now: Timestamp,
 ) -> Result<(), RegistryError> {
-    let kind = if service.openapi.is_some() { ServiceKind::OpenApi } else { ServiceKind::Rest };
     let sql = "SELECT s.id AS id, s.description AS description, d.declared AS declared FROM bridge_service s \
                JOIN bridge_service_description d ON d.id = s.description WHERE s.service = $1 AND s.version = ''";
     let mut known = tx.query_one(sql, &params![service.id.to_string()])?;
