@@ -57,7 +57,7 @@ pub(crate) struct Core {
 
 impl Core {
     pub(crate) fn uuid(&self) -> String {
-        civic::random_uuid(&*self.random)
+        civic::time_uuid(self.clock.now(), &*self.random)
     }
 
     /// The keys and certificates that the node works with.

@@ -62,7 +62,7 @@ pub(crate) fn verify(core: &Core, side: Side, sender: &ClientId, envelope: &Enve
     let is_known = known.is_some();
     let signature = match known {
         Some(signature) => signature,
-        None => Arc::new(Signature::parse(&envelope.signature).map_err(|error| refused(side, &error))?),
+        None => Arc::new(core.log.read_signature(&envelope.signature).map_err(|error| refused(side, &error))?),
     };
     let message = digest::sha512(envelope.message.bytes());
     let names: Vec<String> = (1..=envelope.attachments.len()).map(attachment_name).collect();

@@ -75,6 +75,14 @@ impl Timestamp {
         self.calendar().format(&Rfc3339).unwrap_or_default()
     }
 
+    /// RFC 3339 in UTC with three fractional digits, always as long: `2026-11-21T22:40:00.000Z`. Smaller parts are left out.
+    pub fn rfc3339_millis(self) -> String {
+        let time = self.calendar();
+        let (year, month, day) = (time.year(), u8::from(time.month()), time.day());
+        let (hour, minute, second) = time.to_hms();
+        format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:03}Z", time.millisecond())
+    }
+
     /// Reads RFC 3339 with any offset (also the `xsd:dateTime` forms that carry a zone).
     pub fn parse_rfc3339(text: &str) -> Result<Self, TimestampError> {
         let parsed = OffsetDateTime::parse(text.trim(), &Rfc3339)
@@ -116,6 +124,9 @@ mod tests {
     fn a_moment_survives_its_text() {
         let moment = Timestamp::from_micros(1_795_300_800_123_456);
         assert_eq!(Timestamp::parse_rfc3339(&moment.rfc3339()), Ok(moment));
+        let millis = Timestamp::from_millis(1_795_300_800_007);
+        assert_eq!(Timestamp::parse_rfc3339(&millis.rfc3339_millis()), Ok(millis));
+        assert_eq!(Timestamp::from_seconds(0).rfc3339_millis(), "1970-01-01T00:00:00.000Z");
     }
 
     #[test]

@@ -28,5 +28,5 @@ pub use clock::{Clock, SharedClock, Timestamp, TimestampError};
 pub use locale::Locale;
 pub use money::{Currency, Money};
 pub use person::{NationalNumber, PersonId, PersonIdError};
-pub use random::{Random, SharedRandom, random_array, random_hex, random_uuid};
+pub use random::{Random, SharedRandom, random_array, random_hex, random_uuid, time_uuid};
 pub use xroad_id::{ClientId, IdError, MemberId, ServerId, ServiceId};

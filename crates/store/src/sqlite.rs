@@ -25,8 +25,9 @@ use crate::{AppendTable, Sealer, StoreError, Tx, Value};
 const GROUP_JOBS_MAX: usize = 1_024;
 /// One commit gathers work for at most this long.
 const GROUP_TIME_MAX: Duration = Duration::from_millis(5);
-/// The write-ahead log is brought into the database file each time it has grown by this many pages of 4 KiB.
-const CHECKPOINT_PAGES: i64 = 2_000;
+/// The write-ahead log is brought into the database file each time it has grown by this many pages of 4 KiB (32 MiB): what is
+/// written again and again, as the pages of indexes are, is then brought over once.
+const CHECKPOINT_PAGES: i64 = 8_000;
 /// How long another process may hold the database before we give up.
 const BUSY_TIME_MAX: Duration = Duration::from_secs(5);
 

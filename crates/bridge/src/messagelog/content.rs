@@ -1,10 +1,12 @@
-//! What is kept of a message, and its two stored formats. Format 1 (header part and body of REST) is read for ever; format 2 is written.
+//! What is kept of a message, and its stored formats. Format 1 (header part and body of REST) is read for ever; formats 2 and 3 are
+//! written: with the signature whole, or as its values in a mould that is kept apart.
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use trust::asic::{ChainFiles, Container, StampFiles};
 use trust::digest;
+use trust::xades::Mould;
 
 use super::{KEPT_BYTES_MAX, Stamp};
 use crate::spool::{Body, SpoolError};
@@ -12,6 +14,7 @@ use crate::transport::{Attachment, BatchParts, Envelope, Message};
 
 const FORMAT_1: u8 = 1;
 const FORMAT_2: u8 = 2;
+const FORMAT_3: u8 = 3;
 const REST: u8 = 0;
 const SOAP: u8 = 1;
 const WHOLE: u8 = 0;
@@ -191,7 +194,19 @@ impl Content {
     /// Format 2: its number; then form (and Content-Type of SOAP), message, attachments with number and headers, signature, hash
     /// chain. Texts and bytes come after their length; numbers have 64 bits, big endian.
     pub(super) fn encode(&self) -> Vec<u8> {
-        let mut out = vec![FORMAT_2];
+        self.encoded(FORMAT_2, |out| put_kept(out, &self.signature))
+    }
+
+    /// Format 3: as format 2, with the values of the signature instead of the signature; the mould is kept elsewhere. The signature must
+    /// fit it.
+    pub(super) fn encode_in(&self, mould: &Mould) -> Vec<u8> {
+        let signature = self.signature.whole().map_or(&[][..], |signature| signature.as_ref());
+        self.encoded(FORMAT_3, |out| put_bytes(out, &mould.values_of(signature)))
+    }
+
+    fn encoded(&self, format: u8, put_signature: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+        let mut out = Vec::with_capacity(8 * 1024);
+        out.push(format);
         match &self.form {
             MessageForm::Rest => out.push(REST),
             MessageForm::Soap(content_type) => {
@@ -210,7 +225,7 @@ impl Content {
             }
             put_kept(&mut out, &attachment.body);
         }
-        put_kept(&mut out, &self.signature);
+        put_signature(&mut out);
         out.push(u8::from(self.batch.is_some()));
         if let Some(batch) = &self.batch {
             put_bytes(&mut out, &batch.result);
@@ -219,18 +234,23 @@ impl Content {
         out
     }
 
-    /// Reads either format; `None` where the bytes are cut, longer than they say, or of another format.
-    pub(super) fn decode(bytes: Vec<u8>) -> Option<Self> {
+    /// Reads each format; `None` where the bytes are cut, longer than they say, or of another format. `mould` is the common part of the
+    /// signature ([`Mould::common`]), where it was kept apart.
+    pub(super) fn decode(bytes: Vec<u8>, mould: Option<&[u8]>) -> Option<Self> {
         let mut input = Input(Bytes::from(bytes));
-        let content = match input.byte()? {
-            FORMAT_1 => return Self::decode_1(input),
-            FORMAT_2 => Self::decode_2(&mut input)?,
+        let content = match (input.byte()?, mould) {
+            (FORMAT_1, _) => return Self::decode_1(input),
+            (FORMAT_2, _) => Self::decode_2(&mut input, Input::kept)?,
+            (FORMAT_3, Some(mould)) => Self::decode_2(&mut input, |input| {
+                let signature = Mould::refill(mould, &input.bytes()?)?;
+                Some(Kept::Whole(Bytes::from(signature)))
+            })?,
             _ => return None,
         };
         input.0.is_empty().then_some(content)
     }
 
-    fn decode_2(input: &mut Input) -> Option<Self> {
+    fn decode_2(input: &mut Input, signature: impl FnOnce(&mut Input) -> Option<Kept>) -> Option<Self> {
         let form = match input.byte()? {
             REST => MessageForm::Rest,
             SOAP => MessageForm::Soap(input.text()?),
@@ -248,7 +268,7 @@ impl Content {
             }
             attachments.push(KeptAttachment { number, headers, body: input.kept()? });
         }
-        let signature = input.kept()?;
+        let signature = signature(input)?;
         let batch = match input.byte()? {
             0 => None,
             1 => Some(BatchParts { result: input.bytes()?, chain: input.bytes()? }),
@@ -373,11 +393,11 @@ mod tests {
         let rest = Content { form: MessageForm::Rest, attachments: Vec::new(), batch: None, ..soap() };
         for content in [soap(), rest, soap().digests()] {
             let bytes = content.encode();
-            assert_eq!(Content::decode(bytes.clone()), Some(content));
+            assert_eq!(Content::decode(bytes.clone(), None), Some(content));
             for end in 0..bytes.len() {
-                assert_eq!(Content::decode(bytes[..end].to_vec()), None, "cut at {end}");
+                assert_eq!(Content::decode(bytes[..end].to_vec(), None), None, "cut at {end}");
             }
-            assert_eq!(Content::decode([bytes.as_slice(), b"x"].concat()), None);
+            assert_eq!(Content::decode([bytes.as_slice(), b"x"].concat(), None), None);
         }
     }
 
@@ -387,14 +407,14 @@ mod tests {
         let part = |bytes: &[u8]| [(bytes.len() as u64).to_be_bytes().as_slice(), bytes].concat();
         let none = u64::MAX.to_be_bytes().to_vec();
         let with = [vec![1], part(b"head"), part(b"{}"), part(b"<s/>"), part(b"r"), part(b"c")].concat();
-        let content = Content::decode(with).unwrap();
+        let content = Content::decode(with, None).unwrap();
         assert_eq!(content.form, MessageForm::Rest);
         assert_eq!(content.message, Kept::Whole(Bytes::from_static(b"head")));
         assert_eq!(content.attachments.first().unwrap().body, Kept::Whole(Bytes::from_static(b"{}")));
         assert_eq!(content.signature, Kept::Whole(Bytes::from_static(b"<s/>")));
         assert_eq!(content.batch.unwrap().chain.as_ref(), b"c");
         let without = [vec![1], part(b"head"), none.clone(), part(b"<s/>"), none.clone(), none].concat();
-        let content = Content::decode(without).unwrap();
+        let content = Content::decode(without, None).unwrap();
         assert!(content.attachments.is_empty() && content.batch.is_none());
     }
 

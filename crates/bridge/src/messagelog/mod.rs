@@ -13,6 +13,7 @@
 mod archive;
 mod commitments;
 mod content;
+mod moulds;
 mod record;
 mod replica;
 mod search;
@@ -41,7 +42,9 @@ use std::time::Duration;
 use civic::{ClientId, SharedClock, SharedRandom, Timestamp, random_array};
 use store::{AppendTable, ColumnKind, Migration, Store, StoreError, Value, params};
 use trust::digest;
+use trust::xades::Mould;
 
+use self::moulds::KeptMoulds;
 use self::record::mode_number;
 use self::replica::Replica;
 use self::stamping::Waiting;
@@ -71,6 +74,7 @@ static MESSAGES: AppendTable = AppendTable {
         ("peer", ColumnKind::Text),
         ("subject", ColumnKind::Bytes),
         ("mode", ColumnKind::Int),
+        ("mould", ColumnKind::Bytes),
     ],
 };
 
@@ -116,6 +120,7 @@ pub struct MessageLog {
     waiting: Waiting,
     ids: Mutex<Ids>,
     recent: Mutex<Recent>,
+    moulds: KeptMoulds,
 }
 
 /// The ids that were given, and those whose rows are on their way to the disk.
@@ -131,8 +136,8 @@ struct Writing<'l> {
 }
 
 /// How long a row waits for those of other exchanges, for each that is on its way to the disk now, and at most.
-const PATIENCE_EACH: Duration = Duration::from_micros(150);
-const PATIENCE_MAX: Duration = Duration::from_millis(2);
+const PATIENCE_EACH: Duration = Duration::from_micros(100);
+const PATIENCE_MAX: Duration = Duration::from_millis(6);
 /// Fewer other rows than this are no company: a lone caller never waits.
 const COMPANY_MIN: usize = 4;
 
@@ -150,6 +155,7 @@ pub fn migrations() -> Vec<Migration> {
         crate::registry::MIGRATION,
         own(3, "modes, search, replicas and archives", include_str!("../../migrations/0003_log.sql")),
         crate::operations::MIGRATION,
+        own(5, "moulds of signatures", include_str!("../../migrations/0005_moulds.sql")),
     ]
 }
 
@@ -180,6 +186,7 @@ impl MessageLog {
             waiting: Waiting::default(),
             ids: Mutex::new(Ids { last, writing: BTreeSet::new() }),
             recent: Mutex::default(),
+            moulds: KeptMoulds::new(),
         };
         while log.store.tx("bridge.name_peers", sql::name_peers).await? > 0 {}
         log.enter().await?;
@@ -303,8 +310,10 @@ impl MessageLog {
             .collect();
         let mut rows = Vec::with_capacity(records.len());
         for record in records {
+            let mould = self.mould_of(record).await?;
             let subject = about.iter().find(|(id, _)| record.role == Role::Provider && *id == record.message_id);
-            rows.push(self.row(writing.next(), record, subject.map(|(_, subject)| subject.as_slice()))?);
+            let subject = subject.map(|(_, subject)| subject.as_slice());
+            rows.push(self.row(writing.next(), record, mould.as_deref(), subject)?);
         }
         if uses.is_empty() {
             return self.store.append_patiently(&MESSAGES, rows, writing.patience()).await;
@@ -331,12 +340,21 @@ impl MessageLog {
             .await
     }
 
-    fn row(&self, id: i64, record: &NewRecord, subject: Option<&[u8]>) -> Result<Vec<Value>, StoreError> {
+    fn row(
+        &self,
+        id: i64,
+        record: &NewRecord,
+        mould: Option<&Mould>,
+        subject: Option<&[u8]>,
+    ) -> Result<Vec<Value>, StoreError> {
         let mode = self.mode_of(record.owner());
         let whole = record.content.encode();
         let seal = |plain: &[u8]| self.store.sealer().seal("bridge_message", "content", id.to_string(), plain);
         let content = match mode {
-            LogMode::Full => seal(&whole)?,
+            LogMode::Full => match mould {
+                Some(mould) => seal(&record.content.encode_in(mould))?,
+                None => seal(&whole)?,
+            },
             LogMode::Metadata => seal(&record.content.digests().encode())?,
             LogMode::None => Vec::new(),
         };
@@ -360,6 +378,7 @@ impl MessageLog {
             text(record.peer().to_string()),
             subject.filter(|_| told).map(<[u8]>::to_vec),
             mode_number(mode),
+            mould.map(|mould| mould.id().to_vec()),
         ])
     }
 }

@@ -2,6 +2,8 @@ use std::fmt::Write as _;
 
 use civic::{ClientId, MemberId, ServiceId, Timestamp};
 use store::{Row, Store, StoreError};
+use trust::digest::DigestAlgorithm;
+use trust::hashchain::{Files, Way};
 
 use super::{Content, LogError, LogMode};
 
@@ -173,10 +175,16 @@ impl StoredRecord {
         let damaged = |reason| LogError::Damaged { id, reason };
         let content =
             store.sealer().open("bridge_message", "content", id.to_string(), &row.get::<Vec<u8>>("content")?)?;
+        let mould = row.get::<Option<Vec<u8>>>("mould")?;
+        let content =
+            Content::decode(content, mould.as_deref()).ok_or_else(|| damaged("its content or its mould is cut"))?;
+        if mould.is_some() && row.get::<Vec<u8>>("signature_digest")? != content.signature.sha512() {
+            return Err(damaged("its signature is not the one that was logged: its mould was altered"));
+        }
         let stamp = match row.get::<Option<Vec<u8>>>("stamp_token")? {
             None => None,
             Some(token) => Some(Stamp {
-                chain: row.get::<Option<Vec<u8>>>("stamp_chain")?.unwrap_or_default(),
+                chain: chain_of(row.get::<Option<Vec<u8>>>("stamp_chain")?.unwrap_or_default(), &content),
                 chain_result: row.get::<Option<Vec<u8>>>("stamp_result")?.unwrap_or_default(),
                 token,
             }),
@@ -192,9 +200,17 @@ impl StoredRecord {
             request_id: row.get("request_id")?,
             outcome: row.get("outcome")?,
             mode: read_mode(row)?,
-            content: Content::decode(content).ok_or_else(|| damaged("its content is cut"))?,
+            content,
             stamp,
         })
+    }
+}
+
+/// The hash chain of a stamp: kept as the way to the stamped file, by older versions and restored archives as the chain itself.
+fn chain_of(kept: Vec<u8>, content: &Content) -> Vec<u8> {
+    match Way::from_bytes(DigestAlgorithm::Sha512, &kept) {
+        Some(way) => way.chain(Files::TIME_STAMP, &content.signature.sha512()).into_bytes(),
+        None => kept,
     }
 }
 

@@ -204,14 +204,14 @@ pub(super) async fn stamp_passed_by(core: &Core) -> Result<u64, StampError> {
 }
 
 async fn stamp_batch(core: &Core, batch: Vec<(i64, Vec<u8>)>) -> Result<(), StampError> {
-    let mut leaves: Vec<Vec<Vec<u8>>> = batch.iter().map(|(_, digest)| vec![digest.clone()]).collect();
+    let mut leaves: Vec<Vec<u8>> = batch.iter().map(|(_, digest)| digest.clone()).collect();
     if let [alone] = leaves.as_slice() {
         // A chain needs two files: a lone signature is paired with itself, so that there is one kind of stamp.
         leaves.push(alone.clone());
     }
-    let built = hashchain::build(DigestAlgorithm::Sha512, Files::TIME_STAMP, &leaves)
+    let (result, ways) = hashchain::build_ways(DigestAlgorithm::Sha512, Files::TIME_STAMP, &leaves)
         .map_err(|error| StampError::Refused(error.to_string()))?;
-    let result = built.result.into_bytes();
+    let result = result.into_bytes();
     let token = ask(core, &result).await?;
     let (id, hold) = (core.log.next_id(), core.log.hold(Duty::Stamping));
     core.log
@@ -220,9 +220,8 @@ async fn stamp_batch(core: &Core, batch: Vec<(i64, Vec<u8>)>) -> Result<(), Stam
             if !hold.stands(tx)? {
                 return Err(StampError::TakenOver);
             }
-            let records: Vec<(i64, &[u8])> =
-                batch.iter().zip(&built.chains).map(|((record, _), chain)| (*record, chain.as_bytes())).collect();
-            Ok(sql::keep_stamp(tx, id, &result, &token, &records)?)
+            let records = batch.iter().zip(&ways).map(|((record, _), way)| (*record, way.to_bytes())).collect();
+            Ok(sql::keep_stamp(tx, id, &result, &token, records)?)
         })
         .await
 }

@@ -116,6 +116,67 @@ async fn what_is_kept_is_decided_by_the_mode() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_signatures_have_in_common_is_kept_once_and_they_come_back_byte_by_byte() {
+    const IN_MOULDS: &str = "SELECT COUNT(*) AS number FROM bridge_message WHERE mould IS NOT NULL";
+    const MOULDS: &str = "SELECT COUNT(*) AS number FROM bridge_mould";
+    for nodes in on_both_engines(419, |_, _| {}).await {
+        nodes.federation.set_validity(Duration::from_hours(24 * 60));
+        let logs = [nodes.consumer.message_log(), nodes.provider.message_log()];
+        for turn in 0..6 {
+            nodes.clock.advance(Duration::from_millis(123));
+            let id = format!("m-{turn}");
+            let body = if turn % 2 == 0 { "x" } else { "" };
+            assert_eq!(nodes.call("POST", ECHO, &[("X-Road-Id", &id)], body).await.status, 200);
+            // The two sides kept the same bytes, whichever way.
+            let [asked, answered] = logs.map(|log| log.find(&id));
+            let (asked, answered) = (asked.await.unwrap(), answered.await.unwrap());
+            let contents = |records: &[bridge::messagelog::StoredRecord]| {
+                records.iter().map(|record| record.content.clone()).collect::<Vec<_>>()
+            };
+            assert_eq!((asked.len(), contents(&asked)), (2, contents(&answered)));
+        }
+        for log in logs {
+            assert!(number(log.store(), IN_MOULDS).await >= 6, "most signatures are kept as their values");
+            assert!((1..=4).contains(&number(log.store(), MOULDS).await));
+        }
+        // A mould that was altered is named, and no other signature is shown in place of the one that was logged.
+        let store = nodes.provider.message_log().store();
+        let swap = |tx: &mut store::Tx<'_>| {
+            let rows = tx.query("SELECT digest, common FROM bridge_mould", &[])?;
+            for row in rows {
+                let (digest, mut common) = (row.get::<Vec<u8>>("digest")?, row.get::<Vec<u8>>("common")?);
+                if let Some(byte) = common.last_mut() {
+                    *byte ^= 1;
+                }
+                tx.execute("UPDATE bridge_mould SET common = $2 WHERE digest = $1", &params![digest, common])?;
+            }
+            Ok::<_, StoreError>(())
+        };
+        store.tx("test.alter", swap).await.unwrap();
+        let refused = nodes.provider.message_log().find("m-5").await.unwrap_err();
+        assert!(matches!(refused, LogError::Damaged { .. }), "{refused}");
+        // Moulds go with the last record that needs them.
+        let consumer = &nodes.consumer;
+        consumer.stamp_now().await.unwrap();
+        consumer.commit_now().await.unwrap();
+        consumer.archive_now().await.unwrap();
+        let before = number(consumer.message_log().store(), MOULDS).await;
+        nodes.clock.advance(Duration::from_hours(24 * 31));
+        consumer.ready().await.unwrap();
+        nodes.provider.ready().await.unwrap();
+        for turn in 6..9 {
+            let reply = nodes.call("POST", ECHO, &[("X-Road-Id", &format!("m-{turn}"))], "x").await;
+            assert_eq!(reply.status, 200, "{:?}", reply.body);
+        }
+        let with_new = number(consumer.message_log().store(), MOULDS).await;
+        assert_eq!(consumer.archive_now().await.unwrap().deleted, 12);
+        assert_eq!(number(consumer.message_log().store(), MOULDS).await, with_new - before);
+        assert_eq!(consumer.message_log().find("m-8").await.unwrap().len(), 2);
+        nodes.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn hours_without_time_stamps_stop_nobody_and_then_all_is_stamped_in_order() {
     for nodes in on_both_engines(412, |_, _| {}).await {
         nodes.federation.set_validity(Duration::from_hours(48));

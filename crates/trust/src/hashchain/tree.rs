@@ -33,8 +33,79 @@ pub struct Batch {
     pub chains: Vec<String>,
 }
 
+/// The way from a file to the root of its batch: what a hash chain says, in a quarter of its bytes. For batches of messages
+/// of one file each, as time stamps have them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Way {
+    algorithm: DigestAlgorithm,
+    /// From the root down: the digest of the sibling at each step, and whether the sibling stands on the left.
+    steps: Vec<(Vec<u8>, bool)>,
+}
+
 /// Builds a batch. Each message is the digests of its files: the message first, then its attachments.
 pub fn build(algorithm: DigestAlgorithm, files: Files, messages: &[Vec<Vec<u8>>]) -> Result<Batch, HashChainError> {
+    let levels = tree(algorithm, messages)?;
+    let chains = messages
+        .iter()
+        .enumerate()
+        .map(|(place, message)| chain(algorithm, files, message, &steps_down(&levels, place)))
+        .collect();
+    Ok(Batch { result: result(algorithm, files, &levels), chains })
+}
+
+/// Builds a batch of files that stand alone; answers the hash chain result and the way of each file, in the order given.
+pub fn build_ways(
+    algorithm: DigestAlgorithm,
+    files: Files,
+    digests: &[Vec<u8>],
+) -> Result<(String, Vec<Way>), HashChainError> {
+    let messages: Vec<Vec<Vec<u8>>> = digests.iter().map(|digest| vec![digest.clone()]).collect();
+    let levels = tree(algorithm, &messages)?;
+    let way = |place| {
+        let steps = steps_down(&levels, place).into_iter().map(|(sibling, left)| (sibling.to_vec(), left)).collect();
+        Way { algorithm, steps }
+    };
+    Ok((result(algorithm, files, &levels), (0..digests.len()).map(way).collect()))
+}
+
+impl Way {
+    /// The hash chain of the file with this digest, as [`build`] would have written it.
+    pub fn chain(&self, files: Files, digest: &[u8]) -> String {
+        let steps: Vec<(&[u8], bool)> = self.steps.iter().map(|(sibling, left)| (sibling.as_slice(), *left)).collect();
+        chain(self.algorithm, files, &[digest.to_vec()], &steps)
+    }
+
+    /// For keeping: 1, how many steps, then each as 1 (sibling on the left) or 0 and the digest.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(2 + self.steps.len() * (1 + self.algorithm.output_len()));
+        bytes.extend_from_slice(&[WAY_FORMAT, u8::try_from(self.steps.len()).unwrap_or(u8::MAX)]);
+        for (sibling, left) in &self.steps {
+            bytes.push(u8::from(*left));
+            bytes.extend_from_slice(sibling);
+        }
+        bytes
+    }
+
+    /// Reads what [`Way::to_bytes`] wrote; `None` for anything else.
+    pub fn from_bytes(algorithm: DigestAlgorithm, bytes: &[u8]) -> Option<Self> {
+        let (&[format, count], rest) = bytes.split_first_chunk::<2>()?;
+        let steps = rest.chunks(1 + algorithm.output_len());
+        let whole = rest.len() == usize::from(count) * (1 + algorithm.output_len());
+        if format != WAY_FORMAT || !whole {
+            return None;
+        }
+        let step = |step: &[u8]| match step.split_first()? {
+            (0, sibling) => Some((sibling.to_vec(), false)),
+            (1, sibling) => Some((sibling.to_vec(), true)),
+            _ => None,
+        };
+        Some(Self { algorithm, steps: steps.map(step).collect::<Option<_>>()? })
+    }
+}
+
+const WAY_FORMAT: u8 = 1;
+
+fn tree(algorithm: DigestAlgorithm, messages: &[Vec<Vec<u8>>]) -> Result<Vec<Vec<Vec<u8>>>, HashChainError> {
     let alone = messages.len() == 1 && messages.iter().all(|message| message.len() < 2);
     let counted = messages.iter().all(|message| (1..=FILES_MAX).contains(&message.len()));
     if !(1..=MESSAGES_MAX).contains(&messages.len()) || alone || !counted {
@@ -44,21 +115,18 @@ pub fn build(algorithm: DigestAlgorithm, files: Files, messages: &[Vec<Vec<u8>>]
         return Err(HashChainError::DigestLength { algorithm, expected: algorithm.output_len(), found: odd.len() });
     }
     let leaves: Vec<Vec<u8>> = messages.iter().map(|message| collapse(algorithm, message)).collect();
-    let levels = levels(algorithm, leaves);
+    Ok(levels(algorithm, leaves))
+}
+
+fn result(algorithm: DigestAlgorithm, files: Files, levels: &[Vec<Vec<u8>>]) -> String {
     let root = levels.last().and_then(|level| level.first()).map_or(&[][..], Vec::as_slice);
-    let method = algorithm.xml_uri();
-    let result = format!(
+    format!(
         "{DECLARATION}<HashChainResult xmlns=\"{NAMESPACE}\" xmlns:ns2=\"{XMLDSIG}\" URI=\"{}#STEP0\">\
-         <ns2:DigestMethod Algorithm=\"{method}\"/><ns2:DigestValue>{}</ns2:DigestValue></HashChainResult>",
+         <ns2:DigestMethod Algorithm=\"{}\"/><ns2:DigestValue>{}</ns2:DigestValue></HashChainResult>",
         files.chain,
+        algorithm.xml_uri(),
         STANDARD.encode(root)
-    );
-    let chains = messages
-        .iter()
-        .enumerate()
-        .map(|(place, message)| chain(algorithm, files, message, &steps_down(&levels, place)))
-        .collect();
-    Ok(Batch { result, chains })
+    )
 }
 
 const DECLARATION: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\" standalone=\"yes\"?>\n";
@@ -141,4 +209,40 @@ fn chain(algorithm: DigestAlgorithm, files: Files, message: &[Vec<u8>], path: &[
 
 fn data_ref(name: &str, digest: &[u8]) -> String {
     format!("<DataRef URI=\"{name}\"><ns2:DigestValue>{}</ns2:DigestValue></DataRef>", STANDARD.encode(digest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_way_says_what_its_hash_chain_says_and_reads_back() {
+        for count in [2_u8, 3, 5, 8, 100] {
+            let digests: Vec<Vec<u8>> = (0..count).map(|number| vec![number; 64]).collect();
+            let messages: Vec<Vec<Vec<u8>>> = digests.iter().map(|digest| vec![digest.clone()]).collect();
+            let batch = build(DigestAlgorithm::Sha512, Files::TIME_STAMP, &messages).unwrap();
+            let (result, ways) = build_ways(DigestAlgorithm::Sha512, Files::TIME_STAMP, &digests).unwrap();
+            assert_eq!(result, batch.result);
+            for ((way, digest), chain) in ways.iter().zip(&digests).zip(&batch.chains) {
+                let kept = Way::from_bytes(DigestAlgorithm::Sha512, &way.to_bytes()).unwrap();
+                assert_eq!(kept.chain(Files::TIME_STAMP, digest), *chain);
+            }
+        }
+    }
+
+    #[test]
+    fn a_way_that_is_cut_or_too_long_or_of_another_kind_is_not_read() {
+        let digests = [vec![1; 64], vec![2; 64], vec![3; 64]];
+        let (_, ways) = build_ways(DigestAlgorithm::Sha512, Files::TIME_STAMP, &digests).unwrap();
+        let bytes = ways[0].to_bytes();
+        for end in 0..bytes.len() {
+            assert_eq!(Way::from_bytes(DigestAlgorithm::Sha512, &bytes[..end]), None, "cut at {end}");
+        }
+        assert_eq!(Way::from_bytes(DigestAlgorithm::Sha512, &[bytes.as_slice(), &[0]].concat()), None);
+        assert_eq!(Way::from_bytes(DigestAlgorithm::Sha512, b"<?xml version=\"1.0\"?>"), None);
+        assert_eq!(Way::from_bytes(DigestAlgorithm::Sha256, &bytes), None);
+        let mut neither = bytes;
+        neither[2] = 2;
+        assert_eq!(Way::from_bytes(DigestAlgorithm::Sha512, &neither), None);
+    }
 }

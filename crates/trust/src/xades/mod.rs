@@ -16,12 +16,16 @@
 //!    signature says that it was good at the moment in question;
 //! 5. the member in the certificate is the member who speaks in the message.
 //!
+//! [`Moulds`] know what the signatures of one signer have in common, so that most are read without being parsed.
+//!
 //! Trusted: the certification services in the global configuration. Not trusted: everything else in the signature.
 
+mod mould;
 mod parse;
 mod sign;
 mod verify;
 
+pub use mould::{Mould, Moulds};
 pub use parse::{HashChain, Part, PartContent, Signature, SignedFile};
 pub use sign::{DataRef, Signer, with_time_stamp};
 pub use verify::{GoodCertificate, Usage, VerifiedSigner, Verifier};

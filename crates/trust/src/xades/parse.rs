@@ -1,5 +1,7 @@
 //! Reading a signature: structure, references, digests and the signature value. No question of trust is asked here.
 
+use std::sync::Arc;
+
 use civic::Timestamp;
 
 use super::{
@@ -21,10 +23,16 @@ const EXCLUSIVE: &str = "http://www.w3.org/2001/10/xml-exc-c14n#";
 #[derive(Clone, Debug)]
 pub struct Signature {
     algorithm: SignatureAlgorithm,
-    signed_info: Vec<u8>,
-    value: Vec<u8>,
-    files: Vec<Reference>,
-    signing_time: Option<Timestamp>,
+    pub(super) signed_info: Vec<u8>,
+    pub(super) value: Vec<u8>,
+    pub(super) files: Vec<Reference>,
+    pub(super) signing_time: Option<Timestamp>,
+    enclosed: Arc<Enclosed>,
+}
+
+/// What signatures of one signer share, for as long as the OCSP answer is the same.
+#[derive(Debug)]
+struct Enclosed {
     certificate: Vec<u8>,
     extra_certificates: Vec<Vec<u8>>,
     ocsp: Vec<Vec<u8>>,
@@ -74,10 +82,10 @@ pub struct SignedFile {
 }
 
 #[derive(Clone, Debug)]
-struct Reference {
+pub(super) struct Reference {
     name: String,
     algorithm: DigestAlgorithm,
-    digest: Vec<u8>,
+    pub(super) digest: Vec<u8>,
 }
 
 impl<'a> Part<'a> {
@@ -96,58 +104,27 @@ impl Signature {
     /// Reads a signature: `asic:XAdESSignatures` with one `ds:Signature`, or (X-Road 8) `ds:Signature` alone.
     pub fn parse(bytes: &[u8]) -> Result<Self, SignatureError> {
         let document = Document::parse(bytes, &Limits::SMALL)?;
-        let root = document.root();
-        let container = [ASIC_NAMESPACE, ASIC_NAMESPACE_V1_1];
-        let signature = if container.iter().any(|namespace| root.is(namespace, "XAdESSignatures")) {
-            let [signature] = children(root, ASIC_NAMESPACE)?;
-            signature
-        } else {
-            root
-        };
-        if !signature.is(XMLDSIG, "Signature") {
-            return Err(malformed("the root is neither asic:XAdESSignatures nor ds:Signature"));
-        }
-        check_ids(root)?;
-        let [signed_info, value, key_info, object] = children(signature, XMLDSIG)?;
-        expect(signed_info, "SignedInfo")?;
-        expect(value, "SignatureValue")?;
-        expect(key_info, "KeyInfo")?;
-        expect(object, "Object")?;
-        let properties = QualifyingProperties::read(object, signature)?;
-        let (algorithm, signed_info_bytes, files) = read_signed_info(signed_info, properties.signed)?;
-        let certificate = read_certificate(key_info)?;
-        properties.check_certificate(&certificate)?;
-        Ok(Self {
-            algorithm,
-            signed_info: signed_info_bytes,
-            value: decoded(value)?,
-            files,
-            signing_time: properties.signing_time(),
-            certificate,
-            extra_certificates: properties.values(&["CertificateValues", "EncapsulatedX509Certificate"])?,
-            ocsp: properties.values(&["RevocationValues", "OCSPValues", "EncapsulatedOCSPValue"])?,
-            time_stamps: properties.values(&["SignatureTimeStamp", "EncapsulatedTimeStamp"])?,
-        })
+        Anatomy::of(&document)?.read()
     }
 
     /// The signing certificate, DER.
     pub fn certificate(&self) -> &[u8] {
-        &self.certificate
+        &self.enclosed.certificate
     }
 
     /// Other certificates that came with the signature, DER: help to find the way to a trusted one, never trusted.
     pub fn extra_certificates(&self) -> &[Vec<u8>] {
-        &self.extra_certificates
+        &self.enclosed.extra_certificates
     }
 
     /// The OCSP responses that came with the signature, DER.
     pub fn ocsp(&self) -> &[Vec<u8>] {
-        &self.ocsp
+        &self.enclosed.ocsp
     }
 
     /// The time stamp tokens over the signature value, DER.
     pub fn time_stamps(&self) -> &[Vec<u8>] {
-        &self.time_stamps
+        &self.enclosed.time_stamps
     }
 
     /// What time stamps are over: the bytes of the signature value.
@@ -246,6 +223,74 @@ impl Signature {
     /// The names of the files that are signed directly.
     pub fn file_names(&self) -> impl Iterator<Item = &str> {
         self.files.iter().map(|file| file.name.as_str())
+    }
+}
+
+/// Where the pieces of a signature are.
+#[derive(Clone, Copy)]
+pub(super) struct Anatomy<'d, 'a> {
+    pub(super) signed_info: Element<'d, 'a>,
+    pub(super) value: Element<'d, 'a>,
+    key_info: Element<'d, 'a>,
+    properties: QualifyingProperties<'d, 'a>,
+}
+
+impl<'d, 'a> Anatomy<'d, 'a> {
+    /// Finds them; refuses any other structure than that of the profile.
+    pub(super) fn of(document: &'d Document<'a>) -> Result<Self, SignatureError> {
+        let root = document.root();
+        let container = [ASIC_NAMESPACE, ASIC_NAMESPACE_V1_1];
+        let signature = if container.iter().any(|namespace| root.is(namespace, "XAdESSignatures")) {
+            let [signature] = children(root, ASIC_NAMESPACE)?;
+            signature
+        } else {
+            root
+        };
+        if !signature.is(XMLDSIG, "Signature") {
+            return Err(malformed("the root is neither asic:XAdESSignatures nor ds:Signature"));
+        }
+        check_ids(root)?;
+        let [signed_info, value, key_info, object] = children(signature, XMLDSIG)?;
+        expect(signed_info, "SignedInfo")?;
+        expect(value, "SignatureValue")?;
+        expect(key_info, "KeyInfo")?;
+        expect(object, "Object")?;
+        let properties = QualifyingProperties::read(object, signature)?;
+        Ok(Self { signed_info, value, key_info, properties })
+    }
+
+    /// Reads them.
+    pub(super) fn read(&self) -> Result<Signature, SignatureError> {
+        let properties = &self.properties;
+        let (algorithm, signed_info, files) = read_signed_info(self.signed_info, properties.signed)?;
+        let certificate = read_certificate(self.key_info)?;
+        properties.check_certificate(&certificate)?;
+        Ok(Signature {
+            algorithm,
+            signed_info,
+            value: decoded(self.value)?,
+            files,
+            signing_time: properties.signing_time(),
+            enclosed: Arc::new(Enclosed {
+                certificate,
+                extra_certificates: properties.values(&["CertificateValues", "EncapsulatedX509Certificate"])?,
+                ocsp: properties.values(&["RevocationValues", "OCSPValues", "EncapsulatedOCSPValue"])?,
+                time_stamps: properties.values(&["SignatureTimeStamp", "EncapsulatedTimeStamp"])?,
+            }),
+        })
+    }
+
+    pub(super) const fn signed_signature(&self) -> Element<'d, 'a> {
+        self.properties.signed_signature
+    }
+
+    /// The canonical form of the signed properties and the algorithm of the digest that is signed of it.
+    pub(super) fn canonical_properties(&self) -> Result<(DigestAlgorithm, Vec<u8>), SignatureError> {
+        let is_to_properties =
+            |reference: &Element<'_, '_>| reference.attribute("URI").and_then(into_signature).is_some();
+        let reference = self.signed_info.named("Reference").find(is_to_properties);
+        let reference = reference.ok_or_else(|| malformed("no ds:Reference leads to the signed properties"))?;
+        Ok((read_digest(reference)?.0, canonical_properties(reference, self.properties.signed)?))
     }
 }
 
@@ -390,7 +435,7 @@ fn read_signed_info(signed_info: Element<'_, '_>, properties: Element<'_, '_>) -
     for reference in inside {
         expect(reference, "Reference")?;
         let uri = reference.attribute("URI").ok_or_else(|| malformed("a ds:Reference has no URI"))?;
-        if let Some(id) = uri.strip_prefix('#') {
+        if let Some(id) = into_signature(uri) {
             if properties_seen || reference.attribute("Type") != Some(SIGNED_PROPERTIES_TYPE) {
                 return Err(malformed("a ds:Reference into the signature is not the one to the signed properties"));
             }
@@ -417,8 +462,20 @@ fn read_signed_info(signed_info: Element<'_, '_>, properties: Element<'_, '_>) -
     Ok((algorithm, c14n::element(signed_info, method, &prefixes), files))
 }
 
+/// The `Id` to which a reference inside the signature leads; `None` for the name of a file.
+pub(super) fn into_signature(uri: &str) -> Option<&str> {
+    uri.strip_prefix('#')
+}
+
 /// A reference without transforms selects the canonical form of XML 1.0 without comments (XML Signature §4.4.3.2).
 fn check_properties(reference: Element<'_, '_>, properties: Element<'_, '_>) -> Result<(), SignatureError> {
+    let (algorithm, expected) = read_digest(reference)?;
+    let bytes = canonical_properties(reference, properties)?;
+    if constant_time_eq(&algorithm.digest(&bytes), &expected) { Ok(()) } else { Err(SignatureError::SignedProperties) }
+}
+
+/// What a reference selects of the signed properties.
+fn canonical_properties(reference: Element<'_, '_>, properties: Element<'_, '_>) -> Result<Vec<u8>, SignatureError> {
     let (method, prefixes) = match reference.child(XMLDSIG, "Transforms") {
         Some(transforms) => {
             let [transform] = children(transforms, XMLDSIG)?;
@@ -427,9 +484,7 @@ fn check_properties(reference: Element<'_, '_>, properties: Element<'_, '_>) -> 
         }
         None => (c14n::Method::Inclusive, Vec::new()),
     };
-    let (algorithm, expected) = read_digest(reference)?;
-    let bytes = c14n::element(properties, method.without_comments(), &prefixes);
-    if constant_time_eq(&algorithm.digest(&bytes), &expected) { Ok(()) } else { Err(SignatureError::SignedProperties) }
+    Ok(c14n::element(properties, method.without_comments(), &prefixes))
 }
 
 fn canonical_method<'d>(element: Element<'d, '_>) -> Result<(c14n::Method, Vec<&'d str>), SignatureError> {

@@ -165,7 +165,8 @@ impl Signer {
     fn signed_properties(&self, files: &[DataRef<'_>], signing_time: Timestamp) -> String {
         let mut text = String::with_capacity(self.certificate_and_policy.len() + 512 + files.len() * 160);
         text.push_str(" Id=\"signed-properties\"><xades:SignedSignatureProperties><xades:SigningTime>");
-        text.push_str(&signing_time.rfc3339());
+        // Always as long, so that all signatures of a signer fit one mould.
+        text.push_str(&signing_time.rfc3339_millis());
         text.push_str(&self.certificate_and_policy);
         text.push_str("<xades:SignedDataObjectProperties>");
         for (number, file) in files.iter().enumerate() {

@@ -4,6 +4,7 @@
 mod archive;
 mod asic;
 mod globalconf;
+mod moulds;
 mod mserv;
 mod nation;
 mod pkcs11;

@@ -172,6 +172,7 @@ async fn delete_old(log: &MessageLog, ledger: bool) -> Result<u64, ArchiveFailur
     }
     if deleted > 0 {
         log.store.tx("bridge.delete_stamps", move |tx| sql::delete_stamps(tx, before)).await?;
+        log.store.tx("bridge.delete_moulds", sql::delete_moulds).await?;
     }
     Ok(deleted)
 }

@@ -102,6 +102,7 @@ impl MessageLog {
             record.peer().to_string(),
             Value::Null,
             mode_number(LogMode::Full),
+            Value::Null,
         ])
     }
 }

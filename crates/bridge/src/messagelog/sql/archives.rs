@@ -165,6 +165,14 @@ pub(crate) fn delete_stamps(tx: &mut Tx<'_>, before: Timestamp) -> Result<u64, S
     )
 }
 
+/// Deletes the moulds that no record needs any more: whoever writes with one said so less than a day before (`keep_mould`).
+pub(crate) fn delete_moulds(tx: &mut Tx<'_>) -> Result<u64, StoreError> {
+    tx.execute(
+        "DELETE FROM bridge_mould WHERE seen < (SELECT MIN(id) FROM bridge_message) - $1",
+        &params![super::LATE_MICROS],
+    )
+}
+
 fn add_archive(
     tx: &mut Tx<'_>,
     archive: &ArchiveRow,

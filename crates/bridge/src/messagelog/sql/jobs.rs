@@ -97,22 +97,32 @@ pub(crate) fn passed_by(tx: &mut Tx<'_>, limit: i64) -> Result<Vec<(i64, Vec<u8>
     rows.iter().map(|row| Ok((row.get("id")?, row.get("signature_digest")?))).collect()
 }
 
-/// Keeps a stamp and the records under it.
+/// Keeps a stamp and the records under it, each with its way to the stamped file.
 pub(crate) fn keep_stamp(
     tx: &mut Tx<'_>,
     stamp: i64,
     chain_result: &[u8],
     token: &[u8],
-    records: &[(i64, &[u8])],
+    records: Vec<(i64, Vec<u8>)>,
 ) -> Result<(), StoreError> {
     tx.execute(
         "INSERT INTO bridge_stamp (id, chain_result, token) VALUES ($1, $2, $3)",
         &params![stamp, chain_result, token],
     )?;
-    let rows: Vec<Vec<Value>> = records.iter().map(|(record, chain)| params![*record, stamp, *chain]).collect();
-    tx.append(&STAMPED, &rows)?;
     let last = records.iter().map(|(record, _)| *record).max().unwrap_or(0);
+    let rows: Vec<Vec<Value>> = records.into_iter().map(|(record, way)| params![record, stamp, way]).collect();
+    tx.append(&STAMPED, &rows)?;
     set_mark(tx, STAMPING, last)
+}
+
+/// Keeps a mould, or says that it goes on being used.
+pub(crate) fn keep_mould(tx: &mut Tx<'_>, digest: [u8; 32], common: &[u8], now: Timestamp) -> Result<(), StoreError> {
+    tx.execute(
+        "INSERT INTO bridge_mould (digest, common, seen) VALUES ($1, $2, $3) ON CONFLICT (digest) DO UPDATE \
+         SET seen = excluded.seen WHERE bridge_mould.seen < excluded.seen",
+        &params![digest, common, now],
+    )
+    .map(drop)
 }
 
 /// How many records wait for their stamp (counted up to a limit), since when, and when the last stamp was made.
