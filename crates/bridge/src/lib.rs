@@ -40,6 +40,7 @@ pub mod config;
 pub mod console;
 mod consumer;
 mod core;
+mod detached;
 mod evidence;
 pub mod fault;
 mod globalconf;

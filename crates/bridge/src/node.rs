@@ -3,7 +3,6 @@
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
@@ -25,10 +24,11 @@ use crate::authorisation::Authoriser;
 use crate::config::{Addresses, NodeConfig};
 use crate::consumer::{self, Pool};
 use crate::core::Core;
+use crate::detached::detached;
 use crate::fault::{Fault, Reason, Side, fault};
 use crate::globalconf::{ConfigurationError, GlobalConf};
 use crate::keys::NodeKeys;
-use crate::listener::{Reply, plain, serve};
+use crate::listener::{plain, serve};
 use crate::messagelog::{
     self, ArchiveFailure, ArchiveRun, Archiver, Committer, LogError, MessageLog, Restored, Stamper,
 };
@@ -38,7 +38,7 @@ use crate::operations::{self, Caller, MonitoringAnswer, MonitoringRequest, Opera
 use crate::outbound::Outbound;
 use crate::registry::{self, Registry, RegistryError};
 use crate::signing::Signatures;
-use crate::spool::{Flow, Spool, SpoolError};
+use crate::spool::{Spool, SpoolError};
 use crate::tls::{self, Peer, TlsIdentity};
 use crate::{console, management, ocsp, provider, reload};
 
@@ -473,20 +473,4 @@ async fn accept(
     let stream = acceptor.accept(socket).await?;
     let peer = core.peer_of(stream.get_ref().1).map_err(io::Error::other)?;
     Ok((stream, Arc::new(peer)))
-}
-
-/// Runs an exchange to its end also when the caller goes away: what was begun is logged.
-pub(crate) fn detached<F>(exchange: F) -> Pin<Box<dyn Future<Output = Reply> + Send>>
-where
-    F: Future<Output = Reply> + Send + 'static,
-{
-    let task = tokio::spawn(exchange);
-    Box::pin(async move {
-        task.await.unwrap_or_else(|error| {
-            tracing::error!(%error, "an exchange ended in a defect of the program");
-            let mut answer = http::Response::new(Flow::from(bytes::Bytes::new()));
-            *answer.status_mut() = http::StatusCode::INTERNAL_SERVER_ERROR;
-            answer
-        })
-    })
 }

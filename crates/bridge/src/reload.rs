@@ -8,10 +8,11 @@ use crate::api;
 use crate::config::NodeConfig;
 use crate::consumer;
 use crate::core::Core;
+use crate::detached::detached;
 use crate::internal_tls::{self, Caller};
 use crate::keys::NodeKeys;
 use crate::listener::serve;
-use crate::node::{Node, StartError, detached};
+use crate::node::{Node, StartError};
 use crate::registry::{Author, Change, Connection, Registry, RegistryError};
 use crate::usage::hex_text;
 

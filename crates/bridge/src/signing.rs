@@ -100,6 +100,8 @@ pub(crate) fn verify(core: &Core, side: Side, sender: &ClientId, envelope: &Enve
 
 /// How many messages one signature serves at most.
 const BATCH_MAX: usize = 256;
+/// How often a message that waits for company gives the others their turn.
+const TURNS_MAX: usize = 16;
 /// How many signatures of batches are remembered as verified.
 const VERIFIED_MAX: usize = 256;
 
@@ -122,13 +124,20 @@ struct Verified {
 }
 
 impl Signatures {
-    /// Signs together with whatever else waits. Whoever comes first after all others had their turn signs for all: nobody waits for a
-    /// clock, and a task that is given up leaves nobody waiting.
+    /// Signs together with whatever else waits. Each gives the others their turn for as long as more come; whoever finds first that none
+    /// came signs for all: nobody waits for a clock, and a task that is given up leaves nobody waiting.
     async fn sign(&self, core: &Core, message: &[u8; 64], attachments: &[[u8; 64]]) -> Result<Signed, String> {
         let digests = std::iter::once(message).chain(attachments).map(|digest| digest.to_vec()).collect();
         let (done, signed) = oneshot::channel();
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).push(Waiting { digests, done });
-        tokio::task::yield_now().await;
+        let mut waiting = self.enter(Waiting { digests, done });
+        for _ in 0..TURNS_MAX {
+            tokio::task::yield_now().await;
+            let now = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).len();
+            if now <= waiting {
+                break;
+            }
+            waiting = now;
+        }
         let all = std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
         let mut all: Vec<Waiting> = all.into_iter().filter(|waiting| !waiting.done.is_closed()).collect();
         while !all.is_empty() {
@@ -137,6 +146,13 @@ impl Signatures {
             all = rest;
         }
         signed.await.unwrap_or_else(|_| Err("the batch of this message was given up".to_owned()))
+    }
+
+    /// How many wait now.
+    fn enter(&self, message: Waiting) -> usize {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.push(message);
+        waiting.len()
     }
 
     fn verified(&self, digest: &[u8; 32]) -> Option<Arc<Signature>> {

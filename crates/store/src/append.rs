@@ -115,7 +115,10 @@ impl Job for AppendJob {
 
     fn run(&mut self, tx: &mut Tx<'_>) -> Verdict {
         match tx.append(self.table, &self.rows) {
-            Ok(()) => Verdict::Commit,
+            Ok(()) => {
+                self.failure = None;
+                Verdict::Commit
+            }
             Err(error) => {
                 self.failure = Some(error);
                 Verdict::RollBack
@@ -123,11 +126,12 @@ impl Job for AppendJob {
         }
     }
 
+    fn is_append(&self) -> bool {
+        true
+    }
+
     fn finish(mut self: Box<Self>, outcome: Result<(), StoreError>) {
-        let outcome = match (outcome, self.failure.take()) {
-            (Ok(()), Some(failure)) => Err(failure),
-            (outcome, _) => outcome,
-        };
+        let outcome = self.failure.take().map_or(outcome, Err);
         self.answer(outcome);
     }
 }

@@ -25,6 +25,10 @@ pub(crate) enum Verdict {
 pub(crate) trait Job: Send {
     fn name(&self) -> &'static str;
     fn run(&mut self, tx: &mut Tx<'_>) -> Verdict;
+    /// Whether it only adds rows, as [`crate::Store::append`] does.
+    fn is_append(&self) -> bool {
+        false
+    }
     /// Answers the caller: with the result of the last run, or with what went wrong below it.
     fn finish(self: Box<Self>, outcome: Result<(), StoreError>);
 }

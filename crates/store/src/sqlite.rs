@@ -1,6 +1,6 @@
 //! The embedded engine: one writer thread with group commit, several readers.
 //!
-//! The writer takes every job that waits, runs each behind a savepoint of its own, commits once (one fsync of the
+//! The writer takes every job that waits, runs each (behind a savepoint of its own, appends excepted), commits once (one fsync of the
 //! write-ahead log, `synchronous=FULL`) and only then answers. The log is brought into the database file after the
 //! answers, so no caller waits for that. After a failed read, write or sync of the disk nothing is written any more:
 //! the kernel may have dropped the pages that a second sync would report as safe.
@@ -253,7 +253,7 @@ impl Writer {
                 group.push(job);
                 return GroupEnd::Undone(error.clone());
             }
-            let ran = self.run_behind_savepoint(job.as_mut());
+            let ran = self.run_job(job.as_mut());
             group.push(job);
             match ran {
                 Ok(rows) => appended += rows,
@@ -271,11 +271,17 @@ impl Writer {
     }
 
     /// The rows appended; an error where the whole transaction is lost.
-    fn run_behind_savepoint(&self, job: &mut dyn Job) -> Result<u64, StoreError> {
-        self.control("SAVEPOINT job")?;
+    fn run_job(&self, job: &mut dyn Job) -> Result<u64, StoreError> {
+        // An append hardly ever fails, and a savepoint copies each page that is touched behind it: one that fails takes its group along,
+        // and each job of it then runs alone.
+        let alone = job.is_append();
+        if !alone {
+            self.control("SAVEPOINT job")?;
+        }
         let mut tx = Tx::new(Handle::Sqlite(&self.connection), &self.sealer);
         let verdict = job.run(&mut tx);
-        if let Some(error @ (StoreError::Broken { .. } | StoreError::Full { .. })) = tx.failure() {
+        let failure = tx.failure();
+        if let Some(error @ (StoreError::Broken { .. } | StoreError::Full { .. })) = failure {
             return Err(error.clone());
         }
         if self.connection.is_autocommit() {
@@ -283,9 +289,12 @@ impl Writer {
         }
         match verdict {
             Verdict::Commit => {
-                self.control("RELEASE job")?;
+                if !alone {
+                    self.control("RELEASE job")?;
+                }
                 Ok(tx.appended())
             }
+            Verdict::RollBack if alone => Err(failure.cloned().unwrap_or(StoreError::Closed)),
             Verdict::RollBack => {
                 self.control("ROLLBACK TO job")?;
                 self.control("RELEASE job")?;

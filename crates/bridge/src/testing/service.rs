@@ -26,7 +26,7 @@ pub struct Recorded {
 }
 
 /// An information system that echoes and remembers: `…/status/N` answers with that status, `…/bytes/N` with so many bytes,
-/// `…/slow` after a minute, `…/headers` with the headers `answer-…` of the request, everything else with the body that came, or a JSON text of about 1 kB where none came.
+/// `…/slow` after a minute, `…/wait/N` after so many milliseconds, `…/headers` with the headers `answer-…` of the request, everything else with the body that came, or a JSON text of about 1 kB where none came.
 pub struct Service {
     address: SocketAddr,
     seen: Arc<Mutex<Vec<Recorded>>>,
@@ -85,6 +85,10 @@ async fn answer(
                 }
             }
             response
+        }
+        ("wait", millis) => {
+            tokio::time::sleep(Duration::from_millis(millis.parse().unwrap_or(0))).await;
+            "waited".into_response()
         }
         (_, "slow") => {
             tokio::time::sleep(Duration::from_mins(1)).await;

@@ -33,6 +33,37 @@ async fn answer_of(nodes: &TwoNodes, headers: &[(&str, &str)], body: Vec<u8>) ->
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_exchange_whose_caller_went_away_is_ended_and_logged_on_both_sides() {
+    let nodes = two_nodes(409).await;
+    for method in ["GET", "POST"] {
+        let id = format!("gone-{method}");
+        let mut socket = TcpStream::connect(nodes.consumer.addresses().consumer).await.unwrap();
+        let request = format!(
+            "{method} /r1/{ECHO}/wait/400 HTTP/1.1\r\nhost: x\r\nx-road-client: {CLIENT}\r\nx-road-id: {id}\r\ncontent-length: 0\r\n\r\n"
+        );
+        socket.write_all(request.as_bytes()).await.unwrap();
+        while nodes.service.seen().last().is_none_or(|seen| seen.headers["x-road-id"] != id.as_str()) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert!(nodes.consumer.message_log().find(&id).await.unwrap().iter().all(|one| one.outcome != "answered"));
+        // Not closed in good order but reset, as a phone does that lost its network.
+        socket.set_zero_linger().unwrap();
+        drop(socket);
+        for log in [nodes.consumer.message_log(), nodes.provider.message_log()] {
+            let mut tries = 0;
+            while log.find(&id).await.unwrap().iter().filter(|one| one.kind == RecordKind::Response).count() == 0 {
+                tries += 1;
+                assert!(tries < 400, "{method}: the answer was not logged");
+                tokio::time::sleep(Duration::from_millis(25)).await;
+            }
+            let records = log.find(&id).await.unwrap();
+            assert_eq!(records.iter().map(|one| one.outcome.as_str()).last(), Some("answered"), "{method}");
+        }
+    }
+    nodes.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_verb_carries_path_query_and_body_unmodified() {
     let nodes = two_nodes(400).await;
     let rest = "/a%2Fb/%7e/caf%C3%A9;v=1/x%20y/?q=%26a=1&&b=/c?d&%C3%A9";
