@@ -1,4 +1,4 @@
-//! Development commands of the house: `cargo xtask test`, `ci`, `bench`, `gen`, `tidy`, `pg`.
+//! Development commands of the house: `cargo xtask test`, `ci`, `bench`, `powercut`, `gen`, `tidy`, `pg`.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool speaks to the terminal")]
 
@@ -6,6 +6,7 @@ mod bench;
 mod generate;
 mod packages;
 mod postgres;
+mod powercut;
 mod tidy;
 
 use std::path::{Path, PathBuf};
@@ -48,6 +49,22 @@ enum Task {
     },
     /// Check the rules of the house that no compiler knows.
     Tidy,
+    /// Cut the power of a machine (QEMU) in which a log runs, again and again, and compare with what a keeper outside
+    /// knows; then the same with flushes that do nothing, which must lose data.
+    Powercut {
+        /// Cuts on each engine.
+        #[arg(long, default_value_t = 10)]
+        rounds: u32,
+        /// Cuts of the control on each engine, each on a fresh disk.
+        #[arg(long, default_value_t = 3)]
+        control: u32,
+        /// Another seed cuts at other moments.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Which engines.
+        #[arg(long, value_delimiter = ',', default_values_t = ["sqlite".to_owned(), "postgres".to_owned()])]
+        engines: Vec<String>,
+    },
     /// Start a temporary PostgreSQL, print its URL and run a command with it.
     Pg {
         /// The command; a shell that waits for Ctrl-D where there is none.
@@ -73,6 +90,7 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::Bench { what } => bench::run(&what),
         Task::Gen { check } => generate::run(check),
         Task::Tidy => tidy::run(),
+        Task::Powercut { rounds, control, seed, engines } => powercut::run(rounds, control, seed, &engines),
         Task::Pg { command } => postgres::with_command(&command),
     }
 }

@@ -40,6 +40,16 @@ pub(crate) const FOR_BENCHES: &[Package] = &[
     Package { name: "openssl", program: "openssl" },
 ];
 
+/// What `cargo xtask powercut` needs beside; the kernel of its machine is fetched and not installed.
+pub(crate) const FOR_POWERCUT: &[Package] = &[
+    Package { name: "qemu-system-x86", program: "qemu-system-x86_64" },
+    Package { name: "busybox-static", program: "busybox" },
+    Package { name: "cpio", program: "cpio" },
+    Package { name: "e2fsprogs", program: "mke2fs" },
+    Package { name: "libeatmydata1", program: "/usr/lib/x86_64-linux-gnu/libeatmydata.so" },
+    Package { name: "postgresql", program: "initdb" },
+];
+
 /// Installs the packages that are missing; where this is not root, says exactly what to type.
 pub(crate) fn ensure(packages: &[Package]) -> anyhow::Result<()> {
     let missing: Vec<&str> =

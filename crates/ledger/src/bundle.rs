@@ -21,6 +21,12 @@ pub(crate) fn entries(bundle: &[u8]) -> impl Iterator<Item = Option<&[u8]>> {
     })
 }
 
+/// The bytes of the first `count` entries of a bundle; all of them where it has fewer.
+pub(crate) fn beginning(bundle: &[u8], count: usize) -> &[u8] {
+    let length: usize = entries(bundle).take(count).flatten().map(|entry| 2 + entry.len()).sum();
+    bundle.get(..length).unwrap_or(bundle)
+}
+
 /// The entries of a bundle that must hold this many; `None` where it does not.
 pub(crate) fn exactly(bundle: &[u8], count: usize) -> Option<Vec<&[u8]>> {
     let found: Option<Vec<&[u8]>> = entries(bundle).collect();
@@ -45,5 +51,7 @@ mod tests {
             assert_eq!(entries(&bundle[..end]).last().unwrap().is_some(), whole, "{end}");
         }
         assert_eq!(entries(&[]).count(), 0);
+        assert_eq!((beginning(&bundle, 0), beginning(&bundle, 2)), (&bundle[..0], &bundle[..9]));
+        assert_eq!((beginning(&bundle, 3), beginning(&bundle, 4)), (bundle.as_slice(), bundle.as_slice()));
     }
 }

@@ -139,8 +139,8 @@ impl LedgerClient {
         if proof.index != index {
             return Err(ClientError::Protocol("the proof is of another entry"));
         }
-        proof.verify(entry, &self.log)?;
-        self.open(&proof.checkpoint)?;
+        let checkpoint = proof.verify(entry, &self.log)?;
+        self.compare(&checkpoint, &proof.checkpoint)?;
         Ok(text)
     }
 
@@ -186,11 +186,17 @@ impl LedgerClient {
     /// Verifies a checkpoint, and that it does not contradict the one seen last at the same size.
     fn open(&self, note: &str) -> Result<Checkpoint, ClientError> {
         let checkpoint = Checkpoint::open(note, &self.log)?;
+        self.compare(&checkpoint, note)?;
+        Ok(checkpoint)
+    }
+
+    /// Whether a verified checkpoint contradicts the one seen last at the same size.
+    fn compare(&self, checkpoint: &Checkpoint, note: &str) -> Result<(), ClientError> {
         match self.seen() {
             Some(seen) if seen.size == checkpoint.size && seen.root != checkpoint.root => {
                 Err(ClientError::Fork { first: seen.note, second: note.to_owned() })
             }
-            _ => Ok(checkpoint),
+            _ => Ok(()),
         }
     }
 

@@ -19,7 +19,7 @@ use crate::publish::{self, LogKeys, Published, blocking};
 use crate::recent::Recent;
 use crate::rows::{self, Rows};
 use crate::sequence::{self, Request};
-use crate::source::{Reader, Source, TileCache, damaged};
+use crate::source::{Nothing, Reader, Source, TileCache, damaged};
 use crate::witnessing::{self, Quorum, Witnessed};
 use crate::{LedgerConfig, LedgerError};
 
@@ -379,6 +379,11 @@ impl Shared {
         published: &Arc<Published>,
         mut body: impl FnMut(&mut Reader<'_>) -> Result<T, LedgerError> + Send + 'static,
     ) -> Result<T, LedgerError> {
+        let mut nothing = Nothing::default();
+        let answer = body(&mut Reader { source: &mut nothing, published, cache: &self.cache });
+        if !nothing.asked {
+            return answer;
+        }
         let (shared, published) = (Arc::clone(self), Arc::clone(published));
         self.read(name, move |source| body(&mut Reader { source, published: &published, cache: &shared.cache })).await
     }

@@ -5,11 +5,11 @@
 //! are readers shown the new checkpoint and callers answered. Staged entries are forgotten when the tiles are synced.
 //! The checkpoint row is the one thing that is trusted and must never go back: what it covers is signed.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use civic::Timestamp;
 use store::Tx;
-use trust::merkle::{Edge, TILE_WIDTH};
+use trust::merkle::{Edge, TILE_WIDTH, TileTree};
 use trust::note::{Checkpoint, Cosigner, Note, NoteError, NoteSigner, VerifierKey};
 
 use crate::LedgerError;
@@ -29,6 +29,24 @@ pub(crate) struct Published {
     pub(crate) checkpoint: Checkpoint,
     pub(crate) note: String,
     pub(crate) edge: Edge,
+    /// The trees over the partial tiles of the edge, by level, made when a proof first needs one.
+    trees: [OnceLock<TileTree>; LEVELS],
+}
+
+/// A tree of 64-bit size has no more levels of tiles.
+const LEVELS: usize = 8;
+
+impl Published {
+    fn new(checkpoint: Checkpoint, note: String, edge: Edge) -> Self {
+        Self { checkpoint, note, edge, trees: Default::default() }
+    }
+
+    /// The tree over the partial tile of a level.
+    pub(crate) fn edge_tree(&self, level: u8) -> &TileTree {
+        static NONE: TileTree = TileTree::empty();
+        let Some(tree) = self.trees.get(usize::from(level)) else { return &NONE };
+        tree.get_or_init(|| TileTree::over(self.edge.partial(level).to_vec()))
+    }
 }
 
 /// The keys of a log.
@@ -49,7 +67,7 @@ impl LogKeys {
         if let Some(cosigner) = &self.post_quantum {
             cosigner.add_to(&mut note, u64::try_from(now.seconds()).unwrap_or_default())?;
         }
-        Ok(Published { checkpoint, note: note.to_string(), edge })
+        Ok(Published::new(checkpoint, note.to_string(), edge))
     }
 
     /// Reads a checkpoint of this log and verifies every signature of its keys; the Ed25519 one must be there.
@@ -108,7 +126,7 @@ pub(crate) async fn load(parts: &Arc<Parts>) -> Result<(Published, Recent), Ledg
     }
     let published = finish(checkpoint, note, edge)?;
     blocking(folder, move |folder| {
-        folder.show(&published.edge, &published.note)?;
+        folder.mend(&published.edge, &published.note)?;
         let recent = load_recent(&mut crate::folder::Files(folder), &published.edge, most)?;
         Ok((published, recent))
     })
@@ -138,6 +156,7 @@ pub(crate) fn replay(folder: &Folder, mut edge: Edge, batches: &[BatchRow]) -> R
         let plan = Plan::replay(&edge, batch.first, &batch.bundle)
             .ok_or_else(|| damaged(&format!("the entries before {}", batch.first), "some are missing"))?;
         folder.fill(&plan)?;
+        folder.tidy(&plan)?;
         edge = plan.edge;
     }
     Ok(edge)
@@ -180,5 +199,5 @@ fn finish(checkpoint: Checkpoint, note: String, edge: Edge) -> Result<Published,
     if edge.size() != checkpoint.size || edge.root() != checkpoint.root {
         return Err(damaged("the last tiles", "they do not lead to the signed root"));
     }
-    Ok(Published { checkpoint, note, edge })
+    Ok(Published::new(checkpoint, note, edge))
 }

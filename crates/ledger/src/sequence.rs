@@ -37,6 +37,8 @@ pub(crate) struct Request {
 pub(crate) async fn serve(shared: Arc<Shared>, mut requests: mpsc::Receiver<Request>) {
     let mut staged = Staged::default();
     while let Some(first) = requests.recv().await {
+        // Callers who were answered a moment ago ask again now: let them, and one commit serves all.
+        tokio::task::yield_now().await;
         let (mut gathered, mut bytes) = (first.entries.len(), first.bytes);
         let mut group = vec![first];
         while gathered < BATCH_ENTRIES_MAX

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use trust::merkle::{
-    Edge, Hash, Node, TILE_WIDTH, Tile, TileNode, consistency_proof, inclusion_proof, leaf_hash, root_of,
+    Edge, Hash, Node, TILE_WIDTH, Tile, TileNode, TileTree, consistency_proof, inclusion_proof, leaf_hash, root_of,
     verify_inclusion,
 };
 
@@ -20,6 +20,24 @@ pub(crate) trait Source {
     fn bundle(&mut self, index: u64, width: u16) -> Result<Vec<Vec<u8>>, LedgerError>;
 }
 
+/// A source without anything, which notes that it was asked: what was verified before needs no look at a disk.
+#[derive(Default)]
+pub(crate) struct Nothing {
+    pub(crate) asked: bool,
+}
+
+impl Source for Nothing {
+    fn tile(&mut self, _: u8, _: u64) -> Result<Option<Vec<u8>>, LedgerError> {
+        self.asked = true;
+        Ok(None)
+    }
+
+    fn bundle(&mut self, _: u64, _: u16) -> Result<Vec<Vec<u8>>, LedgerError> {
+        self.asked = true;
+        Ok(Vec::new())
+    }
+}
+
 /// Tiles that were found to lead to a signed root. A full tile never changes, so it stays verified; two generations
 /// keep those that are asked for often.
 #[derive(Default)]
@@ -27,15 +45,15 @@ pub(crate) struct TileCache(Mutex<Generations>);
 
 #[derive(Default)]
 struct Generations {
-    young: HashMap<(u8, u64), Arc<Vec<Hash>>>,
-    old: HashMap<(u8, u64), Arc<Vec<Hash>>>,
+    young: HashMap<(u8, u64), Arc<TileTree>>,
+    old: HashMap<(u8, u64), Arc<TileTree>>,
 }
 
-/// Each generation holds at most so many tiles of 8 KiB.
+/// Each generation holds at most so many tiles of 16 KiB with their inner nodes.
 const GENERATION_TILES_MAX: usize = 2_048;
 
 impl TileCache {
-    fn get(&self, place: (u8, u64)) -> Option<Arc<Vec<Hash>>> {
+    fn get(&self, place: (u8, u64)) -> Option<Arc<TileTree>> {
         let mut tiles = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(tile) = tiles.young.get(&place) {
             return Some(Arc::clone(tile));
@@ -45,13 +63,13 @@ impl TileCache {
         Some(tile)
     }
 
-    fn insert(&self, place: (u8, u64), tile: Arc<Vec<Hash>>) {
+    fn insert(&self, place: (u8, u64), tile: Arc<TileTree>) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(place, tile);
     }
 }
 
 impl Generations {
-    fn insert(&mut self, place: (u8, u64), tile: Arc<Vec<Hash>>) {
+    fn insert(&mut self, place: (u8, u64), tile: Arc<TileTree>) {
         if self.young.len() >= GENERATION_TILES_MAX {
             self.old = std::mem::take(&mut self.young);
         }
@@ -88,7 +106,7 @@ impl Reader<'_> {
         }
         let cut = |hashes: &[Hash]| hashes.get(..usize::from(tile.width)).map(<[Hash]>::concat);
         match there {
-            256 => Ok(cut(&self.verified(tile.level, tile.index)?)),
+            256 => Ok(cut(self.verified(tile.level, tile.index)?.hashes())),
             _ => Ok(cut(self.published.edge.partial(tile.level))),
         }
     }
@@ -117,29 +135,29 @@ impl Reader<'_> {
         let place = TileNode::of(node, self.published.checkpoint.size);
         let Tile { level, index, width } = place.tile;
         let hash = match width {
-            256 => place.hash_in(&self.verified(level, index)?),
-            _ => place.hash_in(self.published.edge.partial(level)),
+            256 => place.find_in(&*self.verified(level, index)?),
+            _ => place.find_in(self.published.edge_tree(level)),
         };
         hash.ok_or_else(|| damaged(&place.tile.path(), "it is too narrow"))
     }
 
     /// A full tile that leads to the signed root: its own root stands in the tile above, and so on up to the edge.
-    fn verified(&mut self, level: u8, index: u64) -> Result<Arc<Vec<Hash>>, LedgerError> {
+    fn verified(&mut self, level: u8, index: u64) -> Result<Arc<TileTree>, LedgerError> {
         if let Some(tile) = self.cache.get((level, index)) {
             return Ok(tile);
         }
-        let hashes = full_tile(self.source, level, index)?;
+        let tile = TileTree::over(full_tile(self.source, level, index)?);
         let above = Tile { level: level + 1, index: index / TILE_WIDTH, width: 0 };
         let within = (index % TILE_WIDTH) as usize;
         let width = Tile::width_in(above.level, above.index, self.published.checkpoint.size);
         let expected = match width {
-            256 => self.verified(above.level, above.index)?.get(within).copied(),
+            256 => self.verified(above.level, above.index)?.hashes().get(within).copied(),
             _ => self.published.edge.partial(above.level).get(within).copied(),
         };
-        if expected != Some(root_of(&hashes)) {
+        if expected.is_none() || expected != tile.root() {
             return Err(damaged(&place_of(level, index), "it does not lead to the signed root"));
         }
-        let tile = Arc::new(hashes);
+        let tile = Arc::new(tile);
         self.cache.insert((level, index), Arc::clone(&tile));
         Ok(tile)
     }

@@ -18,7 +18,7 @@ mod edge;
 mod tiles;
 
 pub use edge::Edge;
-pub use tiles::{TILE_WIDTH, Tile, TileNode, tiles_of};
+pub use tiles::{TILE_WIDTH, Tile, TileNode, TileTree, tiles_of};
 
 use crate::digest::Sha256;
 

@@ -3,18 +3,19 @@
 //!
 //! `BAOBAB_LEDGER_SEEDS` sets how many schedules are run; 10,000 where it is not set.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use trust::merkle::{Edge, Hash, TILE_WIDTH, Tile, leaf_hash};
 
 use super::model::{Draw, ModelDisk, SyncEnd};
 use super::{Files, Folder};
-use crate::LedgerError;
 use crate::plan::{Batch, Plan};
 use crate::publish::{replay, synced_files};
 use crate::recent::Recent;
 use crate::rows::BatchRow;
 use crate::source::{Source as _, damaged};
+use crate::{LedgerError, bundle};
 
 /// What a commit holds, and what callers and readers were told.
 #[derive(Default)]
@@ -66,7 +67,7 @@ impl World {
         if (edge.size(), edge.root()) != (self.size, self.root) {
             return Err(damaged("the last tiles", "they do not lead to the signed root"));
         }
-        folder.show(&edge, "note")?;
+        folder.mend(&edge, "note")?;
         Ok(Process { folder, edge, recent: Recent::new(64) })
     }
 
@@ -150,33 +151,66 @@ impl World {
     /// Each acknowledged entry is at its index, every tile is there, and every checkpoint ever seen is continued.
     fn verify(&self, process: &Process) -> Result<(), String> {
         let mut files = Files(&process.folder);
-        let mut edge = Edge::default();
+        let Made { mut bundles, mut full, mut edge } = Made::default();
         let mut acknowledged = self.acknowledged.iter().peekable();
         let mut seen = self.seen.iter().peekable();
-        let mut filled = Vec::new();
         for index in 0..self.size.div_ceil(TILE_WIDTH) {
             let width = Tile::width_in(0, index, self.size);
+            bundles.push(Vec::new());
             for entry in files.bundle(index, width).map_err(|error| error.to_string())? {
+                bundle::push(&mut bundles[index as usize], &entry);
                 let leaf = leaf_hash(&entry);
                 while acknowledged.next_if(|known| **known == (edge.size(), leaf)).is_some() {}
-                edge.push(leaf, |tile, hashes| filled.push((tile, hashes.concat())));
+                edge.push(leaf, |tile, hashes| drop(full.insert(tile, hashes.concat())));
                 if seen.peek().is_some_and(|(size, _)| *size == edge.size()) {
                     let root = edge.root();
                     while seen.next_if(|(size, seen)| *size == edge.size() && *seen == root).is_some() {}
                 }
             }
         }
-        for (tile, hashes) in filled {
-            if files.tile(tile.level, tile.index).map_err(|error| error.to_string())? != Some(hashes) {
+        for (tile, hashes) in &full {
+            if files.tile(tile.level, tile.index).map_err(|error| error.to_string())?.as_ref() != Some(hashes) {
                 return Err(format!("{} is not what the entries make of it", tile.path()));
+            }
+        }
+        let end = (edge.size(), edge.root());
+        let made = Made { bundles, full, edge };
+        for path in self.disk.paths().iter().filter(|path| path.contains(".p/")) {
+            let found = process.folder.read(path).map_err(|error| error.to_string())?.unwrap_or_default();
+            if !made.begins_with(path, &found) {
+                return Err(format!("{path} is not the beginning of what the entries make"));
             }
         }
         match (acknowledged.next(), seen.next()) {
             (Some((index, _)), _) => Err(format!("the acknowledged entry {index} is lost")),
             (_, Some((size, _))) => Err(format!("the checkpoint of size {size} is not continued")),
-            _ if (edge.size(), edge.root()) != (self.size, self.root) => Err("the log is not whole".to_owned()),
+            _ if end != (self.size, self.root) => Err("the log is not whole".to_owned()),
             _ => Ok(()),
         }
+    }
+}
+
+/// What the entries make of a log: the bundles, the full tiles and the edge.
+#[derive(Default)]
+struct Made {
+    bundles: Vec<Vec<u8>>,
+    full: BTreeMap<Tile, Vec<u8>>,
+    edge: Edge,
+}
+
+impl Made {
+    /// Whether a partial file is the beginning of its tile or bundle; true of any other file.
+    fn begins_with(&self, path: &str, found: &[u8]) -> bool {
+        let Some((name, rest)) = path.strip_prefix("tile/").and_then(|path| path.split_once('/')) else { return true };
+        let level: u8 = name.parse().unwrap_or(0);
+        let Some(tile) = Tile::parse(level, rest).filter(|tile| !tile.is_full()) else { return true };
+        if name == "entries" {
+            let whole = &self.bundles[tile.index as usize];
+            return found == bundle::beginning(whole, usize::from(tile.width));
+        }
+        let edge = self.edge.partial(level).concat();
+        let whole = self.full.get(&Tile { width: 256, ..tile }).unwrap_or(&edge);
+        whole.get(..usize::from(tile.width) * 32) == Some(found)
     }
 }
 

@@ -15,7 +15,7 @@ use std::sync::{Mutex, PoisonError};
 
 use trust::merkle::{Edge, TILE_WIDTH, Tile};
 
-use self::disk::{Disk, RealDisk};
+use self::disk::{CHECKPOINT, Disk, RealDisk};
 use crate::plan::Plan;
 use crate::source::{Source, damaged, load_edge};
 use crate::{LedgerError, bundle};
@@ -26,11 +26,13 @@ pub(crate) struct Folder {
     open: Mutex<Open>,
 }
 
-/// The bundle that is being filled.
+/// The bundle that is being filled, and what is shown beside the full tiles.
 #[derive(Default)]
 struct Open {
     size: u64,
     bundle: Vec<u8>,
+    /// The partial tiles that are written: those of the upper levels seldom change.
+    shown: Vec<Tile>,
 }
 
 impl Folder {
@@ -47,7 +49,7 @@ impl Folder {
     /// Begins anew after the first `synced` entries, a multiple of 256 that the synced files hold: the edge they make.
     pub(crate) fn begin(&self, synced: u64) -> Result<Edge, LedgerError> {
         let edge = load_edge(&mut Files(self), synced)?;
-        *self.open.lock().unwrap_or_else(PoisonError::into_inner) = Open { size: synced, bundle: Vec::new() };
+        *self.open.lock().unwrap_or_else(PoisonError::into_inner) = Open { size: synced, ..Open::default() };
         Ok(edge)
     }
 
@@ -74,15 +76,45 @@ impl Folder {
 
     /// Writes what the log of this edge shows beside its full tiles, the checkpoint last.
     pub(crate) fn show(&self, edge: &Edge, note: &str) -> Result<(), LedgerError> {
-        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::take(&mut open.shown);
         for (tile, hashes) in edge.partial_tiles() {
+            open.shown.push(tile);
+            if before.contains(&tile) {
+                continue;
+            }
             self.write(&tile.path(), &hashes.concat())?;
             if tile.level == 0 {
                 self.write(&tile.entries_path(), &open.bundle)?;
             }
         }
         drop(open);
-        self.write("checkpoint", note.as_bytes())
+        self.write(CHECKPOINT, note.as_bytes())
+    }
+
+    /// Writes what the log of this edge shows, and anew what stands there of earlier checkpoints: after a crash such a
+    /// partial tile may be torn, and who still holds that checkpoint asks for it.
+    pub(crate) fn mend(&self, edge: &Edge, note: &str) -> Result<(), LedgerError> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).shown.clear();
+        for (tile, hashes) in edge.partial_tiles() {
+            for width in self.narrower(&tile.path())? {
+                let hashes = hashes.get(..usize::from(width)).unwrap_or(hashes);
+                self.write(&Tile { width, ..tile }.path(), &hashes.concat())?;
+            }
+            for width in if tile.level == 0 { self.narrower(&tile.entries_path())? } else { Vec::new() } {
+                let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+                let bundle = bundle::beginning(&open.bundle, usize::from(width));
+                self.write(&Tile { width, ..tile }.entries_path(), bundle)?;
+            }
+        }
+        self.show(edge, note)
+    }
+
+    /// The widths of the partial tiles beside this one.
+    fn narrower(&self, path: &str) -> Result<Vec<u16>, LedgerError> {
+        let folder = path.rsplit_once('/').map_or(path, |(folder, _)| folder);
+        let names = self.disk.list(folder).map_err(|error| failed(folder, &error))?;
+        Ok(names.iter().filter_map(|name| name.parse().ok()).filter(|width| (1..256).contains(width)).collect())
     }
 
     /// Takes away the partial tiles that a step made full.
@@ -111,7 +143,7 @@ impl Folder {
                 return Ok(Some(tile.path()));
             }
         }
-        Ok((self.read("checkpoint")?.as_deref() != Some(note.as_bytes())).then(|| "checkpoint".to_owned()))
+        Ok((self.read(CHECKPOINT)?.as_deref() != Some(note.as_bytes())).then(|| CHECKPOINT.to_owned()))
     }
 
     fn write(&self, path: &str, bytes: &[u8]) -> Result<(), LedgerError> {

@@ -88,7 +88,9 @@ impl ModelDisk {
         let mut kept = std::mem::take(&mut state.durable);
         for operation in pending {
             match (draw.below(3), operation) {
-                (0, _) => {}
+                // The file that a removed name stood for may have been filled anew.
+                (0, Op::Remove(folder)) => recycle(&mut kept, &folder, draw),
+                (0, Op::Write(..)) => {}
                 (1, Op::Write(path, bytes)) => drop(kept.insert(path, torn(bytes, draw))),
                 (_, Op::Write(path, bytes)) => drop(kept.insert(path, bytes)),
                 (_, Op::Remove(folder)) => remove(&mut kept, &folder),
@@ -143,6 +145,13 @@ impl Disk for ModelDisk {
         Ok(self.state().visible.get(path).cloned())
     }
 
+    fn list(&self, path: &str) -> io::Result<Vec<String>> {
+        let inside = format!("{path}/");
+        let state = self.state();
+        let names = state.visible.range(inside.clone()..).map_while(|(path, _)| path.strip_prefix(&inside));
+        Ok(names.map(str::to_owned).collect())
+    }
+
     fn remove_folder(&self, path: &str) -> io::Result<()> {
         let mut state = self.state();
         state.spend()?;
@@ -181,6 +190,16 @@ fn torn(mut bytes: Vec<u8>, draw: &mut Draw) -> Vec<u8> {
         bytes.truncate(length);
     }
     bytes
+}
+
+/// Some of the files of a folder hold something else.
+fn recycle(files: &mut BTreeMap<String, Vec<u8>>, folder: &str, draw: &mut Draw) {
+    let inside = format!("{folder}/");
+    for (_, bytes) in files.iter_mut().filter(|(path, _)| path.starts_with(&inside)) {
+        if draw.one_in(2) {
+            bytes.fill(0xee);
+        }
+    }
 }
 
 fn remove(files: &mut BTreeMap<String, Vec<u8>>, folder: &str) {

@@ -279,7 +279,7 @@ fn a_kill_at_any_flush_write_or_rename_of_a_publication_loses_nothing() {
     let every = variable("BAOBAB_LEDGER_EVERY_WRITE").is_some();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let mut kills = Vec::new();
-    for (call, stride) in [("fsync", 1), ("syncfs", 1), ("rename", 5), ("write", 29)] {
+    for (call, stride) in [("fsync", 1), ("syncfs", 1), ("rename", 5), ("renameat2", 2), ("write", 29)] {
         let folder = fresh();
         let mut keeper = Keeper::default();
         let mut killed = 0;

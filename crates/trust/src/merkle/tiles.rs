@@ -1,10 +1,10 @@
-use super::{Hash, Node, root_of};
+use super::{Hash, Node, node_hash, root_of};
 
 /// Hashes in a full tile (C2SP tlog-tiles).
 pub const TILE_WIDTH: u64 = 256;
 
 /// A tile: up to 256 consecutive hashes of one level, each the root of a full tile of the level below.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Tile {
     /// 0 holds the leaves' hashes.
     pub level: u8,
@@ -86,6 +86,48 @@ impl TileNode {
     pub fn hash_in(&self, hashes: &[Hash]) -> Option<Hash> {
         hashes.get(self.first..self.first + self.count).map(root_of)
     }
+
+    /// The same, from the tree over the tile.
+    pub fn find_in(&self, tree: &TileTree) -> Option<Hash> {
+        let height = self.count.trailing_zeros();
+        tree.rows.get(height as usize)?.get(self.first >> height).copied()
+    }
+}
+
+/// The hashes of a tile with the roots of all complete subtrees over them: a log that gives out many proofs hashes
+/// each of them once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TileTree {
+    /// By height: the hashes of the tile, then the roots of two of them each, and so on.
+    rows: Vec<Vec<Hash>>,
+}
+
+impl TileTree {
+    /// The tree over no hashes.
+    pub const fn empty() -> Self {
+        Self { rows: Vec::new() }
+    }
+
+    /// The tree over the hashes of a tile, full or partial.
+    pub fn over(hashes: Vec<Hash>) -> Self {
+        let mut rows = vec![hashes];
+        while let Some(row) = rows.last().filter(|row| row.len() > 1) {
+            let (pairs, _) = row.as_chunks::<2>();
+            let above = pairs.iter().map(|[left, right]| node_hash(left, right)).collect();
+            rows.push(above);
+        }
+        Self { rows }
+    }
+
+    /// The hashes of the tile.
+    pub fn hashes(&self) -> &[Hash] {
+        self.rows.first().map_or(&[], Vec::as_slice)
+    }
+
+    /// The root over a full tile; `None` for a partial one, which may have no single root.
+    pub fn root(&self) -> Option<Hash> {
+        self.rows.get(8)?.first().copied()
+    }
 }
 
 /// The partial and the last full tiles that a tree of `size` leaves ends with are enough for its root: these are the
@@ -155,6 +197,10 @@ mod tests {
         assert_eq!(Tile::parse(64, "001"), None);
     }
 
+    fn tile_of(width: usize) -> Tile {
+        Tile { level: 0, index: 0, width: width as u16 }
+    }
+
     proptest! {
         #[test]
         fn a_path_is_read_back(level in 0..64_u8, index in any::<u64>(), width in 1..=256_u16) {
@@ -162,6 +208,18 @@ mod tests {
             let path = tile.path();
             let rest = path.strip_prefix(&format!("tile/{level}/")).unwrap();
             prop_assert_eq!(Tile::parse(level, rest), Some(tile));
+        }
+
+        #[test]
+        fn a_tree_over_a_tile_finds_what_is_hashed_from_its_hashes(width in 0..=256_usize, height in 0..9_u32) {
+            let hashes: Vec<Hash> = (0..width).map(|place| crate::merkle::leaf_hash(&place.to_be_bytes())).collect();
+            let tree = TileTree::over(hashes.clone());
+            prop_assert_eq!(tree.hashes(), &hashes);
+            prop_assert_eq!(tree.root(), (width == 256).then(|| root_of(&hashes)));
+            for index in 0..=(256 >> height) {
+                let place = TileNode { first: index << height, count: 1 << height, tile: tile_of(width) };
+                prop_assert_eq!(place.find_in(&tree), place.hash_in(&hashes));
+            }
         }
 
         #[test]
