@@ -27,7 +27,7 @@
 mod tree;
 mod verify;
 
-pub use tree::{Batch, Files, Way, build, build_ways};
+pub use tree::{Batch, Files, Way, Ways, build};
 pub use verify::{Data, DataFile, verify};
 
 /// The namespace of hash chains and their results.

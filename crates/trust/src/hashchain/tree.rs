@@ -53,19 +53,29 @@ pub fn build(algorithm: DigestAlgorithm, files: Files, messages: &[Vec<Vec<u8>>]
     Ok(Batch { result: result(algorithm, files, &levels), chains })
 }
 
-/// Builds a batch of files that stand alone; answers the hash chain result and the way of each file, in the order given.
-pub fn build_ways(
+/// A finished batch of files that stand alone, each to be asked for its way: ten thousand ways at once are fifteen megabytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ways {
+    /// The hash chain result: this text is what is stamped.
+    pub result: String,
     algorithm: DigestAlgorithm,
-    files: Files,
-    digests: &[Vec<u8>],
-) -> Result<(String, Vec<Way>), HashChainError> {
-    let messages: Vec<Vec<Vec<u8>>> = digests.iter().map(|digest| vec![digest.clone()]).collect();
-    let levels = tree(algorithm, &messages)?;
-    let way = |place| {
-        let steps = steps_down(&levels, place).into_iter().map(|(sibling, left)| (sibling.to_vec(), left)).collect();
-        Way { algorithm, steps }
-    };
-    Ok((result(algorithm, files, &levels), (0..digests.len()).map(way).collect()))
+    levels: Vec<Vec<Vec<u8>>>,
+}
+
+impl Ways {
+    /// Builds the batch of the files with these digests.
+    pub fn build(algorithm: DigestAlgorithm, files: Files, digests: &[Vec<u8>]) -> Result<Self, HashChainError> {
+        let messages: Vec<Vec<Vec<u8>>> = digests.iter().map(|digest| vec![digest.clone()]).collect();
+        let levels = tree(algorithm, &messages)?;
+        Ok(Self { result: result(algorithm, files, &levels), algorithm, levels })
+    }
+
+    /// The way of the file that was given at this place.
+    pub fn way(&self, place: usize) -> Way {
+        let steps =
+            steps_down(&self.levels, place).into_iter().map(|(sibling, left)| (sibling.to_vec(), left)).collect();
+        Way { algorithm: self.algorithm, steps }
+    }
 }
 
 impl Way {
@@ -221,10 +231,10 @@ mod tests {
             let digests: Vec<Vec<u8>> = (0..count).map(|number| vec![number; 64]).collect();
             let messages: Vec<Vec<Vec<u8>>> = digests.iter().map(|digest| vec![digest.clone()]).collect();
             let batch = build(DigestAlgorithm::Sha512, Files::TIME_STAMP, &messages).unwrap();
-            let (result, ways) = build_ways(DigestAlgorithm::Sha512, Files::TIME_STAMP, &digests).unwrap();
-            assert_eq!(result, batch.result);
-            for ((way, digest), chain) in ways.iter().zip(&digests).zip(&batch.chains) {
-                let kept = Way::from_bytes(DigestAlgorithm::Sha512, &way.to_bytes()).unwrap();
+            let ways = Ways::build(DigestAlgorithm::Sha512, Files::TIME_STAMP, &digests).unwrap();
+            assert_eq!(ways.result, batch.result);
+            for (place, (digest, chain)) in digests.iter().zip(&batch.chains).enumerate() {
+                let kept = Way::from_bytes(DigestAlgorithm::Sha512, &ways.way(place).to_bytes()).unwrap();
                 assert_eq!(kept.chain(Files::TIME_STAMP, digest), *chain);
             }
         }
@@ -233,8 +243,8 @@ mod tests {
     #[test]
     fn a_way_that_is_cut_or_too_long_or_of_another_kind_is_not_read() {
         let digests = [vec![1; 64], vec![2; 64], vec![3; 64]];
-        let (_, ways) = build_ways(DigestAlgorithm::Sha512, Files::TIME_STAMP, &digests).unwrap();
-        let bytes = ways[0].to_bytes();
+        let ways = Ways::build(DigestAlgorithm::Sha512, Files::TIME_STAMP, &digests).unwrap();
+        let bytes = ways.way(0).to_bytes();
         for end in 0..bytes.len() {
             assert_eq!(Way::from_bytes(DigestAlgorithm::Sha512, &bytes[..end]), None, "cut at {end}");
         }

@@ -1,11 +1,15 @@
 //! Leases, replicas, time stamps and ledger leaves.
 
 use civic::Timestamp;
-use store::{AppendTable, ColumnKind, Row, StoreError, Tx, Value, params};
+use store::{AppendTable, ColumnKind, Row, StoreError, Tx, params};
+use trust::hashchain::Ways;
 
 const STAMPING: &str = "stamp messages";
 /// Waiting records are counted up to here: the count is made often while stamping fails.
 const COUNTED_MAX: i64 = 100_000;
+
+/// Rows of one statement: so many are in memory at a time.
+const ROWS_AT_ONCE: usize = 500;
 
 static STAMPED: AppendTable = AppendTable {
     name: "bridge_stamped",
@@ -97,22 +101,24 @@ pub(crate) fn passed_by(tx: &mut Tx<'_>, limit: i64) -> Result<Vec<(i64, Vec<u8>
     rows.iter().map(|row| Ok((row.get("id")?, row.get("signature_digest")?))).collect()
 }
 
-/// Keeps a stamp and the records under it, each with its way to the stamped file.
+/// Keeps a stamp and the records under it, in their order, each with its way to the stamped file.
 pub(crate) fn keep_stamp(
     tx: &mut Tx<'_>,
     stamp: i64,
-    chain_result: &[u8],
     token: &[u8],
-    records: Vec<(i64, Vec<u8>)>,
+    ways: &Ways,
+    records: &[i64],
 ) -> Result<(), StoreError> {
     tx.execute(
         "INSERT INTO bridge_stamp (id, chain_result, token) VALUES ($1, $2, $3)",
-        &params![stamp, chain_result, token],
+        &params![stamp, ways.result.as_bytes(), token],
     )?;
-    let last = records.iter().map(|(record, _)| *record).max().unwrap_or(0);
-    let rows: Vec<Vec<Value>> = records.into_iter().map(|(record, way)| params![record, stamp, way]).collect();
-    tx.append(&STAMPED, &rows)?;
-    set_mark(tx, STAMPING, last)
+    let places: Vec<(usize, i64)> = records.iter().copied().enumerate().collect();
+    for some in places.chunks(ROWS_AT_ONCE) {
+        let row = |(place, record): &(usize, i64)| params![*record, stamp, ways.way(*place).to_bytes()];
+        tx.append(&STAMPED, &some.iter().map(row).collect::<Vec<_>>())?;
+    }
+    set_mark(tx, STAMPING, records.iter().copied().max().unwrap_or(0))
 }
 
 /// Keeps a mould, or says that it goes on being used.
