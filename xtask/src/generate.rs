@@ -13,6 +13,8 @@ pub(crate) fn run(only_check: bool) -> anyhow::Result<()> {
     let files = [
         (root().join("docs/generated/cli.md"), command_line()?),
         (root().join("docs/generated/configuration.md"), printed(&["config", "reference"])?),
+        (root().join("docs/generated/management-api.json"), printed(&["config", "api"])?),
+        (root().join("docs/generated/metrics.md"), printed(&["config", "metrics"])?),
         (root().join(tidy::MIGRATIONS), tidy::migration_checksums()?),
     ];
     let mut stale = String::new();

@@ -79,6 +79,14 @@ descriptions! {
         "Records of operational data lost because the store did not take them in time";
 }
 
+/// What the node adds to [`METRICS`] of its place for bodies.
+pub const SPOOL: MetricDescription = MetricDescription {
+    name: "baobab_bridge_spool_bytes",
+    kind: "gauge",
+    help: "Bytes of bodies on their way that wait on the disk",
+    labels: &[],
+};
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ExchangeLabels {
     role: RoleLabel,

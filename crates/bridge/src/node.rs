@@ -32,7 +32,7 @@ use crate::listener::{plain, serve};
 use crate::messagelog::{
     self, ArchiveFailure, ArchiveRun, Archiver, Committer, LogError, MessageLog, Restored, Stamper,
 };
-use crate::metrics::Metrics;
+use crate::metrics::{self, Metrics};
 use crate::ocsp::{OwnOcsp, Trusted};
 use crate::operations::{self, Caller, MonitoringAnswer, MonitoringRequest, Operations, ServiceHealth};
 use crate::outbound::Outbound;
@@ -222,8 +222,7 @@ impl Node {
     pub fn register_metrics(&self, registry: &mut MetricRegistry) {
         self.core.metrics.register(registry);
         self.core.log.store().register_metrics(registry);
-        let help = "Bodies on their way that wait on the disk";
-        registry.register("baobab_bridge_spool_bytes", help, self.core.spool.gauge());
+        registry.register(metrics::SPOOL.name, metrics::SPOOL.help, self.core.spool.gauge());
     }
 
     /// Stops: no new connection, open exchanges end, jobs end.

@@ -69,7 +69,7 @@ use crate::metrics::Metrics;
 pub use append::{AppendTable, ColumnKind};
 pub use error::StoreError;
 pub use location::Location;
-pub use metrics::Stats;
+pub use metrics::{Stats, example_metrics};
 pub use migrate::Migration;
 pub use seal::Sealer;
 pub use tx::Tx;

@@ -61,6 +61,10 @@ pub(crate) enum ConfigCommand {
     },
     /// Print every key with its meaning and default, as Markdown.
     Reference,
+    /// Print the description (OpenAPI 3) of a node's management API.
+    Api,
+    /// Print every metric of a node with its meaning, as Markdown.
+    Metrics,
 }
 
 /// The option that names the configuration file.
@@ -121,6 +125,8 @@ pub(crate) fn authority(command: &AuthorityCommand, log: &LogOptions) -> anyhow:
 pub(crate) fn config(command: &ConfigCommand) -> anyhow::Result<ExitCode> {
     match command {
         ConfigCommand::Reference => print_line(settings::reference_markdown().trim_end()),
+        ConfigCommand::Api => print_line(&serde_json::to_string_pretty(&bridge::api::description())?),
+        ConfigCommand::Metrics => print_line(settings::metrics_markdown()?.trim_end()),
         ConfigCommand::Check { file } => {
             let name = file.file_name().unwrap_or_default().to_string_lossy();
             if name.contains("authority") {

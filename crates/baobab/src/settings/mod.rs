@@ -3,6 +3,7 @@
 //! A relative path in a file is relative to the folder of that file, wherever the program was started.
 
 mod authority;
+mod metrics;
 mod node;
 mod reference;
 
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use store::Location;
 
 pub(crate) use authority::AuthoritySettings;
+pub use metrics::metrics_markdown;
 pub(crate) use node::NodeSettings;
 pub use reference::{Document, Key, Section, reference, reference_markdown};
 

@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use super::authority::{AuthoritySettings, MemberClassSettings};
 use super::node::{
-    ClientEntry, ConsentSettings, LedgerSettings, LimitSettings, ListenSettings, MessageLogSettings, NodeSettings,
-    RhythmSettings, RightEntry, ServiceEntry,
+    ClientEntry, ConsentSettings, LedgerSettings, LimitSettings, ListenSettings, ManagementSettings,
+    MessageLogSettings, NodeSettings, RhythmSettings, RightEntry, ServiceEntry,
 };
 use super::{Documented, LogSettings};
 
@@ -54,6 +54,7 @@ pub fn reference() -> Vec<Document> {
                 section::<ClientEntry>("[[client]]"),
                 section::<ServiceEntry>("[[service]]"),
                 section::<RightEntry>("[[right]]"),
+                section::<ManagementSettings>("[management]"),
                 section::<ConsentSettings>("[consent]"),
                 section::<LedgerSettings>("[ledger]"),
                 section::<MessageLogSettings>("[message_log]"),

@@ -10,6 +10,7 @@
 
 mod arrows;
 mod browser;
+mod console;
 mod crash;
 mod demo;
 mod federation;

@@ -11,10 +11,10 @@ use web::{ClientLimits, HttpClient, Reply};
 use crate::federation::{BANK, ECHO, Federation, Process, header, offer, run};
 
 /// A federation whose agency offers the management services, with the bank's and the tax office's nodes in traffic.
-struct House {
-    federation: Federation,
+pub(crate) struct House {
+    pub(crate) federation: Federation,
     http: HttpClient,
-    key: String,
+    pub(crate) key: String,
     processes: Vec<Process>,
     _service: tokio_util::sync::DropGuard,
 }
@@ -27,7 +27,7 @@ const ROLES: [&str; 4] = [
 ];
 
 impl House {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let stop = tokio_util::sync::CancellationToken::new();
@@ -55,7 +55,7 @@ impl House {
         Self { federation, http, key, processes, _service: stop.drop_guard() }
     }
 
-    async fn send(&self, method: Method, path: &str, kind: &'static str, body: Bytes) -> Reply {
+    pub(crate) async fn send(&self, method: Method, path: &str, kind: &'static str, body: Bytes) -> Reply {
         let url = format!("http://{}/api/v1{path}", self.federation.at(3, 8090));
         let key = HeaderValue::from_str(&format!("X-Road-ApiKey token={}", self.key)).unwrap();
         let headers = [(AUTHORIZATION, key), (CONTENT_TYPE, HeaderValue::from_static(kind))];
@@ -75,12 +75,12 @@ impl House {
         self.api(Method::PUT, path, body, status).await
     }
 
-    async fn get(&self, path: &str) -> Json {
+    pub(crate) async fn get(&self, path: &str) -> Json {
         self.api(Method::GET, path, Json::Null, 200).await
     }
 
     /// Waits until a field of an answer has a value.
-    async fn until(&self, path: &str, field: &str, wanted: &str) {
+    pub(crate) async fn until(&self, path: &str, field: &str, wanted: &str) {
         let started = Instant::now();
         loop {
             let found = self.get(path).await;
@@ -93,14 +93,14 @@ impl House {
     }
 
     /// The authority's command line, which must do well.
-    fn authority(&self, arguments: &[&str]) -> String {
+    pub(crate) fn authority(&self, arguments: &[&str]) -> String {
         let (well, said) = run(&self.federation.home("authority"), &[&["authority"], arguments].concat());
         assert!(well, "{said}");
         said
     }
 
     /// The number of the request of this kind that waits.
-    fn waiting(&self, kind: &str) -> String {
+    pub(crate) fn waiting(&self, kind: &str) -> String {
         let said = self.authority(&["list"]);
         let line = said.lines().find(|line| line.contains(&format!("  {kind}  "))).unwrap_or_else(|| panic!("{said}"));
         line.split_whitespace().next().unwrap().to_owned()
@@ -113,7 +113,7 @@ impl House {
         self.http.get(&url, &headers).await.unwrap().status.as_u16()
     }
 
-    async fn call_until_well(&self, client: &str) {
+    pub(crate) async fn call_until_well(&self, client: &str) {
         let started = Instant::now();
         for turn in 0_u32.. {
             if self.call_as(client, &format!("{client}-{turn}-{started:?}")).await == 200 {
@@ -124,7 +124,7 @@ impl House {
         }
     }
 
-    fn stop(self) {
+    pub(crate) fn stop(self) {
         for process in self.processes {
             assert_eq!(process.terminate().0.code(), Some(0));
         }

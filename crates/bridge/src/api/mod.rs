@@ -34,6 +34,7 @@ mod serve;
 mod services;
 mod store;
 mod table;
+mod validate;
 mod wsdl;
 mod yaml;
 
@@ -42,8 +43,13 @@ pub use auth::Role;
 pub(crate) use auth::{RateLimiter, holder, holder_of_key};
 pub(crate) use keys::in_force as keys_in_force;
 pub(crate) use management::settle;
-pub(crate) use serve::router;
+pub(crate) use serve::{Done, Refusal, Wish, perform, router};
 pub use table::{OperationInfo, operations_info};
+
+/// The OpenAPI 3 description of the API, as `/api/v1/openapi.json` answers it.
+pub fn description() -> serde_json::Value {
+    openapi::description(&table::operations())
+}
 
 /// Where the API stands on the admin listener.
 pub const BASE: &str = "/api/v1";

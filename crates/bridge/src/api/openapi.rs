@@ -41,8 +41,10 @@ fn one(operation: &Operation) -> Json {
     let in_path = parameters_of(operation.path).map(
         |name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string", "minLength": 1 } }),
     );
-    let in_query =
-        operation.query.iter().map(|name| json!({ "name": name, "in": "query", "schema": schema::of_query(name) }));
+    let in_query = operation.query.iter().map(|name| {
+        let required = schema::is_required(operation.id, name);
+        json!({ "name": name, "in": "query", "required": required, "schema": schema::of_query(name) })
+    });
     let parameters: Vec<Json> = in_path.chain(in_query).collect();
     let roles: Vec<&str> = operation.roles.iter().map(|role| role.word()).collect();
     let mut described = json!({

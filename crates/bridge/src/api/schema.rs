@@ -4,8 +4,15 @@ use serde_json::{Value as Json, json};
 
 use super::auth::Role;
 
-/// A reference to a schema; `[X]` is an array of it.
+/// A reference to a schema; `[X]` is an array of it, `[X]+` one that is not empty.
 pub(super) fn reference(name: &str) -> Json {
+    if let Some(inner) = name.strip_suffix('+') {
+        let mut array = reference(inner);
+        if let Some(array) = array.as_object_mut() {
+            array.insert("minItems".to_owned(), json!(1));
+        }
+        return array;
+    }
     match name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
         Some("Text") => json!({ "type": "array", "items": { "type": "string" } }),
         Some(inner) => json!({ "type": "array", "items": reference(inner) }),
@@ -27,6 +34,14 @@ pub(super) fn of_query(name: &str) -> Json {
     }
 }
 
+/// Text without control characters.
+pub(super) const PRINTABLE: &str = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$";
+
+/// Parameters of a query without which an operation means nothing.
+pub(super) fn is_required(operation: &str, name: &str) -> bool {
+    matches!((operation, name), ("findMemberName", _) | ("uploadBackup", "filename"))
+}
+
 /// Bodies that may be left out.
 pub(super) fn is_optional(name: &str) -> bool {
     matches!(
@@ -42,7 +57,7 @@ pub(super) fn is_optional(name: &str) -> bool {
 
 /// An object: `*name` is required; after the colon stands the type.
 fn object(fields: &[&str]) -> Json {
-    let (mut properties, mut required) = (serde_json::Map::new(), Vec::new());
+    let (mut properties, mut required, mut optional) = (serde_json::Map::new(), Vec::new(), Vec::new());
     for field in fields {
         let (name, kind) = field.split_once(':').unwrap_or((field, "string"));
         let name = name.strip_prefix('*').map_or(name, |name| {
@@ -50,6 +65,22 @@ fn object(fields: &[&str]) -> Json {
             name
         });
         properties.insert(name.to_owned(), kind_of(kind));
+        if !required.contains(&name) {
+            optional.push(name.to_owned());
+        }
+    }
+    // Clients that were generated from X-Road's description send null for what they leave out.
+    for name in optional {
+        if let Some(kind) = properties.get_mut(&name) {
+            let mut taken = kind.take();
+            if taken.get("$ref").is_some() {
+                taken = json!({ "allOf": [taken] });
+            }
+            if let Some(taken) = taken.as_object_mut().filter(|taken| !taken.is_empty()) {
+                taken.insert("nullable".to_owned(), json!(true));
+            }
+            *kind = taken;
+        }
     }
     let mut schema = json!({ "type": "object", "properties": properties });
     if let (Some(schema), false) = (schema.as_object_mut(), required.is_empty()) {
@@ -61,14 +92,17 @@ fn object(fields: &[&str]) -> Json {
 fn kind_of(kind: &str) -> Json {
     match kind {
         "string" => json!({ "type": "string" }),
-        "text" => json!({ "type": "string", "maxLength": 4096 }),
-        "name" => json!({ "type": "string", "minLength": 1, "maxLength": 255 }),
+        "text" => json!({ "type": "string", "maxLength": 4096, "pattern": PRINTABLE }),
+        "name" => json!({ "type": "string", "minLength": 1, "maxLength": 255, "pattern": PRINTABLE }),
+        "ids" => json!({ "type": "array", "minItems": 1, "items": { "type": "string", "minLength": 1 } }),
+        "message" => json!({ "type": "string", "maxLength": 255, "pattern": PRINTABLE }),
+        "basis" => words(&["public", "law", "consent"]),
         "integer" => json!({ "type": "integer" }),
         "timeout" => json!({ "type": "integer", "minimum": 1, "maximum": 1000 }),
         "boolean" => json!({ "type": "boolean" }),
         "moment" => json!({ "type": "string", "format": "date-time" }),
         "strings" => json!({ "type": "array", "items": { "type": "string" } }),
-        "map" => json!({ "type": "object", "additionalProperties": { "type": "string" } }),
+        "map" => json!({ "type": "object", "additionalProperties": { "type": "string", "nullable": true } }),
         "any" => json!({}),
         "method" => {
             json!({ "type": "string", "enum": ["*", "GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "TRACE"] })
@@ -122,7 +156,7 @@ fn of_clients() -> Json {
         "LocalGroupAdd": object(&["*code:name", "*description:text"]),
         "LocalGroupDescription": object(&["*description:text"]),
         "GroupMember": object(&["*id", "*member_name", "*created_at:moment"]),
-        "Members": object(&["*items:strings"]),
+        "Members": object(&["*items:ids"]),
     })
 }
 
@@ -134,14 +168,14 @@ fn of_services() -> Json {
         "ServiceDescriptionDisabledNotice": object(&["disabled_notice:text"]),
         "IgnoreWarnings": object(&["ignore_warnings:boolean"]),
         "Service": object(&["*id", "full_service_code", "*service_code", "*timeout:integer", "title", "ssl_auth:boolean", "subjects_count:integer", "*url", "endpoints:[Endpoint]", "basis:Basis", "subject:any", "fields:strings"]),
-        "Basis": object(&["*basis", "reference", "purpose_code", "purpose_text"]),
+        "Basis": object(&["*basis:basis", "reference", "purpose_code", "purpose_text"]),
         "ServiceUpdate": object(&["*url:name", "*timeout:timeout", "*ssl_auth:boolean", "url_all:boolean", "timeout_all:boolean", "ssl_auth_all:boolean", "ignore_warnings:boolean", "basis:Basis", "subject:any", "fields:strings"]),
         "Endpoint": object(&["id", "service_code", "*method:method", "*path:name", "generated:boolean"]),
         "EndpointUpdate": object(&["*method:method", "*path:name"]),
         "ServiceClient": object(&["*id", "name", "local_group_code", "service_client_type:ServiceClientType", "rights_given_at:moment"]),
-        "ServiceClients": object(&["*items:[ServiceClient]"]),
+        "ServiceClients": object(&["*items:[ServiceClient]+"]),
         "AccessRight": object(&["*service_code", "service_title", "rights_given_at:moment"]),
-        "AccessRights": object(&["*items:[AccessRight]"]),
+        "AccessRights": object(&["*items:[AccessRight]+"]),
     })
 }
 
@@ -174,7 +208,7 @@ fn of_the_node() -> Json {
         "Anchor": object(&["*hash", "*created_at:moment"]),
         "SecurityServerAddressStatus": object(&["current_address:ServerAddress", "requested_change:ServerAddress"]),
         "MaintenanceMode": object(&["*status:maintenance", "*is_management_services_provider:boolean", "message"]),
-        "MaintenanceModeMessage": object(&["message"]),
+        "MaintenanceModeMessage": object(&["message:message"]),
         "TimestampingService": object(&["*name", "*url", "cost_type"]),
         "GlobalConfDiagnostics": object(&["*status_class:status_class", "*prev_update_at:moment", "*next_update_at:moment", "error:CodeWithDetails"]),
         "OcspResponderDiagnostics": object(&["*url", "*status_class:status_class", "next_update_at:moment", "error:CodeWithDetails"]),

@@ -11,29 +11,33 @@ use http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE, HeaderValue
 use http::{Method, StatusCode};
 use http_body_util::BodyExt as _;
 use percent_encoding::percent_decode_str;
+use serde_json::Value as Json;
 
 use super::BASE;
-use super::auth;
+use super::auth::{self, Role};
 use super::call::{Call, Reply, Result};
 use super::error::ApiError;
-use super::openapi;
 use super::table::{BodyKind, Operation, operations};
+use super::{openapi, schema, validate};
 use crate::core::Core;
 
 /// The API as a router for the admin listener.
 pub(crate) fn router(core: &Arc<Core>) -> Router {
     let description: Bytes = openapi::description(&operations()).to_string().into();
     let described = get(move || async move { ([(CONTENT_TYPE, "application/json")], description) });
+    let schemas = Arc::new(schema::components());
     let mut router = Router::new().route(&format!("{BASE}/openapi.json"), described);
     for operation in operations() {
         let path = format!("{BASE}{}", operation.path);
         let Some(filter) = filter(&operation.method) else { continue };
         let operation = Arc::new(operation);
-        let handler =
-            move |state: State<Arc<Core>>,
-                  peer: ConnectInfo<SocketAddr>,
-                  params: Path<Vec<(String, String)>>,
-                  request: Request| { answer(Arc::clone(&operation), state.0, peer.0, params.0, request) };
+        let schemas = Arc::clone(&schemas);
+        let handler = move |state: State<Arc<Core>>,
+                            peer: ConnectInfo<SocketAddr>,
+                            params: Path<Vec<(String, String)>>,
+                            request: Request| {
+            answer((Arc::clone(&operation), Arc::clone(&schemas)), state.0, peer.0, params.0, request)
+        };
         let route: MethodRouter<Arc<Core>> = axum::routing::on(filter, handler);
         router = router.route(&path, route);
     }
@@ -46,13 +50,13 @@ fn filter(method: &Method) -> Option<MethodFilter> {
 }
 
 async fn answer(
-    operation: Arc<Operation>,
+    (operation, schemas): (Arc<Operation>, Arc<Json>),
     core: Arc<Core>,
     peer: SocketAddr,
     params: Vec<(String, String)>,
     request: Request,
 ) -> Response {
-    match run(&operation, core, peer, params, request).await {
+    match run(&operation, &schemas, core, peer, params, request).await {
         Ok(reply) => render(reply),
         Err(error) => {
             if error.status == StatusCode::UNAUTHORIZED || error.status == StatusCode::FORBIDDEN {
@@ -65,6 +69,7 @@ async fn answer(
 
 async fn run(
     operation: &Operation,
+    schemas: &Json,
     core: Arc<Core>,
     peer: SocketAddr,
     params: Vec<(String, String)>,
@@ -80,11 +85,7 @@ async fn run(
         }
     };
     core.api_calls.admit((Some(holder.number), peer.ip()), &limits, core.clock.now())?;
-    if !holder.roles.iter().any(|role| operation.roles.contains(role)) {
-        let names: Vec<&str> = operation.roles.iter().map(|role| role.word()).collect();
-        let what = format!("the key has none of the roles {}", names.join(", "));
-        return Err(ApiError::new(StatusCode::FORBIDDEN, "forbidden", what));
-    }
+    check_roles(operation, &holder.roles)?;
     let content_type = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let bytes_max = match operation.body {
         BodyKind::Bytes => limits.upload_bytes_max,
@@ -98,8 +99,91 @@ async fn run(
         return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", what));
     }
     let query = query_of(head.uri.query().unwrap_or_default())?;
+    validate::query(operation, &query)?;
+    let body = validate::body(operation, schemas, body)?;
     let call = Call { core, holder, peer, params, query, body };
     (operation.run)(call).await
+}
+
+fn check_roles(operation: &Operation, roles: &[Role]) -> Result<()> {
+    if roles.iter().any(|role| operation.roles.contains(role)) {
+        return Ok(());
+    }
+    let names: Vec<&str> = operation.roles.iter().map(|role| role.word()).collect();
+    let what = format!("the key has none of the roles {}", names.join(", "));
+    Err(ApiError::new(StatusCode::FORBIDDEN, "forbidden", what))
+}
+
+/// What an operation did for an operator at the console.
+pub(crate) enum Done {
+    /// It answered with this.
+    Json(Json),
+    /// It answered with a file.
+    File {
+        /// Its content.
+        bytes: Bytes,
+        /// What it is called.
+        name: String,
+    },
+    /// There is nothing to say.
+    Nothing,
+}
+
+/// Why an operation did nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    /// A word for what is wrong.
+    pub(crate) code: &'static str,
+    /// What is wrong and what to do, in English.
+    pub(crate) text: String,
+}
+
+/// An operation that an operator at the console wants, by the name in the table.
+pub(crate) struct Wish<'w> {
+    /// The number of the key that the operator signed in with.
+    pub(crate) number: i64,
+    /// Its roles.
+    pub(crate) roles: &'w [Role],
+    /// The operation.
+    pub(crate) operation: &'w str,
+    /// The parts of its path.
+    pub(crate) params: &'w [(&'w str, &'w str)],
+    /// Its query.
+    pub(crate) query: &'w [(&'w str, &'w str)],
+    /// Its body.
+    pub(crate) body: Bytes,
+}
+
+/// Runs an operation for an operator at the console: the same roles, rules and audit as over the API.
+pub(crate) async fn perform(core: &Arc<Core>, wish: Wish<'_>) -> std::result::Result<Done, Refusal> {
+    let outcome = run_wish(core, wish).await;
+    outcome.map_err(|error| {
+        let warnings = error.warnings.into_iter().flat_map(|(_, texts)| texts);
+        let text = error.metadata.into_iter().chain(warnings).collect::<Vec<_>>().join(". ");
+        Refusal { code: error.code, text }
+    })
+}
+
+async fn run_wish(core: &Arc<Core>, wish: Wish<'_>) -> Result<Done> {
+    let operation = operations().into_iter().find(|one| one.id == wish.operation);
+    let operation = operation.ok_or_else(|| ApiError::internal("the console wants an operation that there is not"))?;
+    check_roles(&operation, wish.roles)?;
+    let owned =
+        |pairs: &[(&str, &str)]| pairs.iter().map(|(one, two)| ((*one).to_owned(), (*two).to_owned())).collect();
+    let call = Call {
+        core: Arc::clone(core),
+        holder: auth::Holder { number: wish.number, roles: wish.roles.to_vec() },
+        // The browser is somewhere else: what only the machine itself may do is not done here.
+        peer: SocketAddr::from(([0, 0, 0, 0], 0)),
+        params: owned(wish.params),
+        query: owned(wish.query),
+        body: wish.body,
+    };
+    Ok(match (operation.run)(call).await? {
+        Reply::Json(_, json) => Done::Json(json),
+        Reply::File { bytes, name, .. } => Done::File { bytes, name },
+        Reply::Empty(_) => Done::Nothing,
+    })
 }
 
 async fn read(body: Body, bytes_max: usize) -> Result<Bytes> {

@@ -253,9 +253,9 @@ fn of_the_node() -> Vec<Operation> {
         op!(GET "/message-log" searchMessageLog LOG_READERS ["from", "to", "client", "service", "peer", "message_id", "request_id", "outcome", "subject", "after", "limit"], NO => gives("LoggedMessages"), messages::search),
         op!(GET "/audit" getAudit VIEW_SYSTEM ["limit"], NO => gives("[AuditEntry]"), messages::audit),
         op!(GET "/api-keys" getApiKeys VIEW_API_KEYS [], NO => gives("[ApiKey]"), api_keys::list),
-        op!(POST "/api-keys" addApiKey SYSTEM [], takes("[Role]") => gives("NewApiKey"), api_keys::add),
+        op!(POST "/api-keys" addApiKey SYSTEM [], takes("[Role]+") => gives("NewApiKey"), api_keys::add),
         op!(GET "/api-keys/{id}" getApiKey VIEW_API_KEYS [], NO => gives("ApiKey"), api_keys::get),
-        op!(PUT "/api-keys/{id}" updateApiKey SYSTEM [], takes("[Role]") => gives("ApiKey"), api_keys::update),
+        op!(PUT "/api-keys/{id}" updateApiKey SYSTEM [], takes("[Role]+") => gives("ApiKey"), api_keys::update),
         op!(DELETE "/api-keys/{id}" deleteApiKey SYSTEM [], NO => gives("Nothing"), api_keys::delete),
     ]
 }

@@ -7,7 +7,9 @@
 //! Trusted: whoever holds an API key of the node with the role for it. Not: anyone who only reaches the admin listener.
 
 mod clients;
+mod confirm;
 mod exchanges;
+mod keys;
 mod overview;
 mod services;
 mod sign_in;
@@ -19,6 +21,7 @@ use axum::Router;
 use axum::extract::{FromRequestParts, State};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
+use bytes::Bytes;
 use civic::Locale;
 use http::request::Parts;
 use serde::{Deserialize, Serialize};
@@ -27,6 +30,7 @@ use web::{
     Visit,
 };
 
+use crate::api::{self, Done, Refusal, Wish};
 use crate::core::Core;
 use crate::registry::{Change, RegistryError};
 
@@ -80,6 +84,18 @@ pub const ROUTES: &[(&str, &str, bool)] = &[
     ("POST", "/console/services/{number}/switch", false),
     ("GET", "/console/clients", false),
     ("POST", "/console/clients", false),
+    ("POST", "/console/clients/add", false),
+    ("GET", "/console/clients/{id}/{action}", false),
+    ("POST", "/console/clients/{id}/{action}", false),
+    ("GET", "/console/keys", false),
+    ("GET", "/console/keys/new", false),
+    ("POST", "/console/keys/new", false),
+    ("GET", "/console/keys/certificate", false),
+    ("POST", "/console/keys/certificate", false),
+    ("GET", "/console/keys/certificates/{hash}/{action}", false),
+    ("POST", "/console/keys/certificates/{hash}/{action}", false),
+    ("GET", "/console/keys/requests/{key}/{csr}", false),
+    ("POST", "/console/keys/requests/{key}/{csr}", false),
     ("GET", "/console/exchanges", false),
     ("GET", "/console/exchanges/{id}", false),
     ("GET", "/console/exchanges/{id}/evidence.asice", false),
@@ -97,6 +113,13 @@ fn router(console: Console) -> Router {
         .route("/console/services/{number}/take", post(services::take))
         .route("/console/services/{number}/switch", post(services::switch))
         .route("/console/clients", get(clients::list).post(clients::change))
+        .route("/console/clients/add", post(clients::add))
+        .route("/console/clients/{id}/{action}", get(clients::confirm).post(clients::act))
+        .route("/console/keys", get(keys::list))
+        .route("/console/keys/new", get(keys::new).post(keys::make))
+        .route("/console/keys/certificate", get(keys::upload).post(keys::import))
+        .route("/console/keys/certificates/{hash}/{action}", get(keys::confirm).post(keys::act))
+        .route("/console/keys/requests/{key}/{csr}", get(keys::request).post(keys::forget))
         .route("/console/exchanges", get(exchanges::search))
         .route("/console/exchanges/{id}", get(exchanges::one))
         .route("/console/exchanges/{id}/evidence.asice", get(exchanges::evidence))
@@ -122,6 +145,18 @@ struct Memory {
     operator: Option<SignIn>,
     /// Said once on the next page.
     notice: Option<Notice>,
+    /// What went wrong, said once on the next page.
+    #[serde(default)]
+    trouble: Option<Trouble>,
+}
+
+/// What was refused and why.
+#[derive(Clone, Serialize, Deserialize)]
+struct Trouble {
+    /// The word of the operation's error; its translation says what to do.
+    code: String,
+    /// The particulars, in English.
+    text: String,
 }
 
 /// What was done, and how to undo it.
@@ -186,10 +221,55 @@ impl Operator {
 
     /// What the last change left to say.
     async fn notice(&mut self) -> Result<Option<NoticeView>, Problem> {
-        let Some(notice) = self.session.data.notice.take() else { return Ok(None) };
+        let memory = &mut self.session.data;
+        let (notice, trouble) = (memory.notice.take(), memory.trouble.take());
+        if notice.is_none() && trouble.is_none() {
+            return Ok(None);
+        }
         self.console.sessions.save(&self.session).await?;
-        let text = self.visit.t1(&notice.key, "what", notice.what.as_str());
-        Ok(Some(NoticeView { text, undo: notice.undo, csrf: self.session.csrf(), button: self.t("console-undo") }))
+        let (csrf, button) = (self.session.csrf(), self.t("console-undo"));
+        if let Some(trouble) = trouble {
+            let key = format!("console-refused-{}", trouble.code.replace('_', "-"));
+            let text = self.visit.t_or(&key, &self.t("console-refused"));
+            let detail = Some(trouble.text).filter(|text| !text.is_empty());
+            return Ok(Some(NoticeView { text, detail, bad: true, undo: None, csrf, button }));
+        }
+        Ok(notice.map(|notice| {
+            let text = self.visit.t1(&notice.key, "what", notice.what.as_str());
+            NoticeView { text, detail: None, bad: false, undo: notice.undo, csrf, button }
+        }))
+    }
+
+    /// Runs an operation of the management API in the name of the operator.
+    async fn perform(
+        &self,
+        operation: &str,
+        params: &[(&str, &str)],
+        query: &[(&str, &str)],
+        body: Bytes,
+    ) -> Result<Done, Refusal> {
+        let (number, roles) = self.known.holder();
+        api::perform(&self.console.core, Wish { number, roles, operation, params, query, body }).await
+    }
+
+    /// Says on the next page what was done, or why not.
+    async fn said(
+        mut self,
+        outcome: Result<(), Refusal>,
+        key: &str,
+        what: &str,
+        next: &str,
+    ) -> Result<Response, Problem> {
+        match outcome {
+            Ok(()) => {
+                self.session.data.notice = Some(Notice { key: key.to_owned(), what: what.to_owned(), undo: None });
+            }
+            Err(Refusal { code, text }) => {
+                self.session.data.trouble = Some(Trouble { code: code.to_owned(), text });
+            }
+        }
+        self.console.sessions.save(&self.session).await?;
+        Ok(Redirect::to(next).into_response())
     }
 
     /// Applies a change in the name of the operator and says so on the next page.
@@ -218,6 +298,9 @@ impl Operator {
 #[template(path = "console/notice.html")]
 struct NoticeView {
     text: String,
+    /// The particulars of a refusal, in English.
+    detail: Option<String>,
+    bad: bool,
     undo: Option<Undo>,
     csrf: String,
     button: String,
@@ -231,18 +314,20 @@ enum Section {
     Overview,
     Services,
     Clients,
+    Keys,
     Exchanges,
     Changes,
 }
 
 impl Section {
-    const ALL: [Self; 5] = [Self::Overview, Self::Services, Self::Clients, Self::Exchanges, Self::Changes];
+    const ALL: [Self; 6] = [Self::Overview, Self::Services, Self::Clients, Self::Keys, Self::Exchanges, Self::Changes];
 
     const fn path(self) -> &'static str {
         match self {
             Self::Overview => CONSOLE,
             Self::Services => "/console/services",
             Self::Clients => "/console/clients",
+            Self::Keys => "/console/keys",
             Self::Exchanges => "/console/exchanges",
             Self::Changes => "/console/changes",
         }
@@ -253,6 +338,7 @@ impl Section {
             Self::Overview => "console-nav-overview",
             Self::Services => "console-nav-services",
             Self::Clients => "console-nav-clients",
+            Self::Keys => "console-nav-keys",
             Self::Exchanges => "console-nav-exchanges",
             Self::Changes => "console-nav-changes",
         }

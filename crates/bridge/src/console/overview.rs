@@ -19,6 +19,8 @@ struct Overview<'a> {
     notice: Option<NoticeView>,
     checks: Vec<Check>,
     ends: Vec<End>,
+    /// Certificates in use that somebody must renew soon.
+    soon: Vec<String>,
     lead: String,
     version: &'static str,
 }
@@ -31,22 +33,30 @@ struct Check {
 }
 
 /// Something that ends.
-struct End {
+pub(super) struct End {
     name: String,
     what: String,
-    at: Timestamp,
-    left: Left,
+    pub(super) at: Timestamp,
+    pub(super) left: Left,
 }
 
 /// How long something still holds.
-enum Left {
+pub(super) enum Left {
     Days(i64),
     Hours(i64),
     Over,
 }
 
 impl End {
-    const fn class(&self) -> &'static str {
+    /// Whether somebody should do something about it now.
+    pub(super) const fn is_soon(&self) -> bool {
+        match self.left {
+            Left::Over | Left::Hours(_) => true,
+            Left::Days(days) => days * 24 * 3_600 < SOON,
+        }
+    }
+
+    pub(super) const fn class(&self) -> &'static str {
         match self.left {
             Left::Over => "bad",
             Left::Hours(_) => "wait",
@@ -81,6 +91,7 @@ pub(super) async fn overview(State(console): At, mut operator: Operator) -> Resu
         notice,
         checks,
         ends: ends(&console, v),
+        soon: soon(&console, v),
         lead: v.t_with("console-overview-lead", &[("services", services.into()), ("clients", clients.into())]),
         version: env!("CARGO_PKG_VERSION"),
     };
@@ -92,6 +103,24 @@ pub(super) async fn changes(State(console): At, operator: Operator) -> Result<Pa
     let entries = console.core.registry.audit_entries(ROWS).await.map_err(super::refused)?;
     let v = &operator.visit;
     operator.page(Section::Changes, &v.t("console-changes-title"), &Changes { v, entries })
+}
+
+/// What the node does not renew by itself and that ends soon.
+fn soon(console: &super::Console, v: &Visit) -> Vec<String> {
+    let now = console.core.clock.now();
+    let mut soon = Vec::new();
+    for (key, certificate, _) in console.core.own_ocsp.certificates() {
+        let end = end(v.t(&format!("console-end-{key}")), String::new(), certificate.not_after(), now);
+        if end.is_soon() {
+            let left = match end.left {
+                Left::Over => v.t("console-ends-over"),
+                Left::Hours(hours) => v.t1("console-ends-hours", "hours", hours),
+                Left::Days(days) => v.t1("console-ends-days", "days", days),
+            };
+            soon.push(v.t_with("console-soon", &[("what", end.name.as_str().into()), ("left", left.as_str().into())]));
+        }
+    }
+    soon
 }
 
 fn ends(console: &super::Console, v: &Visit) -> Vec<End> {
@@ -112,7 +141,7 @@ fn ends(console: &super::Console, v: &Visit) -> Vec<End> {
     ends
 }
 
-fn end(name: String, what: String, at: Timestamp, now: Timestamp) -> End {
+pub(super) fn end(name: String, what: String, at: Timestamp, now: Timestamp) -> End {
     let seconds = (at.micros() - now.micros()) / 1_000_000;
     let left = match seconds {
         ..=0 => Left::Over,

@@ -26,6 +26,11 @@ impl SignIn {
         visit.t1("console-operator", "number", self.number)
     }
 
+    /// The number of the key and its roles.
+    pub(super) fn holder(&self) -> (i64, &[Role]) {
+        (self.number, &self.roles)
+    }
+
     /// Who is written down for a change.
     pub(super) const fn author(&self) -> Author {
         Author::ApiKey(self.number)
@@ -78,7 +83,7 @@ pub(super) async fn sign_in(State(console): At, visit: Visit, Form(form): Form<K
     };
     let known = SignIn { number, roles };
     console.core.registry.audit(&known.author(), "sign_in", "console").await.map_err(super::refused)?;
-    let (_, cookie) = console.sessions.start(Memory { operator: Some(known), notice: None }).await?;
+    let (_, cookie) = console.sessions.start(Memory { operator: Some(known), notice: None, trouble: None }).await?;
     Ok(([(SET_COOKIE, cookie)], Redirect::to(CONSOLE)).into_response())
 }
 
