@@ -24,6 +24,7 @@ use crate::registry::Registry;
 use crate::signing::Signatures;
 use crate::spool::Spool;
 use crate::tls::{self, Peer, TlsIdentity};
+use crate::watch::Watch;
 
 /// The shared state of one node.
 pub(crate) struct Core {
@@ -51,6 +52,7 @@ pub(crate) struct Core {
     pub(crate) signatures: Signatures,
     pub(crate) authoriser: Option<Authoriser>,
     pub(crate) ledger: Option<LedgerClient>,
+    pub(crate) watch: Watch,
     pub(crate) metrics: Metrics,
     pub(crate) operations: Operations,
 }

@@ -24,7 +24,7 @@
 //! #     clock: civic::SharedClock, random: civic::SharedRandom, addresses: bridge::config::Addresses) -> Result<(), bridge::StartError> {
 //! use bridge::{Listeners, Node, NodeParts};
 //! let listeners = Listeners::bind(&addresses).await?;
-//! let parts = NodeParts { keys, store, ledger: None, clock, random };
+//! let parts = NodeParts { keys, store, ledger: None, monitor: None, clock, random };
 //! let node = Node::start(config, listeners, parts).await?;
 //! node.stop().await;
 //! # Ok(())
@@ -71,6 +71,7 @@ pub mod testing;
 mod tls;
 pub mod transport;
 pub mod usage;
+mod watch;
 mod wsdl;
 
 pub use globalconf::ConfigurationError;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use civic::{ClientId, SharedClock, SharedRandom};
 use ledger::LedgerClient;
+use ledger::monitor::Monitor;
 use prometheus_client::registry::Registry as MetricRegistry;
 use store::Store;
 use tokio::net::{TcpListener, TcpStream};
@@ -40,6 +41,7 @@ use crate::registry::{self, Registry, RegistryError};
 use crate::signing::Signatures;
 use crate::spool::{Spool, SpoolError};
 use crate::tls::{self, Peer, TlsIdentity};
+use crate::watch::{self, Watch};
 use crate::{console, management, ocsp, provider, reload};
 
 /// How often sessions of the console that ended are taken out.
@@ -90,6 +92,8 @@ pub struct NodeParts {
     pub store: Store,
     /// The ledger that its commitments go to, where there is one.
     pub ledger: Option<LedgerClient>,
+    /// The monitor of the logs that the node follows, where it follows any. It is best kept in the node's own store.
+    pub monitor: Option<Monitor>,
     /// The present.
     pub clock: SharedClock,
     /// Randomness.
@@ -221,6 +225,7 @@ impl Node {
     /// Adds the metrics of the node and of its store to a registry; the admin listener serves its own.
     pub fn register_metrics(&self, registry: &mut MetricRegistry) {
         self.core.metrics.register(registry);
+        self.core.watch.register_metrics(registry);
         self.core.log.store().register_metrics(registry);
         registry.register(metrics::SPOOL.name, metrics::SPOOL.help, self.core.spool.gauge());
     }
@@ -299,6 +304,7 @@ impl Node {
                 async move { core.log.store().health().await.map_err(|error| Failure(error.to_string())) }
             }),
             messagelog::stamping_health(Arc::clone(&self.core)),
+            watch::health(Arc::clone(&self.core)),
         ]
     }
 
@@ -349,6 +355,7 @@ impl Node {
             operations::refresh_gauges(&core);
             operations::delete_old(&core).await.map(|_| ()).map_err(|error| error.to_string())
         });
+        self.job("logs", watch::RHYTHM, |core| async move { core.watch.round(core.clock.now()).await });
         if self.core.ledger.is_some() {
             self.job("ledger commitments", rhythm.commitment, |core| async move {
                 let Some(ledger) = &core.ledger else { return Ok(()) };
@@ -405,7 +412,7 @@ impl Drop for Node {
 }
 
 async fn build(config: NodeConfig, parts: NodeParts, address: IpAddr) -> Result<(Arc<Core>, TlsAcceptor), StartError> {
-    let NodeParts { keys, store, ledger, clock, random } = parts;
+    let NodeParts { keys, store, ledger, monitor, clock, random } = parts;
     let internal = config.internal.as_ref().map(|keys| TlsIdentity::of(&keys.key, &keys.certificate)).transpose();
     let internal = internal.map_err(|error| StartError::Keys(error.to_string()))?.map(Arc::new);
     let outbound = Outbound::new(config.limits.connect_timeout, internal.as_ref());
@@ -450,6 +457,7 @@ async fn build(config: NodeConfig, parts: NodeParts, address: IpAddr) -> Result<
         outbound,
         authoriser,
         ledger,
+        watch: Watch::new(monitor),
     };
     let core = Arc::new(core);
     let weak = Arc::downgrade(&core);

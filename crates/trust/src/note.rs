@@ -22,6 +22,7 @@
 mod checkpoint;
 mod cosignature;
 mod key;
+mod opening;
 pub mod policy;
 mod proof;
 
@@ -36,6 +37,7 @@ use crate::merkle::ProofError;
 pub use checkpoint::Checkpoint;
 pub use cosignature::Cosigner;
 pub use key::{NoteAlgorithm, VerifierKey};
+pub use opening::{Opened, Opening, RECORD_BYTES_MAX};
 pub use proof::TlogProof;
 
 /// No note that we read is longer, in bytes.

@@ -6,13 +6,14 @@ use civic::{SharedClock, SharedRandom};
 use consent::{Consent, ConsentConfig, Grants, GrantsConfig};
 use identity::rp::{RelyingParty, RpConfig};
 use identity::{Client, Identity, IdentityConfig, Phone, Scope};
-use ledger::{Ledger, LedgerClient, Submitter, Submitters};
+use ledger::Submitters;
 use portal::{LedgerNotice, PortalConfig, Source};
 use store::Store;
 use trust::jose::Jwks;
 use trust::keys::{PublicKey, SigningKey};
 use web::{ClientLimits, HttpClient, Room, Text};
 
+use super::logs::{self, Logs};
 use super::node::Prepared;
 use super::organisation::House;
 use super::ports::{Organisation, Ports, public_url, socket_url};
@@ -21,10 +22,10 @@ use super::runner::Runner;
 use super::words::income_notice;
 
 const CONSENT_SUBMITTER: &str = "BB/GOV/1000/consent";
+const CONSENT_KEY: &str = "consent-submitter";
 
 /// The parts of the agency that run before any node does.
 pub(super) struct Agency {
-    pub(super) ledger: Ledger,
     pub(super) identity: Identity,
     grants: Grants,
     store: Store,
@@ -40,17 +41,15 @@ pub(super) struct Means<'a> {
 }
 
 impl Agency {
-    /// Opens ledger, identity provider and consent service, and serves them.
+    /// Opens identity provider and consent service, and serves them.
     pub(super) async fn start(
         house: &House,
         bank: &PublicKey,
         nodes: &[Prepared],
+        logs: &Logs,
         means: &Means<'_>,
     ) -> anyhow::Result<(Self, Vec<Store>)> {
         let store = house.store("system").await?;
-        let ledger_store = house.store("ledger").await?;
-        let consent_key = house.p256("consent-submitter")?;
-        let ledger = open_ledger(house, ledger_store.clone(), &consent_key, nodes, means).await?;
         let portal_key = house.p256("portal-client")?;
         let issuer_key = house.p256("issuer")?;
         let issuer = public_url(means.ports.identity());
@@ -58,7 +57,7 @@ impl Agency {
             .iter()
             .map(|node| Ok((node.client().clone(), Jwks::of([node.public_key()])?)))
             .collect::<anyhow::Result<Vec<_>>>()?;
-        let committing = ledger_client(means, &ledger, consent_key)?;
+        let committing = logs.state.client(CONSENT_SUBMITTER, house.p256(CONSENT_KEY)?, means)?;
         let config = GrantsConfig { issuer, key: issuer_key.clone(), providers, ledger: committing };
         let grants = Grants::open(store.clone(), config, Arc::clone(means.clock), Arc::clone(means.random)).await?;
         let identity = Identity::open(
@@ -73,8 +72,8 @@ impl Agency {
         means.runner.run_room(means.ports.identity(), identity.room()).await?;
         let phone = Phone::new(identity.clone());
         means.runner.run_room(means.ports.phone(), phone.room(&public_url(means.ports.phone()))).await?;
-        let stores = vec![store.clone(), ledger_store];
-        Ok((Self { ledger, identity, grants, store, portal_key }, stores))
+        let stores = vec![store.clone()];
+        Ok((Self { identity, grants, store, portal_key }, stores))
     }
 
     /// Whom the others believe about grants: issuer and keys.
@@ -83,7 +82,7 @@ impl Agency {
     }
 
     /// The citizen portal.
-    pub(super) async fn portal(&self, means: &Means<'_>) -> anyhow::Result<Room> {
+    pub(super) async fn portal(&self, logs: &Logs, means: &Means<'_>) -> anyhow::Result<Room> {
         let own = client(Organisation::Agency)?;
         let config = ConsentConfig { organisation: own.clone(), grant_issuer: None, laws: Vec::new() };
         let consent =
@@ -99,7 +98,10 @@ impl Agency {
             sources: vec![source(Organisation::Civil)?, source(Organisation::Fisc)?],
             names: names()?,
             cards: Vec::new(),
-            ledger: Some(LedgerNotice { url: public_url(ports.ledger()), vkey: self.ledger.verifier() }),
+            ledger: Some(LedgerNotice {
+                url: public_url(ports.log(Organisation::Agency)),
+                vkey: logs.state.verifier(),
+            }),
             utc_offset_minutes: 0,
         };
         let party = RpConfig {
@@ -124,29 +126,22 @@ impl Agency {
     }
 }
 
-/// Opens the ledger to the nodes and the consent service, and serves it.
-async fn open_ledger(
-    house: &House,
-    store: Store,
-    consent_key: &SigningKey,
+/// Opens the logs of the nation to those whose acts go there. Nobody's acts go to a log of their own, the consent service's
+/// excepted: the agency runs both, and the bank witnesses the log.
+pub(super) async fn open_logs(
+    agency: &House,
+    bank: &House,
     nodes: &[Prepared],
     means: &Means<'_>,
-) -> anyhow::Result<Ledger> {
-    let origin = "baobab.example/demo";
-    let ledger = Ledger::open(store, house.ed25519("ledger")?, origin, Arc::clone(means.clock)).await?;
-    let mut submitters = Submitters::new();
-    submitters.allow(CONSENT_SUBMITTER, consent_key.public())?;
+) -> anyhow::Result<Logs> {
+    let [state, of_bank] = logs::plan(agency, bank, means).await?;
+    let (mut to_state, mut to_bank) = (Submitters::new(), Submitters::new());
+    to_state.allow(CONSENT_SUBMITTER, agency.p256(CONSENT_KEY)?.public())?;
     for node in nodes {
-        submitters.allow(node.client().to_string(), node.public_key())?;
+        to_state.allow(node.client().to_string(), node.public_key())?;
+        to_bank.allow(node.client().to_string(), node.public_key())?;
     }
-    means.runner.serve(means.ports.ledger(), ledger::http::router(ledger.clone(), submitters)).await?;
-    Ok(ledger)
-}
-
-fn ledger_client(means: &Means<'_>, ledger: &Ledger, key: SigningKey) -> anyhow::Result<LedgerClient> {
-    let submitter = Submitter::new(CONSENT_SUBMITTER, key)?;
-    let url = socket_url(means.ports.ledger());
-    Ok(LedgerClient::new(&url, ledger.verifier(), Some(submitter), Arc::clone(means.clock))?)
+    Ok(Logs { state: state.open(to_state, means).await?, bank: of_bank.open(to_bank, means).await? })
 }
 
 fn identity_config(ports: Ports, portal: &PublicKey, bank: &PublicKey) -> anyhow::Result<IdentityConfig> {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::letters::SampleCitizen;
+use super::logs::LogDescription;
 use super::ports::{Organisation, Ports, public_url, socket_url};
 use crate::files::write_durably;
 
@@ -20,6 +21,7 @@ pub(super) struct Description {
     anchor: PathBuf,
     trust: PathBuf,
     members: Vec<MemberDescription>,
+    logs: Vec<LogDescription>,
     citizens: Vec<SampleCitizen>,
 }
 
@@ -33,7 +35,13 @@ struct MemberDescription {
 }
 
 impl Description {
-    pub(super) fn new(ports: Ports, anchor: PathBuf, trust: PathBuf, citizens: Vec<SampleCitizen>) -> Self {
+    pub(super) fn new(
+        ports: Ports,
+        anchor: PathBuf,
+        trust: PathBuf,
+        logs: Vec<LogDescription>,
+        citizens: Vec<SampleCitizen>,
+    ) -> Self {
         let member = |organisation: Organisation| MemberDescription {
             id: organisation.client().to_owned(),
             name: organisation.title(),
@@ -50,6 +58,7 @@ impl Description {
             anchor,
             trust,
             members: Organisation::ALL.map(member).to_vec(),
+            logs,
             citizens,
         }
     }

@@ -6,6 +6,7 @@ pub mod bank;
 mod description;
 mod folder;
 mod letters;
+mod logs;
 mod nation;
 mod node;
 mod organisation;

@@ -16,7 +16,7 @@ use trust::keys::SigningKey;
 use web::{ClientLimits, HttpClient, Text};
 
 use super::Settings;
-use super::agency::{Agency, Means};
+use super::agency::{self, Agency, Means};
 use super::bank::{BankConfig, bank};
 use super::description::Description;
 use super::folder::{Folder, Founding};
@@ -68,7 +68,9 @@ impl Nation {
         let anchor = authority.anchor().into_bytes();
         publish_trust(&folder, &authority, &anchor)?;
         let bank_key = houses.bank.p256("client")?;
-        let (agency, mut stores) = Agency::start(&houses.agency, bank_key.public(), &nodes, &means).await?;
+        let logs = agency::open_logs(&houses.agency, &houses.bank, &nodes, &means).await?;
+        let (agency, mut stores) = Agency::start(&houses.agency, bank_key.public(), &nodes, &logs, &means).await?;
+        stores.extend(logs.stores());
         let (civil, fisc) = tokio::join!(houses.civil.store("system"), houses.fisc.store("system"));
         let (civil, fisc) = (civil?, fisc?);
         stores.extend([authority_store, civil.clone(), fisc.clone()]);
@@ -78,15 +80,15 @@ impl Nation {
         let room = registers::fisc(fisc, agency.issuer(), &clock, &random).await?;
         runner.run_room(ports.service(Organisation::Fisc), room).await?;
 
-        let log = agency.ledger.verifier();
-        let around = Surroundings { ports, anchor: &anchor, ledger: &log, clock: &clock, random: &random };
+        let around = Surroundings { means: &means, anchor: &anchor, logs: &logs };
         let nodes = start_nodes(nodes, &houses, &agency, &around).await?;
-        runner.run_room(ports.portal(), agency.portal(&means).await?).await?;
+        runner.run_room(ports.portal(), agency.portal(&logs, &means).await?).await?;
         let bank_store = houses.bank.store("system").await?;
         runner.run_room(ports.bank(), bank(bank_config(bank_key, bank_store.clone(), &means)?).await?).await?;
         stores.push(bank_store);
 
-        let description = Description::new(ports, folder.join("anchor.xml"), folder.join("trust"), citizens);
+        let (anchor, trust) = (folder.join("anchor.xml"), folder.join("trust"));
+        let description = Description::new(ports, anchor, trust, logs.describe(), citizens);
         description.write(&folder.join("demo.json"))?;
         Ok(Self { runner, nodes, stores, description, folder })
     }
@@ -192,15 +194,16 @@ async fn start_nodes(
     agency: &Agency,
     around: &Surroundings<'_>,
 ) -> anyhow::Result<Vec<Node>> {
+    let ports = around.means.ports;
     let mut nodes = Vec::new();
     for (node, organisation) in prepared.into_iter().zip(Organisation::ALL) {
         let (services, rights) = match organisation {
-            Organisation::Civil => registers::civil_services(around.ports)?,
-            Organisation::Fisc => registers::fisc_services(around.ports)?,
+            Organisation::Civil => registers::civil_services(ports)?,
+            Organisation::Fisc => registers::fisc_services(ports)?,
             Organisation::Agency | Organisation::Bank => (Vec::new(), Vec::new()),
         };
         let (issuer, jwks) = agency.issuer();
-        let consent = ConsentTrust { issuer, jwks, base_url: socket_url(around.ports.identity()) };
+        let consent = ConsentTrust { issuer, jwks, base_url: socket_url(ports.identity()) };
         nodes.push(node.start(houses.of(organisation), around, services, rights, Some(consent)).await?);
     }
     for node in &nodes {

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use authority::{Authority, Profile};
 use bridge::config::{Addresses, ConsentTrust, NodeConfig, ServiceConfig};
 use bridge::{Listeners, Node, NodeKeys, NodeParts};
-use civic::{ClientId, ServerId, SharedClock, SharedRandom};
-use ledger::{LedgerClient, Submitter};
+use civic::{ClientId, ServerId};
 use trust::keys::PublicKey;
-use trust::note::VerifierKey;
 
+use super::agency::Means;
+use super::logs::Logs;
 use super::organisation::House;
-use super::ports::{Organisation, Ports, local, socket_url};
+use super::ports::{Organisation, Ports, local};
 
 /// A node that is registered and has its certificates, and does not run yet.
 pub(super) struct Prepared {
@@ -25,11 +25,9 @@ pub(super) struct Prepared {
 
 /// What a node is told about the world.
 pub(super) struct Surroundings<'a> {
-    pub(super) ports: Ports,
+    pub(super) means: &'a Means<'a>,
     pub(super) anchor: &'a [u8],
-    pub(super) ledger: &'a VerifierKey,
-    pub(super) clock: &'a SharedClock,
-    pub(super) random: &'a SharedRandom,
+    pub(super) logs: &'a Logs,
 }
 
 impl Prepared {
@@ -77,7 +75,8 @@ impl Prepared {
         rights: Vec<bridge::access::AccessRight>,
         consent: Option<ConsentTrust>,
     ) -> anyhow::Result<Node> {
-        let ports = around.ports;
+        let means = around.means;
+        let ports = means.ports;
         let listeners = Listeners::bind(&Addresses {
             consumer: local(ports.consumer(self.organisation)),
             consumer_https: None,
@@ -93,15 +92,16 @@ impl Prepared {
             consent,
             ..NodeConfig::new(self.server, self.folder, around.anchor.to_vec())
         };
-        let submitter = Submitter::new(self.client.to_string(), self.keys.sign.clone())?;
-        let url = socket_url(ports.ledger());
-        let ledger = LedgerClient::new(&url, around.ledger.clone(), Some(submitter), Arc::clone(around.clock))?;
+        let log = around.logs.of_node(self.organisation);
+        let ledger = log.client(&self.client.to_string(), self.keys.sign.clone(), means)?;
+        let store = house.store("node").await?;
         let parts = NodeParts {
             ledger: Some(ledger),
+            monitor: Some(around.logs.monitor(store.clone(), means).await?),
             keys: self.keys,
-            store: house.store("node").await?,
-            clock: Arc::clone(around.clock),
-            random: Arc::clone(around.random),
+            store,
+            clock: Arc::clone(means.clock),
+            random: Arc::clone(means.random),
         };
         Ok(Node::start(config, listeners, parts).await?)
     }

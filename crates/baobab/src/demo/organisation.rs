@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use civic::SharedRandom;
 use store::{Location, Store};
 use trust::keys::SigningKey;
+use trust::mldsa::MlDsaKey;
 use trust::seal::KeyRing;
 
 use super::folder::Folder;
@@ -48,6 +49,13 @@ impl House {
     /// An Ed25519 key of this organisation.
     pub(super) fn ed25519(&self, name: &str) -> anyhow::Result<SigningKey> {
         self.key(name, SigningKey::generate_ed25519)
+    }
+
+    /// An ML-DSA-44 key of this organisation.
+    pub(super) fn ml_dsa(&self, name: &str) -> anyhow::Result<MlDsaKey> {
+        let path = self.folder.join(format!("{name}.key.pem"));
+        let pem = secret_file(&path, || Ok(MlDsaKey::generate()?.to_pkcs8_pem()?))?;
+        MlDsaKey::from_pkcs8_pem(&pem).with_context(|| format!("{} is damaged", path.display()))
     }
 
     fn key(

@@ -91,8 +91,17 @@ impl Ports {
         self.base + 4
     }
 
-    pub(super) const fn ledger(self) -> u16 {
-        self.base + 5
+    /// The log that an organisation keeps; the agency and the bank do.
+    pub(super) const fn log(self, owner: Organisation) -> u16 {
+        match owner {
+            Organisation::Agency | Organisation::Civil | Organisation::Fisc => self.base + 5,
+            Organisation::Bank => self.base + 7,
+        }
+    }
+
+    /// The witness of an organisation that keeps a log.
+    pub(super) const fn witness(self, owner: Organisation) -> u16 {
+        self.log(owner) + 1
     }
 
     pub(super) const fn consumer(self, organisation: Organisation) -> u16 {
@@ -124,7 +133,10 @@ impl Ports {
             self.bank(),
             self.phone(),
             self.authority(),
-            self.ledger(),
+            self.log(Organisation::Agency),
+            self.witness(Organisation::Agency),
+            self.log(Organisation::Bank),
+            self.witness(Organisation::Bank),
             self.service(Organisation::Civil),
             self.service(Organisation::Fisc),
         ];

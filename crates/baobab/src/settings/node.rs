@@ -62,6 +62,9 @@ settings! {
         consent: Option<ConsentSettings> = None;
         /// The transparency ledger that commitments go to, where there is one.
         ledger: Option<LedgerSettings> = None;
+        /// Files with the policies (C2SP tlog-policy) of transparency logs that the node follows. Each `log` line has an address;
+        /// a log that shows two histories is an alarm on `/health` and in the console, with the evidence.
+        follow: Vec<PathBuf> = Vec::new();
         /// What the message log keeps, and for how long.
         message_log: MessageLogSettings = MessageLogSettings::default();
         /// Limits and waiting times.

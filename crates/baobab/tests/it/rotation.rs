@@ -61,6 +61,7 @@ impl Bed {
             keys: self.keys.clone(),
             store: store::testing::sqlite().await,
             ledger: None,
+            monitor: None,
             clock: Arc::clone(&self.clock) as SharedClock,
             random: Arc::new(SeededRandom::new(1_101)),
         };

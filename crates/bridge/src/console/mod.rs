@@ -10,6 +10,7 @@ mod clients;
 mod confirm;
 mod exchanges;
 mod keys;
+mod logs;
 mod overview;
 mod services;
 mod sign_in;
@@ -99,6 +100,7 @@ pub const ROUTES: &[(&str, &str, bool)] = &[
     ("GET", "/console/exchanges", false),
     ("GET", "/console/exchanges/{id}", false),
     ("GET", "/console/exchanges/{id}/evidence.asice", false),
+    ("GET", "/console/logs", false),
     ("GET", "/console/changes", false),
 ];
 
@@ -123,6 +125,7 @@ fn router(console: Console) -> Router {
         .route("/console/exchanges", get(exchanges::search))
         .route("/console/exchanges/{id}", get(exchanges::one))
         .route("/console/exchanges/{id}/evidence.asice", get(exchanges::evidence))
+        .route("/console/logs", get(logs::logs))
         .route("/console/changes", get(overview::changes))
         .route("/", get(|| async { Redirect::to(CONSOLE) }))
         .with_state(console)
@@ -316,11 +319,20 @@ enum Section {
     Clients,
     Keys,
     Exchanges,
+    Logs,
     Changes,
 }
 
 impl Section {
-    const ALL: [Self; 6] = [Self::Overview, Self::Services, Self::Clients, Self::Keys, Self::Exchanges, Self::Changes];
+    const ALL: [Self; 7] = [
+        Self::Overview,
+        Self::Services,
+        Self::Clients,
+        Self::Keys,
+        Self::Exchanges,
+        Self::Logs,
+        Self::Changes,
+    ];
 
     const fn path(self) -> &'static str {
         match self {
@@ -329,6 +341,7 @@ impl Section {
             Self::Clients => "/console/clients",
             Self::Keys => "/console/keys",
             Self::Exchanges => "/console/exchanges",
+            Self::Logs => "/console/logs",
             Self::Changes => "/console/changes",
         }
     }
@@ -340,6 +353,7 @@ impl Section {
             Self::Clients => "console-nav-clients",
             Self::Keys => "console-nav-keys",
             Self::Exchanges => "console-nav-exchanges",
+            Self::Logs => "console-nav-logs",
             Self::Changes => "console-nav-changes",
         }
     }

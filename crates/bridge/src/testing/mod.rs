@@ -20,6 +20,7 @@ use civic::testing::{SeededRandom, TestClock};
 use civic::{ClientId, Clock as _, ServerId, ServiceId, SharedClock, SharedRandom};
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::Full;
+use ledger::monitor::Monitor;
 use ledger::testing::ServedLedger;
 use store::Store;
 use tempfile::TempDir;
@@ -138,6 +139,7 @@ async fn start(
         keys: keys.clone(),
         store,
         ledger: ledger.clone(),
+        monitor: None,
         clock: Arc::clone(&shared),
         random: Arc::clone(&random),
     };
@@ -245,6 +247,20 @@ impl TwoNodes {
         store: Store,
         change: impl FnOnce(&mut NodeConfig),
     ) -> Result<Node, crate::StartError> {
+        self.replica(store, None, change).await
+    }
+
+    /// Another process of the provider's node that follows logs by this monitor.
+    pub async fn replica_that_follows(&self, store: Store, monitor: Monitor) -> Node {
+        need(self.replica(store, Some(monitor), |_| {}).await)
+    }
+
+    async fn replica(
+        &self,
+        store: Store,
+        monitor: Option<Monitor>,
+        change: impl FnOnce(&mut NodeConfig),
+    ) -> Result<Node, crate::StartError> {
         let mut config = config(&self.federation, &self.folders, &need("BB/GOV/1002/node-1".parse()));
         config.services = services(&self.service);
         config.rights = rights();
@@ -253,6 +269,7 @@ impl TwoNodes {
             keys: self.provider_keys.clone(),
             store,
             ledger: Some(self.ledger.client("node")),
+            monitor,
             clock: Arc::clone(&self.clock) as SharedClock,
             random: Arc::new(SeededRandom::new(77)),
         };

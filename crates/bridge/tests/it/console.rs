@@ -12,14 +12,19 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 
 /// A browser at the console of a node.
-struct Operator {
+pub(crate) struct Operator {
     base: String,
     cookie: String,
 }
 
 impl Operator {
-    fn at(node: &Node) -> Self {
+    pub(crate) fn at(node: &Node) -> Self {
         Self { base: format!("http://{}", node.addresses().admin), cookie: String::new() }
+    }
+
+    /// The same session at another process of the node.
+    pub(crate) fn moved_to(self, node: &Node) -> Self {
+        Self { base: Self::at(node).base, ..self }
     }
 
     async fn signed_in(nodes: &TwoNodes, roles: &[Role]) -> Self {
@@ -30,17 +35,17 @@ impl Operator {
         operator
     }
 
-    async fn get(&mut self, path: &str) -> Reply {
+    pub(crate) async fn get(&mut self, path: &str) -> Reply {
         self.send("GET", path, String::new()).await
     }
 
-    async fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> Reply {
+    pub(crate) async fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> Reply {
         let fields: Vec<(&str, &str)> = fields.to_vec();
         self.send("POST", path, web::form_text(&fields)).await
     }
 
     /// A page that must be there.
-    async fn page(&mut self, path: &str) -> String {
+    pub(crate) async fn page(&mut self, path: &str) -> String {
         let reply = self.get(path).await;
         assert_eq!(reply.status, 200, "{path}: {}", text(&reply));
         text(&reply)
@@ -67,7 +72,7 @@ impl Operator {
     }
 }
 
-fn text(reply: &Reply) -> String {
+pub(crate) fn text(reply: &Reply) -> String {
     String::from_utf8_lossy(&reply.body).into_owned()
 }
 

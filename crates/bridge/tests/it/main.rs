@@ -14,6 +14,7 @@ mod https;
 mod judges;
 mod keys;
 mod logging;
+mod logs;
 mod messagelog;
 mod metaservices;
 mod operations;

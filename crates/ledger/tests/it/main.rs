@@ -14,5 +14,6 @@ mod folder;
 mod judges;
 mod log;
 mod monitor;
+mod outbox;
 mod wire;
 mod witness;

@@ -105,6 +105,19 @@ impl Policy {
         &self.logs
     }
 
+    /// The same policy for each of its logs alone; lines of one name are the keys of one log.
+    pub fn by_log(&self) -> Vec<(PolicyLog, Self)> {
+        let mut origins: Vec<(PolicyLog, Self)> = Vec::new();
+        for log in &self.logs {
+            let known = origins.iter_mut().find(|(first, _)| first.key.name() == log.key.name());
+            match known {
+                Some((_, policy)) => policy.logs.push(log.clone()),
+                None => origins.push((log.clone(), Self { logs: vec![log.clone()], ..self.clone() })),
+            }
+        }
+        origins
+    }
+
     /// The witnesses.
     pub fn witnesses(&self) -> &[PolicyWitness] {
         &self.witnesses

@@ -8,8 +8,11 @@ use std::time::Duration;
 use anyhow::Context as _;
 use bridge::config::NodeConfig;
 use bridge::{InternalKeys, Listeners, Node, NodeKeys, NodeParts};
+use ledger::monitor::Monitor;
 use ledger::{LedgerClient, Submitter};
+use store::Store;
 use trust::note::VerifierKey;
+use trust::note::policy::Policy;
 
 use super::joining::fetch_certificates;
 use crate::cli::print_line;
@@ -61,7 +64,8 @@ async fn start(loaded: &Loaded<NodeSettings>) -> anyhow::Result<Node> {
     let config = NodeConfig { internal: Some(internal(loaded)?), ..config };
     let store = open_store(loaded, &loaded.settings.store, &loaded.settings.store_key, false).await?;
     let ledger = ledger(loaded, &keys)?;
-    let parts = NodeParts { keys, store, ledger, clock: clock(), random: random() };
+    let monitor = monitor(loaded, &store).await?;
+    let parts = NodeParts { keys, store, ledger, monitor, clock: clock(), random: random() };
     let node = Node::start(config, listeners, parts).await?;
     if let Err(reason) = node.ready().await {
         tracing::warn!("the node is not in traffic yet ({reason}); it goes on by itself");
@@ -111,6 +115,29 @@ fn ledger(loaded: &Loaded<NodeSettings>, keys: &NodeKeys) -> anyhow::Result<Opti
     Ok(Some(client))
 }
 
+/// The monitor of the logs that the node follows, in the store of the node.
+async fn monitor(loaded: &Loaded<NodeSettings>, store: &Store) -> anyhow::Result<Option<Monitor>> {
+    if loaded.settings.follow.is_empty() {
+        return Ok(None);
+    }
+    let mut monitor = Monitor::open(store.clone(), clock()).await?;
+    for path in &loaded.settings.follow {
+        let path = loaded.path_of(path);
+        let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let refused =
+            |reason: &dyn std::fmt::Display| loaded.refused("follow", &format!("{}: {reason}", path.display()));
+        let policy: Policy = text.parse().map_err(|error| refused(&error))?;
+        if policy.logs().is_empty() {
+            return Err(refused(&"it names no log").into());
+        }
+        for (log, policy) in policy.by_log() {
+            let url = log.url.as_deref().ok_or_else(|| refused(&"a log line has no address"))?;
+            monitor.follow(url, policy).map_err(|error| refused(&error))?;
+        }
+    }
+    Ok(Some(monitor))
+}
+
 /// Reads everything again. What cannot change while the node runs is named; it takes a restart.
 async fn reload(node: &Node, before: &Loaded<NodeSettings>) -> anyhow::Result<Loaded<NodeSettings>> {
     let loaded = Loaded::<NodeSettings>::read(&before.path)?;
@@ -131,6 +158,7 @@ async fn reload(node: &Node, before: &Loaded<NodeSettings>) -> anyhow::Result<Lo
         ("listen", old.listen != new.listen),
         ("consent", old.consent != new.consent),
         ("ledger", old.ledger != new.ledger),
+        ("follow", old.follow != new.follow),
         ("message_log", old.message_log != new.message_log),
         ("limits", old.limits != new.limits),
         ("rhythm", old.rhythm != new.rhythm),
