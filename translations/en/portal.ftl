@@ -161,6 +161,7 @@ portal-event-revoked-authorization_code_reused = The permission was withdrawn by
 portal-event-revoked = You withdrew the permission.
 portal-event-expired = The permission came to its end.
 portal-event-index = (index { $index } in the public ledger)
+portal-event-proof = proof
 portal-events-more = And { $count } older events: all of them are in the receipt.
 portal-revoke = Withdraw this permission
 portal-receipt = Download the receipt

@@ -161,6 +161,7 @@ portal-event-revoked-authorization_code_reused = L’autorisation a été retir�
 portal-event-revoked = Vous avez retiré l’autorisation.
 portal-event-expired = L’autorisation est arrivée à son terme.
 portal-event-index = (rang { $index } au registre public)
+portal-event-proof = preuve
 portal-events-more = Et { $count } événements plus anciens : ils sont tous dans le reçu.
 portal-revoke = Retirer cette autorisation
 portal-receipt = Télécharger le reçu

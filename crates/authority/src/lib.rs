@@ -28,6 +28,7 @@
 //! # }
 //! ```
 
+mod acts;
 mod approved;
 mod certificates;
 mod configuration;
@@ -52,6 +53,7 @@ use axum::Router;
 use civic::{ClientId, MemberId, SharedClock, SharedRandom, Timestamp};
 use web::{Failure, HealthCheck, Job};
 
+pub use acts::{Acts, ActsError};
 pub use approved::{Approval, Intermediate, Responder};
 pub use desk::{Desk, NewEnrolment, SigningKeyState, Status};
 pub use error::AuthorityError;
@@ -172,6 +174,7 @@ struct Inner {
     random: SharedRandom,
     published: RwLock<Arc<Published>>,
     publishing: tokio::sync::Mutex<()>,
+    acts: std::sync::OnceLock<Acts>,
 }
 
 impl Authority {
@@ -209,6 +212,7 @@ impl Authority {
             random,
             published: RwLock::new(Arc::new(published)),
             publishing: tokio::sync::Mutex::new(()),
+            acts: std::sync::OnceLock::new(),
         })))
     }
 
@@ -261,6 +265,18 @@ impl Authority {
     /// The desk of somebody who acts for the authority; `actor` goes into the audit.
     pub fn desk(&self, actor: &str) -> Desk {
         Desk::new(self.clone(), actor)
+    }
+
+    /// From now on commits what is done here, and what was done before, to the log that this client appends to. The job does it
+    /// again and again; operators download the proofs (`GET /api/v1/audit/{id}/proof`). The first call counts.
+    pub async fn commit_to(&self, log: ledger::LedgerClient) -> Result<Job, AuthorityError> {
+        let acts = Acts::open(self, log).await?;
+        Ok(self.0.acts.get_or_init(|| acts).job())
+    }
+
+    /// The acts on their way to a log, where [`Authority::commit_to`] named one.
+    pub fn acts(&self) -> Option<&Acts> {
+        self.0.acts.get()
     }
 
     /// Regenerates the signed directory again and again.

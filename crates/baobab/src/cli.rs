@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::command::{self, AuthorityCommand, ConfigCommand, NodeCommand};
+use crate::command::{self, AuthorityCommand, ConfigCommand, NodeCommand, NotaryCommand};
 use crate::settings::Refused;
 use crate::telemetry::{self, LogFormat, LogOptions};
 use crate::{demo, verify};
@@ -29,7 +29,7 @@ struct Arguments {
 enum Command {
     /// Start a demo nation: an agency, two registers, a bank and their bridge, on embedded storage.
     Demo(DemoArguments),
-    /// Judge an ASiC-E container offline: valid, or the precise reason why not.
+    /// Judge an ASiC-E container, or a proof of a transparency log, offline: valid, or the precise reason why not.
     Verify(VerifyArguments),
     /// A node of the bridge, on a machine of its own.
     #[command(subcommand)]
@@ -37,6 +37,9 @@ enum Command {
     /// The governing authority of a federation, on a machine of its own.
     #[command(subcommand)]
     Authority(AuthorityCommand),
+    /// The API keys of the notary's clients.
+    #[command(subcommand)]
+    Notary(NotaryCommand),
     /// Configuration files: check one, or show every key.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -65,12 +68,18 @@ pub struct DemoArguments {
 /// Options of `baobab verify`.
 #[derive(Clone, Debug, Args)]
 pub struct VerifyArguments {
-    /// The container, for instance from `GET /asic` of a node.
-    #[arg(value_name = "FILE.asice")]
+    /// The container, for instance from `GET /asic` of a node, or the proof (`.tlog-proof`), for instance of the notary.
+    #[arg(value_name = "FILE")]
     pub container: PathBuf,
-    /// Trust data: a folder with `INSTANCE/shared-params.xml`, as `GET /verificationconf` of a node gives it.
-    #[arg(long, value_name = "DIR")]
-    pub trust: PathBuf,
+    /// For a container: trust data, a folder with `INSTANCE/shared-params.xml`, as `GET /verificationconf` of a node gives it.
+    #[arg(long, value_name = "DIR", required_unless_present = "policy")]
+    pub trust: Option<PathBuf>,
+    /// For a proof: the keys of the log and the quorum of its witnesses (C2SP tlog-policy).
+    #[arg(long, value_name = "FILE", conflicts_with = "trust")]
+    pub policy: Option<PathBuf>,
+    /// For a proof of the notary: the document whose digest it must show.
+    #[arg(long, value_name = "FILE", requires = "policy")]
+    pub document: Option<PathBuf>,
     /// Print the verdict as JSON.
     #[arg(long)]
     pub json: bool,
@@ -91,6 +100,7 @@ pub fn main() -> ExitCode {
         Command::Verify(arguments) => started().and_then(|()| verify::run(arguments)),
         Command::Node(chosen) => command::node(chosen, &options),
         Command::Authority(chosen) => command::authority(chosen, &options),
+        Command::Notary(chosen) => started().and_then(|()| command::notary(chosen)),
         Command::Config(chosen) => started().and_then(|()| command::config(chosen)),
     };
     match result {

@@ -1,4 +1,6 @@
-//! `baobab verify`: judges evidence offline. It reads two things, the container and the trust data, and nothing else.
+//! `baobab verify`: judges evidence offline. It reads the evidence and what is trusted, and nothing else.
+
+mod proof;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -20,7 +22,10 @@ const TRUST_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// Prints the verdict; the exit status is 0 for valid, 1 for anything else.
 pub(crate) fn run(arguments: &VerifyArguments) -> anyhow::Result<ExitCode> {
-    let trust = load_trust(&arguments.trust)?;
+    if let Some(policy) = &arguments.policy {
+        return proof::run(arguments, policy);
+    }
+    let trust = load_trust(arguments.trust.as_deref().context("name the trust data with --trust")?)?;
     let path = &arguments.container;
     let size = fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?.len();
     let judged = if size > CONTAINER_MAX as u64 {

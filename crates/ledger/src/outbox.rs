@@ -120,6 +120,12 @@ pub fn find(tx: &mut Tx<'_>, kind: &str, key: &str) -> Result<Option<Kept>, Stor
     }))
 }
 
+/// The largest key of this kind, by which whoever commits to numbered records knows where to go on.
+pub fn newest(tx: &mut Tx<'_>, kind: &str) -> Result<Option<String>, StoreError> {
+    let row = tx.query_one("SELECT MAX(key) AS newest FROM outbox_commitment WHERE kind = $1", &params![kind])?;
+    row.map_or(Ok(None), |row| row.get("newest"))
+}
+
 /// Erases the salt, and with it the link between the entry and the record. The entry stays, and reaches the log if it has not yet.
 pub fn erase(tx: &mut Tx<'_>, kind: &str, key: &str) -> Result<(), StoreError> {
     tx.execute("UPDATE outbox_commitment SET salt = NULL WHERE kind = $1 AND key = $2", &params![kind, key])?;

@@ -51,6 +51,7 @@ const OPERATIONS: &[Operation] = &[
     ("post", "/api-keys", SystemAdministrator, "Make a key for an operator", "NewKey", "ApiKey"),
     ("delete", "/api-keys/{id}", SystemAdministrator, "Take a key back", "", ""),
     ("get", "/audit", Observer, "Who did what, newest first", "", "Audit"),
+    ("get", "/audit/{id}/proof", Observer, "The proof of an act from the log", "", ""),
 ];
 
 /// The description, OpenAPI 3.0.3.
@@ -127,7 +128,8 @@ fn parameters(path: &str) -> Vec<Value> {
         .split('/')
         .filter_map(|piece| piece.strip_prefix('{')?.strip_suffix('}'))
         .map(|name| {
-            let number = name == "number" || (name == "id" && path.starts_with("/requests"));
+            let number =
+                name == "number" || (name == "id" && (path.starts_with("/requests") || path.starts_with("/audit")));
             let schema = if number { json!({"type": "integer", "minimum": 1}) } else { json!({"type": "string"}) };
             json!({"name": name, "in": "path", "required": true, "schema": schema})
         })

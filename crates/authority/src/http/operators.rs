@@ -9,6 +9,7 @@ use axum::routing::{MethodRouter, delete, get, post, put};
 use civic::{ClientId, MemberId, ServerId};
 use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderMap, StatusCode};
+use ledger::outbox::OutboxError;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use trust::cert::CertificateRequest;
@@ -18,7 +19,9 @@ use web::Problem;
 
 use super::{json, openapi, problem};
 use crate::store::{self, List};
-use crate::{ApiKey, Approval, Authority, AuthorityError, Desk, KeyUse, Profile, Request, RequestState, Role};
+use crate::{
+    ActsError, ApiKey, Approval, Authority, AuthorityError, Desk, KeyUse, Profile, Request, RequestState, Role,
+};
 
 type Shared = State<Authority>;
 type Answer = Result<Response, Problem>;
@@ -58,6 +61,7 @@ pub(super) fn router() -> Router<Authority> {
         .route(&at("/api-keys"), get(api_keys).post(create_api_key))
         .route(&at("/api-keys/{id}"), delete(revoke_api_key))
         .route(&at("/audit"), get(audit))
+        .route(&at("/audit/{id}/proof"), get(act_proof))
 }
 
 /// The desk of the key in the header, where the key has the role; every key may read ([`Role::Observer`]).
@@ -479,4 +483,16 @@ async fn audit(State(authority): Shared, headers: HeaderMap, Query(query): Query
         })
     });
     ok(entries.collect())
+}
+
+/// The proof of an act from the log, for `baobab verify --policy`.
+async fn act_proof(State(authority): Shared, headers: HeaderMap, Path(id): Path<String>) -> Answer {
+    enter(&authority, &headers, Role::Observer).await?;
+    let id: i64 = id.parse().map_err(|_| Problem::not_found())?;
+    let acts = authority.acts().ok_or_else(|| Problem::not_found().detail("This authority commits to no log."))?;
+    match acts.proof(id).await {
+        Ok(proof) => Ok(([(CONTENT_TYPE, "text/plain; charset=utf-8")], proof).into_response()),
+        Err(ActsError::Outbox(OutboxError::Unknown)) => Err(Problem::not_found()),
+        Err(error) => Err(Problem::unavailable(&error).detail(error.to_string())),
+    }
 }

@@ -31,18 +31,27 @@ pub(crate) fn audit_entries(tx: &mut Tx<'_>, before: Option<i64>) -> Result<Vec<
         "SELECT id, at, actor, action, subject, detail FROM authority_audit WHERE id < $1 ORDER BY id DESC LIMIT $2",
         &params![before.unwrap_or(i64::MAX), PAGE_MAX],
     )?;
-    rows.iter()
-        .map(|row| {
-            Ok(AuditEntry {
-                id: row.get("id")?,
-                at: row.get("at")?,
-                actor: row.get("actor")?,
-                action: row.get("action")?,
-                subject: row.get("subject")?,
-                detail: row.get("detail")?,
-            })
-        })
-        .collect()
+    rows.iter().map(entry_of).collect()
+}
+
+/// What was done after that number, oldest first.
+pub(crate) fn audit_after(tx: &mut Tx<'_>, after: i64, entries_max: u32) -> Result<Vec<AuditEntry>, AuthorityError> {
+    let rows = tx.query(
+        "SELECT id, at, actor, action, subject, detail FROM authority_audit WHERE id > $1 ORDER BY id LIMIT $2",
+        &params![after, entries_max],
+    )?;
+    rows.iter().map(entry_of).collect()
+}
+
+fn entry_of(row: &Row) -> Result<AuditEntry, AuthorityError> {
+    Ok(AuditEntry {
+        id: row.get("id")?,
+        at: row.get("at")?,
+        actor: row.get("actor")?,
+        action: row.get("action")?,
+        subject: row.get("subject")?,
+        detail: row.get("detail")?,
+    })
 }
 
 /// A new key; only its digest is kept.

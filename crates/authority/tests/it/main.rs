@@ -1,6 +1,7 @@
 //! The authority over HTTP, on every engine.
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
+mod acts;
 mod configuration;
 mod enrolment;
 mod management;

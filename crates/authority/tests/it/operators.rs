@@ -19,7 +19,16 @@ impl World {
         (status, serde_json::from_slice(&body).unwrap_or_default())
     }
 
-    async fn key(&self, roles: &[Role]) -> String {
+    /// The proof of an act, as an operator downloads it.
+    pub(crate) async fn proof(&self, key: &str, act: i64) -> (StatusCode, String) {
+        let request = Request::get(format!("/api/v1/audit/{act}/proof"));
+        let request =
+            request.header("authorization", format!("X-Road-ApiKey token={key}")).body(Body::empty()).unwrap();
+        let (status, body) = answer(self.authority.operator_router(), request).await;
+        (status, String::from_utf8(body).unwrap())
+    }
+
+    pub(crate) async fn key(&self, roles: &[Role]) -> String {
         self.authority.desk("process").create_api_key("Awa", roles).await.unwrap().1
     }
 }

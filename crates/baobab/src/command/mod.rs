@@ -3,6 +3,7 @@
 mod authority;
 mod join;
 mod node;
+mod notary;
 mod process;
 
 use std::path::PathBuf;
@@ -13,6 +14,7 @@ use clap::{Args, Subcommand};
 use crate::cli::print_line;
 use crate::settings::{self, AuthoritySettings, Loaded, NodeSettings};
 use crate::telemetry::LogOptions;
+pub(crate) use notary::{NotaryCommand, notary};
 
 /// `baobab node …`
 #[derive(Debug, Subcommand)]

@@ -108,7 +108,7 @@ pub(super) async fn open_store<T>(
 }
 
 /// The key that seals the store: a credential of systemd where there is one of this name, else the file.
-fn key_ring(path: &Path, create: bool) -> anyhow::Result<KeyRing> {
+pub(super) fn key_ring(path: &Path, create: bool) -> anyhow::Result<KeyRing> {
     let credential = credentials().zip(path.file_name()).map(|(folder, name)| folder.join(name));
     let path = credential.filter(|path| path.is_file()).unwrap_or_else(|| path.to_owned());
     if !create && !path.exists() {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use authority::Authority;
 use civic::{SharedClock, SharedRandom};
 use consent::{Consent, ConsentConfig, Grants, GrantsConfig};
 use identity::rp::{RelyingParty, RpConfig};
@@ -11,10 +12,11 @@ use portal::{LedgerNotice, PortalConfig, Source};
 use store::Store;
 use trust::jose::Jwks;
 use trust::keys::{PublicKey, SigningKey};
-use web::{ClientLimits, HttpClient, Room, Text};
+use web::{Card, ClientLimits, HttpClient, Room, Text};
 
 use super::logs::{self, Logs};
 use super::node::Prepared;
+use super::notary;
 use super::organisation::House;
 use super::ports::{Organisation, Ports, public_url, socket_url};
 use super::registers::{client, income_service, service};
@@ -23,6 +25,8 @@ use super::words::income_notice;
 
 const CONSENT_SUBMITTER: &str = "BB/GOV/1000/consent";
 const CONSENT_KEY: &str = "consent-submitter";
+const AUTHORITY_SUBMITTER: &str = "BB/GOV/1000/authority";
+const AUTHORITY_KEY: &str = "authority-submitter";
 
 /// The parts of the agency that run before any node does.
 pub(super) struct Agency {
@@ -82,7 +86,7 @@ impl Agency {
     }
 
     /// The citizen portal.
-    pub(super) async fn portal(&self, logs: &Logs, means: &Means<'_>) -> anyhow::Result<Room> {
+    pub(super) async fn portal(&self, logs: &Logs, cards: Vec<Card>, means: &Means<'_>) -> anyhow::Result<Room> {
         let own = client(Organisation::Agency)?;
         let config = ConsentConfig { organisation: own.clone(), grant_issuer: None, laws: Vec::new() };
         let consent =
@@ -97,7 +101,7 @@ impl Agency {
             person_service: service(Organisation::Civil, "person")?,
             sources: vec![source(Organisation::Civil)?, source(Organisation::Fisc)?],
             names: names()?,
-            cards: Vec::new(),
+            cards,
             ledger: Some(LedgerNotice {
                 url: public_url(ports.log(Organisation::Agency)),
                 vkey: logs.state.verifier(),
@@ -137,11 +141,25 @@ pub(super) async fn open_logs(
     let [state, of_bank] = logs::plan(agency, bank, means).await?;
     let (mut to_state, mut to_bank) = (Submitters::new(), Submitters::new());
     to_state.allow(CONSENT_SUBMITTER, agency.p256(CONSENT_KEY)?.public())?;
+    to_state.allow(notary::SUBMITTER, &notary::submitter_key(agency)?)?;
+    to_bank.allow(AUTHORITY_SUBMITTER, agency.p256(AUTHORITY_KEY)?.public())?;
     for node in nodes {
         to_state.allow(node.client().to_string(), node.public_key())?;
         to_bank.allow(node.client().to_string(), node.public_key())?;
     }
     Ok(Logs { state: state.open(to_state, means).await?, bank: of_bank.open(to_bank, means).await? })
+}
+
+/// The acts of the authority go to the bank's log: the agency runs the authority.
+pub(super) async fn commit_acts(
+    house: &House,
+    authority: &Authority,
+    logs: &Logs,
+    means: &Means<'_>,
+) -> anyhow::Result<()> {
+    let log = logs.bank.client(AUTHORITY_SUBMITTER, house.p256(AUTHORITY_KEY)?, means)?;
+    means.runner.run_jobs(vec![authority.commit_to(log).await?]);
+    Ok(())
 }
 
 fn identity_config(ports: Ports, portal: &PublicKey, bank: &PublicKey) -> anyhow::Result<IdentityConfig> {

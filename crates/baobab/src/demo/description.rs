@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::letters::SampleCitizen;
 use super::logs::LogDescription;
+use super::notary::NotaryDescription;
 use super::ports::{Organisation, Ports, public_url, socket_url};
 use crate::files::write_durably;
 
@@ -22,6 +23,7 @@ pub(super) struct Description {
     trust: PathBuf,
     members: Vec<MemberDescription>,
     logs: Vec<LogDescription>,
+    notary: NotaryDescription,
     citizens: Vec<SampleCitizen>,
 }
 
@@ -40,6 +42,7 @@ impl Description {
         anchor: PathBuf,
         trust: PathBuf,
         logs: Vec<LogDescription>,
+        notary: NotaryDescription,
         citizens: Vec<SampleCitizen>,
     ) -> Self {
         let member = |organisation: Organisation| MemberDescription {
@@ -59,6 +62,7 @@ impl Description {
             trust,
             members: Organisation::ALL.map(member).to_vec(),
             logs,
+            notary,
             citizens,
         }
     }
@@ -79,6 +83,7 @@ impl Description {
             ("Banque du Fleuve: ask for a loan", &self.bank),
             ("Simulated phones: codes by SMS", &self.phone),
             ("Identity provider", &self.identity),
+            ("Notary: check a file and its proof", &self.notary.url),
         ] {
             writeln!(text, "  {what:<34} {url}")?;
         }
@@ -99,10 +104,13 @@ impl Description {
        2. see in the portal who looked at your data, withdraw the authorisation, ask the bank again
        3. curl -H 'X-Road-Client: BB/COM/2001/credit' {example}/r1/BB/GOV/1001/etat-civil/communes
        4. baobab verify FILE.asice --trust {trust}
+       5. curl -H 'Authorization: Bearer {api_key}' -d '{{\"sha256\": \"'$(sha256sum FILE | cut -c 1-64)'\"}}' {notary}/notary
 
   Ctrl-C stops everything; the same command goes on where it was. All people are made up.
 ",
             trust = self.trust.display(),
+            api_key = self.notary.api_key,
+            notary = self.notary.url,
         )?;
         Ok(text)
     }

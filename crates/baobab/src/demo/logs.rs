@@ -131,6 +131,11 @@ impl Log {
         self.ledger.verifier()
     }
 
+    /// What its checkpoints need to count.
+    pub(super) const fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
     /// A client that appends by this name.
     pub(super) fn client(&self, name: &str, key: SigningKey, means: &Means<'_>) -> anyhow::Result<LedgerClient> {
         let submitter = Submitter::new(name, key)?;

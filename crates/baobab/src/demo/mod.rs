@@ -9,6 +9,7 @@ mod letters;
 mod logs;
 mod nation;
 mod node;
+mod notary;
 mod organisation;
 mod ports;
 mod registers;

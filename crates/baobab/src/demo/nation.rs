@@ -22,6 +22,7 @@ use super::description::Description;
 use super::folder::{Folder, Founding};
 use super::letters;
 use super::node::{Prepared, Surroundings};
+use super::notary;
 use super::organisation::House;
 use super::ports::{Organisation, Ports, public_url, socket_url};
 use super::registers::{self, income_service};
@@ -71,6 +72,7 @@ impl Nation {
         let logs = agency::open_logs(&houses.agency, &houses.bank, &nodes, &means).await?;
         let (agency, mut stores) = Agency::start(&houses.agency, bank_key.public(), &nodes, &logs, &means).await?;
         stores.extend(logs.stores());
+        agency::commit_acts(&houses.agency, &authority, &logs, &means).await?;
         let (civil, fisc) = tokio::join!(houses.civil.store("system"), houses.fisc.store("system"));
         let (civil, fisc) = (civil?, fisc?);
         stores.extend([authority_store, civil.clone(), fisc.clone()]);
@@ -82,13 +84,16 @@ impl Nation {
 
         let around = Surroundings { means: &means, anchor: &anchor, logs: &logs };
         let nodes = start_nodes(nodes, &houses, &agency, &around).await?;
-        runner.run_room(ports.portal(), agency.portal(&logs, &means).await?).await?;
+        let notary = notary::open(&houses.agency, &houses.bank, &logs.state, &means).await?;
+        stores.push(notary.store);
+        let portal = agency.portal(&logs, vec![notary.card], &means).await?;
+        runner.run_room(ports.portal(), portal).await?;
         let bank_store = houses.bank.store("system").await?;
         runner.run_room(ports.bank(), bank(bank_config(bank_key, bank_store.clone(), &means)?).await?).await?;
         stores.push(bank_store);
 
         let (anchor, trust) = (folder.join("anchor.xml"), folder.join("trust"));
-        let description = Description::new(ports, anchor, trust, logs.describe(), citizens);
+        let description = Description::new(ports, anchor, trust, logs.describe(), notary.description, citizens);
         description.write(&folder.join("demo.json"))?;
         Ok(Self { runner, nodes, stores, description, folder })
     }

@@ -99,6 +99,10 @@ impl Ports {
         }
     }
 
+    pub(super) const fn notary(self) -> u16 {
+        self.base + 9
+    }
+
     /// The witness of an organisation that keeps a log.
     pub(super) const fn witness(self, owner: Organisation) -> u16 {
         self.log(owner) + 1
@@ -137,6 +141,7 @@ impl Ports {
             self.witness(Organisation::Agency),
             self.log(Organisation::Bank),
             self.witness(Organisation::Bank),
+            self.notary(),
             self.service(Organisation::Civil),
             self.service(Organisation::Fisc),
         ];

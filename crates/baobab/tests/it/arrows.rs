@@ -16,6 +16,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("bridge", &["civic", "trust", "store", "ledger", "web", "consent", "identity"]),
     ("civil", &["civic", "trust", "store", "ledger", "web", "consent", "identity", "bridge"]),
     ("fisc", &["civic", "trust", "store", "ledger", "web", "consent", "identity", "bridge"]),
+    ("notary", &["civic", "trust", "store", "ledger", "web", "consent", "identity", "bridge"]),
     ("portal", &["civic", "trust", "store", "ledger", "web", "consent", "identity", "bridge"]),
 ];
 

@@ -68,6 +68,26 @@ impl Browser {
         field.send_keys(text).await.unwrap();
     }
 
+    /// Chooses a file in the file field with that id.
+    pub(crate) async fn choose(&self, id: &str, path: &std::path::Path) {
+        self.find(&format!("#{id}")).await.send_keys(path.to_str().unwrap()).await.unwrap();
+    }
+
+    /// The text that a link of this page leads to, fetched as the page itself would.
+    pub(crate) async fn download(&self, href: &str) -> String {
+        let script = format!("fetch({}).then((answer) => answer.text())", Value::from(href));
+        let answer = self.devtools("Runtime.evaluate", json!({"expression": script, "awaitPromise": true})).await;
+        answer["result"]["value"].as_str().unwrap().to_owned()
+    }
+
+    /// How many resources this page has asked for.
+    pub(crate) async fn requests(&self) -> usize {
+        let script =
+            "performance.getEntriesByType('resource').length + performance.getEntriesByType('navigation').length";
+        let answer = self.devtools("Runtime.evaluate", json!({"expression": script})).await;
+        usize::try_from(answer["result"]["value"].as_u64().unwrap()).unwrap()
+    }
+
     /// Clicks what the CSS selector names and waits for the page that follows.
     pub(crate) async fn click(&self, selector: &str) {
         self.find(selector).await.click().await.unwrap();

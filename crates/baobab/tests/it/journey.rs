@@ -48,6 +48,7 @@ async fn with_a_passkey_a_citizen_lets_the_bank_read_and_sees_it_with_its_proof(
     citizen.browser.wait_for_text("/mes-donnees").await;
     citizen.shows("portal-home").await;
     citizen.walk_the_portal().await;
+    citizen.proves_what_was_allowed().await;
     citizen.leave().await;
 }
 
@@ -200,6 +201,24 @@ impl Citizen {
         self.browser.click("a[href$='/retirer']").await;
         self.shows("portal-revoke").await;
         self.browser.click("form[action$='/retirer'] button").await;
+    }
+
+    /// Downloads the proof of an event of the authorisation; it is judged offline with the policy of the log and nothing else.
+    async fn proves_what_was_allowed(&self) {
+        let link = "a[href*='/preuve.tlog-proof?event=']";
+        self.browser.go(&self.url("portal", "/autorisations")).await;
+        self.browser.click("table tbody a").await;
+        self.browser.wait_for_text("preuve.tlog-proof").await;
+        let proof = self.browser.download(&self.browser.attribute(link, "href").await).await;
+        let folder = tempfile::tempdir().unwrap();
+        let (path, policy) = (folder.path().join("event.tlog-proof"), folder.path().join("policy.txt"));
+        std::fs::write(&path, &proof).unwrap();
+        std::fs::write(&policy, self.nation.description()["logs"][0]["policy"].as_str().unwrap()).unwrap();
+        let judge = ["verify", path.to_str().unwrap(), "--policy", policy.to_str().unwrap()];
+        let (valid, said) = baobab(&judge);
+        assert!(valid && said.contains("grant_id") && said.contains(self.about("national_id")), "{said}\n{proof}");
+        std::fs::write(&path, proof.replacen("index ", "index 1", 1)).unwrap();
+        assert!(!baobab(&judge).0, "another place in the log");
     }
 
     async fn finish_logout(&self) {

@@ -20,6 +20,7 @@ mod logs;
 mod machines;
 mod management;
 mod nation;
+mod notary;
 mod processes;
 mod replicas;
 mod rotation;

@@ -7,6 +7,7 @@ use civic::Timestamp;
 use consent::{Grant, GrantError, GrantEvent, GrantState, Permit};
 use serde::Deserialize;
 use serde_json::json;
+use trust::note::Opening;
 use web::{Form, Page, PageLinks, Paging, Params, Problem, Visit};
 
 use crate::http::{At, Citizen, Portal, Section, download, field_words};
@@ -57,6 +58,7 @@ struct GrantView {
 }
 
 struct EventView {
+    id: String,
     at: Timestamp,
     words: String,
     index: Option<u64>,
@@ -197,6 +199,34 @@ pub(crate) async fn receipt(State(portal): At, citizen: Citizen, Path(id): Path<
     Ok(download(&format!("autorisation-{id}.json"), "application/json", format!("{file:#}\n")))
 }
 
+/// `/autorisations/{id}/preuve.tlog-proof?event=…`: the proof of one event of the grant, the giving of it where none is named. It
+/// carries record and salt and needs nothing beside it.
+pub(crate) async fn event_proof(
+    State(portal): At,
+    citizen: Citizen,
+    params: Params,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    let (grant, permit) = find(&portal, &citizen, &id).await?;
+    let history = portal.grants.events(&grant.id, permit.subject()).await.map_err(problem)?;
+    let wanted = params.get("event");
+    let event =
+        history.iter().rev().find(|event| wanted.is_none_or(|id| event.id == id)).ok_or_else(Problem::not_found)?;
+    let proof = portal.grants.proof(&event.id, permit.subject()).await.map_err(problem)?;
+    let (Some(salt), Some(text)) = (opening_salt(&proof.salt), &proof.tlog_proof) else {
+        return Err(Problem::unavailable("the proof is on its way to the log")
+            .header(http::header::RETRY_AFTER, http::HeaderValue::from_static("2")));
+    };
+    let opened = Opening { salt, record: proof.record.clone() }.put_into(text).map_err(Problem::internal)?;
+    Ok(download(&format!("autorisation-{}.tlog-proof", event.id), "text/plain; charset=utf-8", opened))
+}
+
+/// 32 bytes in hexadecimal digits.
+fn opening_salt(digits: &str) -> Option<[u8; 32]> {
+    let pairs = digits.as_bytes().chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok());
+    pairs.collect::<Option<Vec<u8>>>()?.try_into().ok()
+}
+
 async fn find(portal: &Portal, citizen: &Citizen, id: &str) -> Result<(Grant, Permit), Problem> {
     let permit = portal.permit(&citizen.known, "grants", &["grants"]).await?;
     let grant = portal.grants.get(id, permit.subject()).await.map_err(problem)?;
@@ -217,7 +247,7 @@ fn event_view(v: &Visit, event: &GrantEvent) -> EventView {
         Some(reason) => v.t_or(&format!("portal-event-{}-{reason}", event.record.event.as_str()), &general),
         None => general,
     };
-    EventView { at: event.at, words, index: event.ledger_index }
+    EventView { id: event.id.clone(), at: event.at, words, index: event.ledger_index }
 }
 
 const fn state_code(state: GrantState) -> &'static str {

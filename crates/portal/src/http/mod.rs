@@ -66,6 +66,7 @@ pub const ROUTES: &[Route] = &[
     Route { method: "GET", path: "/autorisations/{id}/retirer", reach: Reach::Citizen },
     Route { method: "POST", path: "/autorisations/{id}/retirer", reach: Reach::Citizen },
     Route { method: "GET", path: "/autorisations/{id}/recu.json", reach: Reach::Citizen },
+    Route { method: "GET", path: "/autorisations/{id}/preuve.tlog-proof", reach: Reach::Citizen },
 ];
 
 pub(crate) fn room(config: PortalConfig, parts: Parts, messages: Arc<Messages>) -> Room {
@@ -129,6 +130,7 @@ fn router(portal: Portal) -> Router {
         .route("/autorisations/{id}", get(grants::one))
         .route("/autorisations/{id}/retirer", get(grants::ask_revoke).post(grants::revoke))
         .route("/autorisations/{id}/recu.json", get(grants::receipt))
+        .route("/autorisations/{id}/preuve.tlog-proof", get(grants::event_proof))
         .with_state(portal)
 }
 

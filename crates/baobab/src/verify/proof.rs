@@ -1,0 +1,98 @@
+//! A proof of a transparency log that carries its record and salt.
+
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::io::Read as _;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use civic::Timestamp;
+use serde_json::{Value, json};
+use trust::digest::sha256;
+use trust::note::policy::{POLICY_BYTES_MAX, Policy};
+use trust::note::{NOTE_BYTES_MAX, Opened, Opening};
+
+use crate::cli::{VerifyArguments, print_line};
+
+/// A document is at most this long, in bytes.
+const DOCUMENT_BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
+
+/// Prints the verdict; the exit status is 0 for valid, 1 for anything else.
+pub(super) fn run(arguments: &VerifyArguments, policy: &Path) -> anyhow::Result<ExitCode> {
+    let policy: Policy = text(policy, POLICY_BYTES_MAX)?.parse()?;
+    let proof = text(&arguments.container, NOTE_BYTES_MAX)?;
+    let document = arguments.document.as_deref().map(digest).transpose()?;
+    let judged = judge(&proof, &policy, document.as_deref());
+    print_line(&match (&judged, arguments.json) {
+        (Ok(opened), true) => as_json(opened),
+        (Ok(opened), false) => as_text(opened, document.is_some())?,
+        (Err(reason), true) => format!("{:#}", json!({ "valid": false, "reason": reason })),
+        (Err(reason), false) => format!("NOT VALID: {reason}"),
+    });
+    Ok(if judged.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn judge(proof: &str, policy: &Policy, document: Option<&str>) -> Result<Opened, String> {
+    let opened = Opening::verify(proof, policy).map_err(|error| error.to_string())?;
+    if let Some(digest) = document {
+        let record: Value = serde_json::from_str(&opened.record).unwrap_or_default();
+        if record.get("sha256").and_then(Value::as_str) != Some(digest) {
+            return Err(format!("the document is not the one that was registered: its SHA-256 is {digest}"));
+        }
+    }
+    if !opened.verdict.quorum {
+        let there: Vec<&str> = opened.verdict.cosigned.iter().map(|(name, _)| name.as_str()).collect();
+        return Err(format!("the quorum of witnesses is missing; there are: [{}]", there.join(", ")));
+    }
+    Ok(opened)
+}
+
+fn as_text(opened: &Opened, document: bool) -> Result<String, std::fmt::Error> {
+    let mut text = String::from("VALID\n");
+    if document {
+        writeln!(text, "  document    is the one that was registered")?;
+    }
+    writeln!(text, "  record      {}", opened.record)?;
+    writeln!(text, "  stands at   {} of {}", opened.index, opened.verdict.checkpoint.origin)?;
+    for (name, seconds) in &opened.verdict.cosigned {
+        writeln!(text, "  witnessed   by {name} at {}", moment(*seconds))?;
+    }
+    write!(
+        text,
+        "  says        that the record existed then and did not change; not who wrote it, nor whether it is true"
+    )?;
+    Ok(text)
+}
+
+fn as_json(opened: &Opened) -> String {
+    let witnesses =
+        opened.verdict.cosigned.iter().map(|(name, seconds)| json!({ "name": name, "at": moment(*seconds) }));
+    let value = json!({
+        "valid": true,
+        "record": opened.record,
+        "log": opened.verdict.checkpoint.origin,
+        "index": opened.index,
+        "size": opened.verdict.checkpoint.size,
+        "witnesses": witnesses.collect::<Vec<_>>(),
+    });
+    format!("{value:#}")
+}
+
+fn moment(seconds: u64) -> String {
+    Timestamp::from_seconds(i64::try_from(seconds).unwrap_or(i64::MAX / 2_000_000)).rfc3339()
+}
+
+fn text(path: &Path, bytes_max: usize) -> anyhow::Result<String> {
+    let mut text = String::new();
+    let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let limit = u64::try_from(bytes_max).unwrap_or(u64::MAX);
+    file.take(limit).read_to_string(&mut text).with_context(|| format!("{} is no text", path.display()))?;
+    Ok(text)
+}
+
+fn digest(path: &Path) -> anyhow::Result<String> {
+    let size = fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?.len();
+    anyhow::ensure!(size <= DOCUMENT_BYTES_MAX, "{} is longer than 4 GiB", path.display());
+    Ok(hex::encode(sha256(&fs::read(path).with_context(|| format!("cannot read {}", path.display()))?)))
+}
