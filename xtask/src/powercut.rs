@@ -141,8 +141,9 @@ impl Machine {
         let disk = self.folder.join("data.img");
         make_disk(&disk, "2G", &data)?;
         let preload = if control { EATMYDATA } else { "" };
-        let append =
-            format!("console=ttyS0 quiet panic=-1 no_timer_check engine={engine} callers={CALLERS} round={{round}} preload={preload}");
+        let append = format!(
+            "console=ttyS0 quiet panic=-1 no_timer_check engine={engine} callers={CALLERS} round={{round}} preload={preload}"
+        );
         let status = Command::new(target().join("release/examples/powercut"))
             .args(["keeper", &rounds.to_string(), &seed.to_string(), "4000", "qemu-system-x86_64"])
             .args(["-accel", "tcg,thread=multi", "-smp", "2", "-m", "768", "-nodefaults", "-no-reboot"])

@@ -324,15 +324,8 @@ enum Section {
 }
 
 impl Section {
-    const ALL: [Self; 7] = [
-        Self::Overview,
-        Self::Services,
-        Self::Clients,
-        Self::Keys,
-        Self::Exchanges,
-        Self::Logs,
-        Self::Changes,
-    ];
+    const ALL: [Self; 7] =
+        [Self::Overview, Self::Services, Self::Clients, Self::Keys, Self::Exchanges, Self::Logs, Self::Changes];
 
     const fn path(self) -> &'static str {
         match self {
