@@ -171,7 +171,7 @@ async fn registered(nation: &DemoProcess, document: &[u8]) -> String {
     let url = url.replace("localhost", "127.0.0.1");
     let http = HttpClient::new(ClientLimits::default(), None);
     let bearer = [(AUTHORIZATION, HeaderValue::from_str(&format!("Bearer {key}")).unwrap())];
-    let digest: String = sha256(document).iter().map(|byte| format!("{byte:02x}")).collect();
+    let digest = hex::encode(sha256(document));
     let body = json!({ "sha256": digest }).to_string();
     let made = http.send(Method::POST, &format!("{url}/notary"), &bearer, body.into()).await.unwrap();
     assert_eq!(made.status, StatusCode::CREATED, "{}", String::from_utf8_lossy(&made.body));

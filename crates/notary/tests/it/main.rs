@@ -1,6 +1,6 @@
 //! Tests of the notary over HTTP, on both engines.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop at the first surprise")]
+#![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
 mod api;
 mod strangers;
