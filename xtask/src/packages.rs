@@ -27,6 +27,7 @@ pub(crate) const FOR_TESTS: &[Package] = &[
     Package { name: "golang-go", program: "go" },
     Package { name: "golang-golang-x-mod-dev", program: "/usr/share/gocode/src/golang.org/x/mod/sumdb/tlog/tlog.go" },
     Package { name: "nodejs", program: "node" },
+    Package { name: "npm", program: "npm" },
     Package { name: "python3-venv", program: "python3" },
     Package { name: "fonts-dejavu-core", program: "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf" },
 ];

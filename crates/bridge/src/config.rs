@@ -140,13 +140,16 @@ pub enum ServiceBasis {
 }
 
 /// How the node knows whom a request is about, for the citizen's list of uses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SubjectRule {
     /// About nobody.
     None,
     /// The national number is this segment of the path after the service code, counted from 0.
     PathSegment(usize),
+    /// Of a SOAP service: the national number is the text of this element, which must stand once in the body, directly below the
+    /// body's element. The name is local, without a namespace.
+    BodyElement(String),
     /// The consent service says it.
     Permit,
 }

@@ -127,13 +127,12 @@ impl AnyRequest {
     }
 
     /// The path that consent must cover: of a REST request what follows the service code; of a SOAP request the element `year` of its
-    /// body.
+    /// body, where it stands plainly.
     pub fn consent_path(&self) -> String {
         match self {
             Self::Rest(request) => request.service_path().to_owned(),
             Self::Soap(request) => {
-                let year = request.message.argument("year").ok().flatten();
-                let year = year.map(|year| year.trim().to_owned());
+                let year = request.message.plain_argument("year");
                 year.filter(|year| year.bytes().all(|byte| byte.is_ascii_digit()))
                     .map_or_else(String::new, |year| format!("/{year}"))
             }

@@ -39,7 +39,7 @@ impl Observed {
     }
 
     /// Who asks for what. `service` is what is known of the service here; it is `None` on the side of the caller.
-    pub(crate) fn asked(&self, request: &AnyRequest, service: Option<(ServiceKind, SubjectRule)>) {
+    pub(crate) fn asked(&self, request: &AnyRequest, service: Option<(ServiceKind, &SubjectRule)>) {
         match request {
             AnyRequest::Rest(request) => self.rest(request, service),
             AnyRequest::Soap(request) => self.soap(request),
@@ -64,7 +64,7 @@ impl Observed {
         });
     }
 
-    fn rest(&self, request: &RestRequest, service: Option<(ServiceKind, SubjectRule)>) {
+    fn rest(&self, request: &RestRequest, service: Option<(ServiceKind, &SubjectRule)>) {
         self.edit(|data| {
             data.client = Some(request.client().clone());
             data.service = Some(request.service().clone());

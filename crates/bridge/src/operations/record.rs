@@ -248,7 +248,7 @@ impl OperationalData {
 
 /// The path of a request without what names a person: the segment that the service declares as its subject, and every segment that
 /// holds a long number. `None` where the path could be read in two ways: then nobody knows which segment is which.
-pub(super) fn masked_path(raw: &str, rule: SubjectRule) -> Option<String> {
+pub(super) fn masked_path(raw: &str, rule: &SubjectRule) -> Option<String> {
     let mut out = String::with_capacity(raw.len());
     let inner = raw.strip_prefix('/').unwrap_or(raw);
     if inner.is_empty() {
@@ -263,7 +263,7 @@ pub(super) fn masked_path(raw: &str, rule: SubjectRule) -> Option<String> {
         if decoded.contains(['/', '\\', ';', '%', '?', '#']) || decoded.chars().any(char::is_control) {
             return None;
         }
-        let is_subject = matches!(rule, SubjectRule::PathSegment(at) if at == position);
+        let is_subject = matches!(rule, SubjectRule::PathSegment(at) if *at == position);
         out.push('/');
         if is_subject {
             out.push_str(MASK);
@@ -362,13 +362,13 @@ mod tests {
 
     #[test]
     fn a_path_is_kept_without_the_person_whom_it_names() {
-        let subject = SubjectRule::PathSegment(1);
+        let subject = &SubjectRule::PathSegment(1);
         assert_eq!(masked_path("/people/1234198012345/name", subject).unwrap(), "/people/***/name");
         assert_eq!(masked_path("/people/x-7/name", subject).unwrap(), "/people/***/name", "whatever stands there");
-        assert_eq!(masked_path("/p/1234198012345", SubjectRule::None).unwrap(), "/p/***", "undeclared numbers too");
-        assert_eq!(masked_path("/p/1%32341980123%345", SubjectRule::None).unwrap(), "/p/***", "decoded first");
-        assert_eq!(masked_path("/income/2025", SubjectRule::Permit).unwrap(), "/income/2025");
-        assert_eq!(masked_path("", SubjectRule::None).unwrap(), "");
+        assert_eq!(masked_path("/p/1234198012345", &SubjectRule::None).unwrap(), "/p/***", "undeclared numbers too");
+        assert_eq!(masked_path("/p/1%32341980123%345", &SubjectRule::None).unwrap(), "/p/***", "decoded first");
+        assert_eq!(masked_path("/income/2025", &SubjectRule::Permit).unwrap(), "/income/2025");
+        assert_eq!(masked_path("", &SubjectRule::None).unwrap(), "");
         for two_readings in ["/a;x/b", "/a%2Fb", "//a", "/a//b", "/a%252F", "/a\\b", "/%ff"] {
             assert_eq!(masked_path(two_readings, subject), None, "{two_readings}");
         }

@@ -126,7 +126,7 @@ async fn exchange(
 
 /// What operational monitoring keeps of a verified request.
 fn observe(core: &Core, peer: &Peer, verified: &Verified, observed: &Observed) {
-    observed.asked(&verified.request, verified.service.as_ref().map(|service| (service.kind, service.subject)));
+    observed.asked(&verified.request, verified.service.as_ref().map(|service| (service.kind, &service.subject)));
     observed.request(&verified.envelope);
     observed.edit(|data| {
         data.client_server_address = verified.snapshot.address_of(&peer.server);
@@ -222,12 +222,10 @@ async fn admit(core: &Core, verified: &Verified, replay: [u8; 32]) -> Result<Rou
     if !core.log.remember(replay) {
         return Err(duplicate());
     }
-    if let Some(SubjectRule::PathSegment(at)) = service.map(|service| service.subject)
-        && subject_in(&verified.path, at).is_none()
+    if let Some(service) = service
+        && service.basis != ServiceBasis::Consent
     {
-        // A path that names nobody plainly would be a use that nobody sees.
-        let message = format!("segment {} of the path must be a national number, written plainly", at + 1);
-        return Err(Fault::new(side, Reason::BadRequest, message));
+        names_its_subject(request, &verified.path, &service.subject)?;
     }
     match service {
         None => Ok(Route::DataTracker),
@@ -280,19 +278,37 @@ fn replay_of(verified: &Verified) -> [u8; 32] {
     }
 }
 
-/// The person whom a path names.
-fn subject_in(path: &ServicePath, segment: usize) -> Option<NationalNumber> {
-    path.segment(segment)?.parse().ok()
+/// A request that names nobody plainly would be a use that nobody sees.
+fn names_its_subject(request: &AnyRequest, path: &ServicePath, rule: &SubjectRule) -> Result<(), Fault> {
+    let place = match rule {
+        SubjectRule::None | SubjectRule::Permit => return Ok(()),
+        _ if subject_in(request, path, rule).is_some() => return Ok(()),
+        SubjectRule::PathSegment(at) => format!("segment {} of the path", at + 1),
+        SubjectRule::BodyElement(name) => format!("the element {name}, once and directly in the element of the body,"),
+    };
+    let message = format!("{place} must be a national number, written plainly");
+    Err(Fault::new(Side::ServerProxy, Reason::BadRequest, message))
+}
+
+/// The person whom a request names.
+fn subject_in(request: &AnyRequest, path: &ServicePath, rule: &SubjectRule) -> Option<NationalNumber> {
+    match (rule, request) {
+        (SubjectRule::PathSegment(at), AnyRequest::Rest(_)) => path.segment(*at)?.parse().ok(),
+        (SubjectRule::BodyElement(name), AnyRequest::Soap(request)) => {
+            request.message.plain_argument(name)?.parse().ok()
+        }
+        _ => None,
+    }
 }
 
 /// The use that the citizen will see.
 fn uses(verified: &Verified, route: &Route, answered: bool) -> Vec<NewUsage> {
     let Route::Service(service, authorised) = route else { return Vec::new() };
     let request = &verified.request;
-    let subject = match (service.subject, authorised) {
-        (SubjectRule::Permit, Some(authorised)) => Some(authorised.subject.clone()),
-        (SubjectRule::PathSegment(at), _) => subject_in(&verified.path, at),
-        _ => None,
+    // The consent service knows better than any rule whose grant was used.
+    let subject = match authorised {
+        Some(authorised) => Some(authorised.subject.clone()),
+        None => subject_in(request, &verified.path, &service.subject),
     };
     let Some(subject) = subject else { return Vec::new() };
     let (purpose, legal_basis, fields, grant_id) = match (&service.basis, authorised) {

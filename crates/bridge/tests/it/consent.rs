@@ -13,16 +13,16 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use trust::jose::{Jwks, jws_sign};
 
-const SUBJECT: &str = "1751198700421";
+pub(crate) const SUBJECT: &str = "1751198700421";
 
 /// Two nodes and a consent service that both trust.
-struct World {
-    nodes: TwoNodes,
+pub(crate) struct World {
+    pub(crate) nodes: TwoNodes,
     issuer: TestIssuer,
-    grants: Grants,
+    pub(crate) grants: Grants,
 }
 
-async fn world(seed: u64) -> World {
+pub(crate) async fn world(seed: u64) -> World {
     let issuer = TestIssuer::new().unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address: SocketAddr = listener.local_addr().unwrap();
@@ -45,13 +45,19 @@ async fn world(seed: u64) -> World {
 
 impl World {
     async fn grant(&self) -> String {
+        self.grant_for(INCOME).await
+    }
+
+    /// A grant of the citizen for a service.
+    pub(crate) async fn grant_for(&self, service: &str) -> String {
         let person = civic::PersonId::draw(&civic::testing::SeededRandom::new(9)).to_string();
-        let new = new_grant(&person, SUBJECT, self.nodes.clock.now()).unwrap();
+        let mut new = new_grant(&person, SUBJECT, self.nodes.clock.now()).unwrap();
+        new.service = service.parse().unwrap();
         self.grants.create(new).await.unwrap().id
     }
 
     /// The claims of a good token for a grant.
-    fn claims(&self, grant_id: &str) -> Value {
+    pub(crate) fn claims(&self, grant_id: &str) -> Value {
         let now = self.nodes.clock.now().seconds();
         json!({
             "iss": self.issuer.issuer, "sub": "pairwise", "aud": PROVIDER, "client_id": "bank", "client_member": CLIENT,
@@ -64,7 +70,7 @@ impl World {
         })
     }
 
-    fn token(&self, claims: &Value) -> String {
+    pub(crate) fn token(&self, claims: &Value) -> String {
         jws_sign(&self.issuer.key, "at+jwt", claims).unwrap()
     }
 
@@ -74,12 +80,12 @@ impl World {
         self.nodes.call("GET", &format!("{INCOME}{path}"), &headers, "").await
     }
 
-    async fn uses(&self) -> UsagePage {
+    pub(crate) async fn uses(&self) -> UsagePage {
         uses(&self.nodes).await
     }
 }
 
-async fn uses(nodes: &TwoNodes) -> UsagePage {
+pub(crate) async fn uses(nodes: &TwoNodes) -> UsagePage {
     let reply = nodes.get(&format!("{PROVIDER}/data-tracker/v2/findUsage?userCode={SUBJECT}")).await;
     assert_eq!(reply.status, 200, "{:?}", reply.body);
     serde_json::from_slice(&reply.body).unwrap()

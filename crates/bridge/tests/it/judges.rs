@@ -7,27 +7,29 @@ use std::time::Duration;
 
 use bridge::testing::{ECHO, SoapService, TwoNodes, offer_soap, two_nodes};
 
-/// Python with the packages of one requirements file.
+/// An interpreter with the packages of one list.
 struct Judge {
-    python: PathBuf,
+    program: PathBuf,
+    /// Where Node.js finds its packages.
+    node_path: PathBuf,
 }
 
 impl Judge {
     /// Makes the environment once, below Cargo's target folder. `None` (said on stderr) where that fails and `CI` is not set.
     #[expect(clippy::disallowed_methods, reason = "only the environment can say that this is the complete run")]
     #[expect(clippy::print_stderr, reason = "a test that is left out must say so")]
-    fn prepare(requirements: &str) -> Option<Self> {
-        match Self::install(requirements) {
-            Ok(python) => Some(Self { python }),
+    fn prepare(list: &str) -> Option<Self> {
+        match Self::install(list) {
+            Ok(judge) => Some(judge),
             Err(error) => {
-                assert!(std::env::var("CI").is_err(), "the judges of {requirements} are needed: {error}");
-                eprintln!("LEFT OUT: the judges of {requirements} ({error})");
+                assert!(std::env::var("CI").is_err(), "the judges of {list} are needed: {error}");
+                eprintln!("LEFT OUT: the judges of {list} ({error})");
                 None
             }
         }
     }
 
-    fn install(requirements: &str) -> Result<PathBuf, String> {
+    fn install(requirements: &str) -> Result<Self, String> {
         let file = folder().join(requirements);
         let wanted = std::fs::read_to_string(&file).map_err(|error| error.to_string())?;
         let base = Path::new(env!("CARGO_TARGET_TMPDIR")).join("judges");
@@ -37,24 +39,36 @@ impl Judge {
         let lock =
             std::fs::File::create(base.join(format!("{requirements}.lock"))).map_err(|error| error.to_string())?;
         lock.lock().map_err(|error| error.to_string())?;
-        let python = environment.join("bin/python");
+        let of_node = requirements == "package.json";
+        let program = if of_node { PathBuf::from("node") } else { environment.join("bin/python") };
+        let judge = Self { program, node_path: environment.join("node_modules") };
         let done = environment.join("installed.txt");
         if std::fs::read_to_string(&done).is_ok_and(|installed| installed == wanted) {
-            return Ok(python);
+            return Ok(judge);
         }
         let _ = std::fs::remove_dir_all(&environment);
-        run(Command::new("python3").args(["-m", "venv"]).arg(&environment))?;
-        let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--retries", "1", "-r"];
-        run(Command::new(&python).args(pip).arg(&file))?;
+        if of_node {
+            std::fs::create_dir_all(&environment).map_err(|error| error.to_string())?;
+            std::fs::copy(&file, environment.join("package.json")).map_err(|error| error.to_string())?;
+            let options = ["install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts", "--fetch-retries=1"];
+            run(Command::new("npm").args(options).current_dir(&environment))?;
+        } else {
+            run(Command::new("python3").args(["-m", "venv"]).arg(&environment))?;
+            let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--retries", "1"];
+            // A list that names every package, because what would be resolved does not work: its first line says so.
+            let resolved = !wanted.contains("without its dependencies");
+            let resolve: &[&str] = if resolved { &[] } else { &["--no-deps"] };
+            run(Command::new(&judge.program).args(pip).args(resolve).arg("-r").arg(&file))?;
+        }
         std::fs::write(&done, wanted).map_err(|error| error.to_string())?;
-        Ok(python)
+        Ok(judge)
     }
 
     /// A script of the folder of judges, ready to run in a folder of its own.
     fn script(&self, name: &str, arguments: &[&str], work: &Path) -> Command {
-        let mut command = Command::new(&self.python);
+        let mut command = Command::new(&self.program);
         command.arg(folder().join(name)).args(arguments).current_dir(work).env("NO_PROXY", "127.0.0.1,localhost");
-        command.env_remove("PYTHONPATH");
+        command.env_remove("PYTHONPATH").env("NODE_PATH", &self.node_path);
         command
     }
 
@@ -114,6 +128,24 @@ async fn zeep_calls_metaservices_and_services_with_attachments_by_our_wsdl() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_soap_client_of_node_js_calls_metaservices_and_services_by_our_wsdl() {
+    let Some(judge) = Judge::prepare("package.json") else { return };
+    let nodes = two_nodes(906).await;
+    let service = SoapService::start().await;
+    service.offer(&nodes).await;
+    let metaservices = folder().join("metaservices.wsdl");
+    let work = tempfile::tempdir().unwrap();
+    let arguments = [&node_of(&nodes), metaservices.to_str().unwrap(), work.path().to_str().unwrap()];
+    judge.run("call_with_soap.js", &arguments, work.path()).await;
+    for id in ["soap-listMethods", "soap-wsdl", "soap-state", "soap-files"] {
+        for node in [&nodes.consumer, &nodes.provider] {
+            assert_eq!(node.message_log().count(id).await.unwrap().len(), 2, "{id} is logged on both sides");
+        }
+    }
+    nodes.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pyxroad_finds_the_wsdl_by_the_old_route_and_calls() {
     let Some(judge) = Judge::prepare("requirements.txt") else { return };
     let nodes = two_nodes(901).await;
@@ -142,6 +174,12 @@ async fn asicverifier_downloads_what_it_needs() {
 async fn signxml_verifies_the_signature_of_a_message_and_refuses_an_altered_one() {
     let Some(judge) = Judge::prepare("requirements.txt") else { return };
     container(judge, "verify_with_signxml.py", 903).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pyasice_opens_containers_and_verifies_signature_value_and_ocsp_response() {
+    let Some(judge) = Judge::prepare("pyasice.txt") else { return };
+    container(judge, "verify_with_pyasice.py", 907).await;
 }
 
 /// Gives a judge the containers of an exchange with a body.
@@ -173,10 +211,9 @@ fn parcel(code: &str, id: &str, body: &str) -> String {
 async fn a_service_written_with_fastapi_xroad_soap_answers_behind_our_node() {
     let Some(judge) = Judge::prepare("provider.txt") else { return };
     let work = tempfile::tempdir().unwrap();
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let mut command = judge.script("provide_with_fastapi.py", &[&port.to_string()], work.path());
+    let mut command = judge.script("provide_with_fastapi.py", &["port"], work.path());
     let _running = Running(command.stdin(Stdio::null()).spawn().unwrap());
-    wait_for(port).await;
+    let port = port_in(&work.path().join("port")).await;
     let nodes = two_nodes(905).await;
     let url = format!("http://127.0.0.1:{port}/service");
     offer_soap(&nodes, &url, &[("getParcel", None), ("putFile", None)], "<wsdl/>").await;
@@ -210,12 +247,15 @@ async fn a_service_written_with_fastapi_xroad_soap_answers_behind_our_node() {
     nodes.stop().await;
 }
 
-async fn wait_for(port: u16) {
-    for _ in 0..300 {
-        if tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_ok() {
-            return;
+/// The port that a service wrote into a file once it listened.
+async fn port_in(file: &Path) -> u16 {
+    for _ in 0..600 {
+        if let Ok(text) = std::fs::read_to_string(file)
+            && text.ends_with('\n')
+        {
+            return text.trim().parse().unwrap();
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    unreachable!("the service did not start");
+    unreachable!("the service did not start")
 }

@@ -232,12 +232,28 @@ async fn clients_are_listed_as_xml_and_json_without_any_exchange() {
                      <xroad:subsystemName>Fiscalité &lt;v5&gt;</xroad:subsystemName></xroad:member>";
         assert!(text.contains(entry), "{text}");
         assert_eq!(text.matches("<xroad:member>").count(), 4);
+        validates(&text);
     }
     let unknown = nodes.send("GET", "/listClients?xRoadInstance=XX", &[], "").await;
     assert_eq!(unknown.error_type(), "server.clientproxy.internal_error", "X-Road's own answer");
     assert_eq!(nodes.send("POST", "/listClients", &[], "x").await.error_type(), "client.bad_request");
     assert!(nodes.service.seen().is_empty());
     nodes.stop().await;
+}
+
+/// By X-Road's schema of metaservices, where it lies beside.
+#[expect(clippy::disallowed_methods, reason = "only the environment can say that this is the complete run")]
+fn validates(text: &str) {
+    let Some(samples) = crate::samples::folder("the schema of metaservices") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("clients.xml");
+    std::fs::write(&file, text).unwrap();
+    let schema = samples.join("schemas/service-metainfo.xsd");
+    let mut command = std::process::Command::new("xmllint");
+    match command.args(["--nonet", "--noout", "--schema"]).args([&schema, &file]).output() {
+        Ok(output) => assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr)),
+        Err(error) => assert!(std::env::var("CI").is_err(), "xmllint is needed: {error}"),
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

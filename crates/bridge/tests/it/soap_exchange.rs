@@ -6,10 +6,10 @@ use bridge::testing::{
     ECHO, PROVIDER, Reply, SERVICE_FAULT, SOAP_SERVICES, SoapService, TwoNodes, two_nodes, two_nodes_on, two_nodes_with,
 };
 
-const XML: (&str, &str) = ("content-type", "text/xml; charset=utf-8");
+pub(crate) const XML: (&str, &str) = ("content-type", "text/xml; charset=utf-8");
 
 /// A request of the test's client; `more` stands in the header, `inside` in the body.
-fn request(code: &str, version: &str, id: &str, more: &str, inside: &str) -> String {
+pub(crate) fn request(code: &str, version: &str, id: &str, more: &str, inside: &str) -> String {
     let version =
         if version.is_empty() { String::new() } else { format!("<i:serviceVersion>{version}</i:serviceVersion>") };
     format!(
@@ -28,12 +28,12 @@ async fn ask(nodes: &TwoNodes, code: &str, id: &str) -> Reply {
     nodes.send("POST", "/", &[XML], request(code, "v1", id, "", "é")).await
 }
 
-fn text(reply: &Reply) -> String {
+pub(crate) fn text(reply: &Reply) -> String {
     String::from_utf8_lossy(&reply.body).into_owned()
 }
 
 #[track_caller]
-fn assert_fault(reply: &Reply, code: &str) {
+pub(crate) fn assert_fault(reply: &Reply, code: &str) {
     assert_eq!(reply.status, 500, "{}", text(reply));
     assert_eq!(reply.header("content-type"), "text/xml; charset=UTF-8");
     let body = text(reply);

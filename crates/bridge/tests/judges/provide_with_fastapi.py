@@ -1,4 +1,6 @@
-"""A SOAP service as a provider writes it with fastapi-xroad-soap. Argument: its port."""
+"""A SOAP service as a provider writes it with fastapi-xroad-soap. Argument: the file that it writes its port into."""
+import pathlib
+import socket
 import sys
 
 import uvicorn
@@ -37,4 +39,9 @@ def put_file(body: putFile) -> putFileResponse:
     return putFileResponse(Size=body.File.size, File=back)
 
 
-uvicorn.run(soap, host="127.0.0.1", port=int(sys.argv[1]), log_level="warning")
+# It binds itself: a port that somebody else chose may be taken by the time that this has started.
+listener = socket.socket()
+listener.bind(("127.0.0.1", 0))
+listener.listen(16)
+pathlib.Path(sys.argv[1]).write_text(f"{listener.getsockname()[1]}\n")
+uvicorn.Server(uvicorn.Config(soap, log_level="warning")).run(sockets=[listener])

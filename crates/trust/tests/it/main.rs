@@ -6,6 +6,7 @@ mod asic;
 mod globalconf;
 mod moulds;
 mod mserv;
+mod mutated;
 mod nation;
 mod pkcs11;
 mod pki;

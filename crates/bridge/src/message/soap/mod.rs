@@ -249,6 +249,19 @@ impl SoapMessage {
         self.read_body(|wrapper| wrapper.named(local).next().map(|element| element.text().into_owned()))
     }
 
+    /// The text of an element of the body's element, without white space around it, where no service can read another: no second
+    /// element of that local name anywhere in the body, nothing but one run of text in it.
+    pub fn plain_argument(&self, local: &str) -> Option<String> {
+        let read = |wrapper: Element<'_, '_>| {
+            let mut all = wrapper.descendants().filter(|element| element.local() == local);
+            let (only, second) = (all.next()?, all.next());
+            let direct = wrapper.named(local).next().is_some();
+            let plain = second.is_none() && direct && only.children().count() <= 1 && only.elements().next().is_none();
+            plain.then(|| only.text().trim().to_owned())
+        };
+        self.read_body(read).ok().flatten()
+    }
+
     /// Reads the element in the body.
     pub fn read_body<T>(&self, read: impl FnOnce(Element<'_, '_>) -> T) -> Result<T, SoapError> {
         let text = encoding::utf8(self.content_type.parameter("charset"), &self.bytes)?;

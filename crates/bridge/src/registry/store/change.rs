@@ -422,11 +422,12 @@ pub(super) fn patch_service(tx: &mut Tx<'_>, number: i64, patch: &ServicePatch) 
             &params![number, word, reference, code, text],
         )?;
     }
-    if let Some(subject) = patch.subject {
+    if let Some(subject) = &patch.subject {
         let word = match subject {
             SubjectRule::None => "none".to_owned(),
             SubjectRule::Permit => "permit".to_owned(),
             SubjectRule::PathSegment(segment) => format!("path:{segment}"),
+            SubjectRule::BodyElement(name) => format!("body:{}", check_element(name)?),
         };
         tx.execute("UPDATE bridge_service SET subject = $2 WHERE id = $1", &params![number, word])?;
     }
@@ -435,6 +436,18 @@ pub(super) fn patch_service(tx: &mut Tx<'_>, number: i64, patch: &ServicePatch) 
         tx.execute("UPDATE bridge_service SET fields = $2 WHERE id = $1", &params![number, text])?;
     }
     Ok(())
+}
+
+/// The local name of an element, as far as services need such names.
+fn check_element(name: &str) -> Result<&str, RegistryError> {
+    let known = |character: char| character.is_alphanumeric() || matches!(character, '_' | '-' | '.');
+    let starts = name.chars().next().is_some_and(|first| first.is_alphabetic() || first == '_');
+    if starts && name.len() <= 128 && name.chars().all(known) {
+        return Ok(name);
+    }
+    Err(RegistryError::Invalid(
+        "an element has a local name: a letter or _, then letters, digits, _, - or .".to_owned(),
+    ))
 }
 
 pub(super) fn is_client(tx: &mut Tx<'_>, client: &ClientId) -> Result<bool, RegistryError> {

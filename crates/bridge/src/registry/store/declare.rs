@@ -178,7 +178,7 @@ fn put_service(
         timeout: Some(wanted.timeout),
         tls_verify: Some(true),
         basis: Some(service.basis.clone()),
-        subject: Some(service.subject),
+        subject: Some(service.subject.clone()),
         fields: Some(service.fields.clone()),
     };
     change::patch_service(tx, number, &patch)

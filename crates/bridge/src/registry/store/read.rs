@@ -163,6 +163,9 @@ fn subject_rule(row: &Row) -> Result<SubjectRule, RegistryError> {
         ("none", _) => Ok(SubjectRule::None),
         ("permit", _) => Ok(SubjectRule::Permit),
         (_, Some(Ok(segment))) => Ok(SubjectRule::PathSegment(segment)),
+        (word, _) if word.starts_with("body:") => {
+            Ok(SubjectRule::BodyElement(word.trim_start_matches("body:").to_owned()))
+        }
         _ => Err(RegistryError::Damaged(format!("`{word}` is no rule for a subject"))),
     }
 }

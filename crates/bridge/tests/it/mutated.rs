@@ -1,0 +1,208 @@
+//! Every reader of the bridge, fed with messages that were right before somebody altered them: it refuses or reads, it never panics, and
+//! what it reads has the limits that it promises.
+
+use bridge::message::soap::{ContentType, Related, SOAP_PART_BYTES_MAX, Soap, SoapMessage, soap_action};
+use bridge::message::{HEADERS_MAX, RestRequest, RestResponse};
+use bridge::spool::Body;
+use bridge::transport::{self, Attachment, Envelope, EnvelopeReader, Kind, Limits, Message, Received};
+use bytes::Bytes;
+use proptest::prelude::*;
+
+use crate::soap_exchange::request;
+
+/// Ways in which a message suffers: a byte replaced, a part cut out, doubled, moved to another place, bytes put in.
+#[derive(Clone, Debug)]
+enum Harm {
+    Replace(prop::sample::Index, u8),
+    Cut(prop::sample::Index, usize),
+    Double(prop::sample::Index, usize),
+    Insert(prop::sample::Index, Vec<u8>),
+    End(prop::sample::Index),
+}
+
+fn harm() -> impl Strategy<Value = Harm> {
+    let place = any::<prop::sample::Index>;
+    let markup: Vec<&'static [u8]> = vec![
+        b"<",
+        b">",
+        b"&#0;",
+        b"&a;",
+        b"<!DOCTYPE a [<!ENTITY b \"c\">]>",
+        b"]]>",
+        b"<![CDATA[",
+        b"\r\n",
+        b"\r\n--b",
+        b"--b--",
+        b"\0",
+        b":",
+        b"\xff\xfe",
+        b"<?xml version=\"1.1\"?>",
+        b"Content-Type: ",
+        b"; boundary=b",
+        b"charset=utf-16",
+        b"%00",
+        b"\r\n\r\n",
+    ];
+    prop_oneof![
+        4 => (place(), any::<u8>()).prop_map(|(at, byte)| Harm::Replace(at, byte)),
+        2 => (place(), 1..80_usize).prop_map(|(at, length)| Harm::Cut(at, length)),
+        2 => (place(), 1..200_usize).prop_map(|(at, length)| Harm::Double(at, length)),
+        2 => (place(), prop::collection::vec(any::<u8>(), 1..12)).prop_map(|(at, bytes)| Harm::Insert(at, bytes)),
+        3 => (place(), prop::sample::select(markup)).prop_map(|(at, bytes)| Harm::Insert(at, bytes.to_vec())),
+        1 => place().prop_map(Harm::End),
+    ]
+}
+
+fn harmed(whole: &[u8], harms: &[Harm]) -> Vec<u8> {
+    let mut bytes = whole.to_vec();
+    for harm in harms {
+        let size = bytes.len().max(1);
+        match harm {
+            Harm::Replace(at, byte) => {
+                if let Some(place) = bytes.get_mut(at.index(size)) {
+                    *place = *byte;
+                }
+            }
+            Harm::Cut(at, length) => {
+                let from = at.index(size).min(bytes.len());
+                bytes.drain(from..(from + length).min(bytes.len()));
+            }
+            Harm::Double(at, length) => {
+                let from = at.index(size).min(bytes.len());
+                let part = bytes[from..(from + length).min(bytes.len())].to_vec();
+                bytes.splice(from..from, part);
+            }
+            Harm::Insert(at, more) => {
+                let from = at.index(size).min(bytes.len());
+                bytes.splice(from..from, more.iter().copied());
+            }
+            Harm::End(at) => bytes.truncate(at.index(size)),
+        }
+    }
+    bytes
+}
+
+fn harms() -> impl Strategy<Value = Vec<Harm>> {
+    prop::collection::vec(harm(), 1..6)
+}
+
+fn related() -> Vec<u8> {
+    let soap = request("getState", "v1", "m-1", "<x:issue>case 7</x:issue>", "<p:a>é</p:a>");
+    format!(
+        "--b\r\nContent-Type: text/xml; charset=utf-8\r\nContent-ID: <root>\r\n\r\n{soap}\r\n--b\r\nContent-Type: multipart/mixed; boundary=c\r\n\r\n\
+         --c\r\nContent-Type: text/plain\r\nContent-Transfer-Encoding: base64\r\n\r\nYWJj\r\n--c--\r\n--b\r\nContent-Type: image/png\r\n\r\n\0\r\n--b--\r\n"
+    )
+    .into_bytes()
+}
+
+const REQUEST: &[u8] = b"GET\r\n/r1/BB/GOV/1002/fisc/income/2025?x=%20y\r\nX-Road-Client:BB/COM/2001/credit\r\nAccept:application/json\r\n\
+    X-Road-Security-Server:BB/GOV/1002/node-1\r\nX-Road-Represented-Party:COM/7\r\nx-road-request-id:r-1\r\nx-road-id:BB-1\r\n";
+const RESPONSE: &[u8] =
+    b"200\r\nOK\r\ncontent-type:application/json\r\nx-road-id:BB-1\r\nx-road-client:BB/COM/2001/credit\r\n\
+    x-road-service:BB/GOV/1002/fisc/income\r\nx-road-request-id:r-1\r\nx-road-request-hash:AAAA\r\n";
+
+fn envelope(soap: bool) -> Vec<u8> {
+    let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let bytes = Bytes::from(request("getState", "v1", "m-1", "", ""));
+    let attachment =
+        |headers| Attachment { headers, body: Body::from(Bytes::from_static(b"\r\n--xatt\r\n--xtop--\r\n")) };
+    let (message, attachments) = if soap {
+        let message =
+            Message::Soap { content_type: "text/xml".to_owned(), headers: vec![header("Content-ID", "<r>")], bytes };
+        (
+            message,
+            vec![
+                attachment(vec![header("content-type", "text/plain")]),
+                attachment(vec![header("content-type", "image/png")]),
+            ],
+        )
+    } else {
+        (Message::Rest(Bytes::from_static(REQUEST)), vec![Attachment::rest(Body::from(Bytes::from_static(b"a body")))])
+    };
+    let ocsp = vec![Bytes::from_static(b"\x30\x03\x0a\x01\x00"), Bytes::from_static(b"\x30\x00")];
+    transport::write(
+        Kind::Request,
+        "xtopB",
+        &Envelope { ocsp, message, attachments, batch: None, signature: Bytes::from_static(b"<s/>") },
+    )
+}
+
+const BODY_BYTES_MAX: u64 = 4_000;
+
+fn receive(bytes: &[u8], slice: usize) -> Option<Received> {
+    let mut reader =
+        EnvelopeReader::new(Kind::Request, &transport::content_type("xtopB"), Limits::with_body(BODY_BYTES_MAX))
+            .unwrap();
+    for chunk in bytes.chunks(slice) {
+        reader.push(Bytes::copy_from_slice(chunk)).ok()?;
+    }
+    reader.finish().ok()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 600, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_harmed_soap_message_is_refused_or_read_and_an_accepted_one_is_accepted_again(harms in harms()) {
+        let bytes = harmed(request("getState", "v1", "m-1", "<x:issue>c</x:issue>", "<p:year>2025</p:year>").as_bytes(), &harms);
+        for kind in ["text/xml", "text/xml; charset=ISO-8859-1", "text/xml; charset=utf-16", "application/xop+xml"] {
+            if let Ok(Soap::Message(message)) = SoapMessage::parse(kind, Bytes::from(bytes.clone())) {
+                prop_assert!(message.bytes().len() <= SOAP_PART_BYTES_MAX);
+                let _ = (message.plain_argument("year"), message.argument("year"));
+                prop_assert!(message.with_request_hash(&message.hash()).unwrap().names_hash_of(&message));
+            }
+        }
+        let _ = transport::read_fault(&bytes);
+    }
+
+    #[test]
+    fn a_harmed_multipart_message_is_refused_or_read(harms in harms()) {
+        let whole = related();
+        let bytes = harmed(&whole, &harms);
+        if let Ok((_, attachments)) = Related::read(Some("multipart/related; type=\"text/xml\"; boundary=b"), &bytes) {
+            prop_assert!(attachments.iter().map(|one| one.1.len()).sum::<usize>() <= bytes.len());
+        }
+    }
+
+    #[test]
+    fn a_harmed_header_part_is_refused_or_read_and_written_again_the_same(harms in harms()) {
+        if let Ok(read) = RestRequest::parse(Bytes::from(harmed(REQUEST, &harms))) {
+            prop_assert!(read.headers().len() <= HEADERS_MAX);
+            let again = RestRequest::parse(read.bytes().clone()).unwrap();
+            prop_assert_eq!(again.sha512(), read.sha512());
+        }
+        let _ = RestResponse::parse(Bytes::from(harmed(RESPONSE, &harms)));
+    }
+
+    #[test]
+    fn a_harmed_message_between_nodes_is_refused_or_read_and_slices_do_not_matter(harms in harms(), slice in 1..300_usize, soap in any::<bool>()) {
+        let bytes = harmed(&envelope(soap), &harms);
+        let read = receive(&bytes, slice);
+        prop_assert_eq!(&read, &receive(&bytes, bytes.len().max(1)));
+        if let Some(Received::Message(envelope)) = read {
+            let total: u64 = envelope.attachments.iter().map(|attachment| attachment.body.len()).sum();
+            prop_assert!(total <= BODY_BYTES_MAX);
+        }
+    }
+
+    #[test]
+    fn harmed_content_types_and_actions_are_refused_or_read(harms in harms()) {
+        let text = |whole: &[u8]| String::from_utf8_lossy(&harmed(whole, &harms)).into_owned();
+        let kind = text(b"multipart/related; type=\"text/xml\"; start=\"<a>\"; boundary=\"b\\\"c\"; charset=UTF-8");
+        let _ = ContentType::parse(&kind).to_string();
+        let _ = soap_action(Some(&text(b"\"urn:getState\"")));
+        let _ = transport::boundary_of(&kind);
+        let _ = text(b"BB/GOV/1002/fisc/income").parse::<civic::ServiceId>();
+    }
+}
+
+/// The control: the messages are right before they are harmed.
+#[test]
+fn unharmed_messages_are_read() {
+    assert!(matches!(Related::read(Some("multipart/related; boundary=b"), &related()), Ok((Soap::Message(_), _))));
+    assert!(RestRequest::parse(Bytes::from_static(REQUEST)).is_ok());
+    assert!(RestResponse::parse(Bytes::from_static(RESPONSE)).is_ok());
+    for soap in [false, true] {
+        assert!(matches!(receive(&envelope(soap), 7), Some(Received::Message(_))));
+    }
+}
