@@ -29,6 +29,9 @@ use trust::note::Checkpoint;
 const ORIGIN: &str = "ledger.powercut/log";
 /// A machine without its own processor takes this long to start, and longer beside other work.
 const START_TIME_MAX: Duration = Duration::from_mins(4);
+/// A machine that ends by itself is started so often.
+const STARTS_MAX: u32 = 3;
+const ENDED: &str = "the machine ended";
 /// Ends every line; a line that was cut short does not have it.
 const END: &str = " .";
 
@@ -146,7 +149,15 @@ impl Keeper {
             // The last start is only there to be compared.
             let wait = if round == rounds { 0 } else { wait };
             let (entries, checkpoints) = (self.acknowledged.len(), self.checkpoints.len());
-            if let Heard::Nothing(reason) = self.start(round, Duration::from_millis(wait)) {
+            let mut heard = self.start(round, Duration::from_millis(wait));
+            // A kernel without hardware help sometimes gives up before it looks at a disk.
+            for _ in 1..STARTS_MAX {
+                if matches!(&heard, Heard::Nothing(reason) if reason == ENDED) {
+                    eprintln!("start {round}: the machine ended before the log opened; once more");
+                    heard = self.start(round, Duration::from_millis(wait));
+                }
+            }
+            if let Heard::Nothing(reason) = heard {
                 println!("start {round}: the log does not open: {reason}");
                 println!("lost: {entries} acknowledged entries and {checkpoints} checkpoints cannot be read");
                 return ExitCode::from(3);
@@ -188,7 +199,7 @@ impl Keeper {
                 }
                 Err(RecvTimeoutError::Timeout) => break,
                 Err(RecvTimeoutError::Disconnected) => {
-                    refused = Some("the machine ended".to_owned());
+                    refused = Some(ENDED.to_owned());
                     break;
                 }
             }

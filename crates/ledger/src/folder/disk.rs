@@ -126,7 +126,10 @@ impl RealDisk {
         for file in fs::read_dir(folder)? {
             let spare = self.with_spares(|spares| (spares.files.len() < SPARES_MAX).then(|| spares.name(&self.aside)));
             let Some(spare) = spare else { return fs::remove_dir_all(folder) };
-            fs::rename(file?.path(), &spare)?;
+            match fs::rename(file?.path(), &spare) {
+                Err(error) if error.kind() == ErrorKind::NotFound => return fs::remove_dir_all(folder),
+                moved => moved?,
+            }
             self.with_spares(|spares| spares.files.push_back((Instant::now(), spare)));
         }
         let spare = self.with_spares(|spares| spares.name(&self.aside));
@@ -139,7 +142,15 @@ impl RealDisk {
 impl Disk for RealDisk {
     fn write(&self, path: &str, bytes: &[u8]) -> io::Result<()> {
         let written = self.with_spares(|spares| spares.file(&self.aside));
-        let mut file = OpenOptions::new().write(true).create(true).truncate(false).open(&written)?;
+        let open = || OpenOptions::new().write(true).create(true).truncate(false).open(&written);
+        let mut file = match open() {
+            // Somebody took the spares for rubbish.
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                fs::create_dir_all(&self.aside)?;
+                open()?
+            }
+            opened => opened?,
+        };
         file.write_all(bytes)?;
         let length = bytes.len() as u64;
         if file.metadata()?.len() > length {
@@ -215,5 +226,11 @@ mod tests {
         assert_eq!(disk.read("tile/0/001.p/1").unwrap().unwrap(), b"one", "nothing of what was in the file before");
         assert_eq!(fs::read_dir(root.path().join("tile/0/001.p")).unwrap().count(), 1);
         assert_eq!(disk.read(CHECKPOINT).unwrap().unwrap(), b"second");
+        // Whoever tidies the folder takes the spares away.
+        fs::remove_dir_all(&disk.aside).unwrap();
+        disk.remove_folder("tile/0/001.p").unwrap();
+        assert_eq!(disk.list("tile/0").unwrap(), Vec::<String>::new());
+        disk.write("tile/0/002.p/2", b"two").unwrap();
+        assert_eq!(disk.read("tile/0/002.p/2").unwrap().unwrap(), b"two");
     }
 }

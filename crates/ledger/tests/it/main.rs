@@ -9,6 +9,7 @@
 #![expect(clippy::print_stderr, reason = "what was left out, and counts, must be said")]
 
 mod crash;
+mod cross;
 mod damage;
 mod folder;
 mod judges;
