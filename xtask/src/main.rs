@@ -117,6 +117,8 @@ fn ci() -> anyhow::Result<()> {
     check(&mut cargo(&["fmt", "--all", "--check"]))?;
     step("tidy");
     tidy::run()?;
+    // The lints compile what the tests compile: the bridge with OpenSSL.
+    packages::ensure(packages::FOR_TESTS)?;
     step("lints");
     check(&mut cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
     test(None, &[])?;

@@ -19,6 +19,8 @@ pub(crate) const FOR_TESTS: &[Package] = &[
     Package { name: "chromium-driver", program: "chromedriver" },
     Package { name: "postgresql", program: "initdb" },
     Package { name: "openssl", program: "openssl" },
+    Package { name: "libssl-dev", program: "/usr/include/openssl/ssl.h" },
+    Package { name: "pkg-config", program: "pkg-config" },
     Package { name: "softhsm2", program: "softhsm2-util" },
     Package { name: "xmlsec1", program: "xmlsec1" },
     Package { name: "libxml2-utils", program: "xmllint" },

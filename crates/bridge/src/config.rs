@@ -13,6 +13,7 @@ use trust::jose::Jwks;
 use crate::access::AccessRight;
 use crate::fault::ErrorStyle;
 use crate::internal_tls::InternalKeys;
+use crate::keys::TokenKeys;
 use crate::messagelog::LogSettings;
 use crate::operations::OperationsSettings;
 use crate::registry::Connection;
@@ -40,6 +41,11 @@ pub struct NodeConfig {
     pub consent: Option<ConsentTrust>,
     /// The key and certificate of HTTPS with information systems; without them the node speaks plain HTTP with them.
     pub internal: Option<InternalKeys>,
+    /// The token that holds keys of the node, where there is one; the management API shows it and makes keys in it.
+    pub token: Option<TokenKeys>,
+    /// Speak TLS with other nodes through OpenSSL, so that X-Road's default CBC suites are offered too, after all better ones. Only where
+    /// the program was built with the feature `xroad-legacy-tls`.
+    pub legacy_tls: Option<LegacyTls>,
     /// Limits and waiting times.
     pub limits: NodeLimits,
     /// How error types are written.
@@ -68,6 +74,8 @@ impl NodeConfig {
             management: None,
             consent: None,
             internal: None,
+            token: None,
+            legacy_tls: None,
             log: LogSettings::default(),
             operations: OperationsSettings::default(),
             limits: NodeLimits::default(),
@@ -86,6 +94,13 @@ pub struct ManagementHost {
     /// Where the authority takes them: `http://127.0.0.1:8606/managementservice`. It believes whom this node vouches for, so nobody
     /// else may reach that address.
     pub url: String,
+}
+
+/// TLS between nodes for peers with X-Road's default settings.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LegacyTls {
+    /// Only these suites of TLS 1.2, in the words of OpenSSL, and no TLS 1.3. Empty: TLS 1.3, the GCM suites, then X-Road's three.
+    pub suites: String,
 }
 
 /// Where a node listens.

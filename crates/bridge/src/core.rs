@@ -4,7 +4,6 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use civic::{SharedClock, SharedRandom};
 use ledger::LedgerClient;
-use rustls::CommonState;
 
 use crate::access::ServicePath;
 use crate::api::RateLimiter;
@@ -23,7 +22,7 @@ use crate::outbound::Outbound;
 use crate::registry::Registry;
 use crate::signing::Signatures;
 use crate::spool::Spool;
-use crate::tls::{self, Peer, TlsIdentity};
+use crate::tls::{self, Peer, Shown, TlsIdentity};
 use crate::watch::Watch;
 
 /// The shared state of one node.
@@ -97,9 +96,9 @@ impl Core {
     }
 
     /// Who is at the other end of a connection.
-    pub(crate) fn peer_of(&self, connection: &CommonState) -> Result<Peer, String> {
+    pub(crate) fn peer_of(&self, shown: &Shown) -> Result<Peer, String> {
         let snapshot = self.conf.current().ok_or("there is no global configuration")?;
-        tls::peer_of(connection, &snapshot)
+        tls::peer_of(shown, &snapshot)
     }
 
     /// Whether the certificate of a peer is still valid and registered for the same node.

@@ -1,15 +1,16 @@
-//! The keys of a node and their certificates, as files.
+//! The keys of a node and their certificates: keys in files or in a PKCS#11 token, certificates in files.
 //!
-//! Trusted: whoever reads `sign.key.pem` can sign for the organisation. The files are made readable for their owner only; a PKCS#11 token
-//! in their place comes with a later issue.
+//! Trusted: whoever reads `sign.key.pem` can sign for the organisation; the files are made readable for their owner only. Of a key in a
+//! token only the use can be had, by whoever has its PIN.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use civic::ServerId;
+use civic::{Random, ServerId};
 use trust::cert::{CertError, Certificate, CertificateRequest, MemberNameProfile};
-use trust::keys::{KeyError, SigningKey};
+use trust::keys::{KeyError, KeyKind, SigningKey};
+use trust::pkcs11::{Token, TokenError};
 
 const SIGN_KEY: &str = "sign.key.pem";
 const AUTH_KEY: &str = "auth.key.pem";
@@ -33,6 +34,12 @@ pub enum KeysError {
     /// A certificate or request cannot be made or read.
     #[error(transparent)]
     Certificate(#[from] CertError),
+    /// The token does not serve.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// The token lacks a key that the configuration names.
+    #[error("the token holds no key with the label `{0}`. Make it with `baobab node init`, or correct the label")]
+    NotInToken(String),
     /// A certificate is not for the key that it lies beside.
     #[error("{0} is not the certificate of its key: ask the authority again with the request of this node")]
     Mismatch(&'static str),
@@ -60,35 +67,128 @@ pub struct NodeKeys {
     pub auth_certificate: Certificate,
 }
 
-impl NodeKeys {
-    /// Makes both keys (P-256) in a directory, where they are not there yet, and the requests for their certificates.
-    /// `country` is two letters.
-    pub fn init(dir: &Path, server: &ServerId, country: &str, member_name: &str) -> Result<NodeRequests, KeysError> {
-        std::fs::create_dir_all(dir).map_err(|error| file_error(dir, error))?;
+/// Which keys of a node lie in a token, by their labels; the others lie in files.
+#[derive(Clone, Debug)]
+pub struct TokenKeys {
+    /// The token.
+    pub token: Token,
+    /// The label of the signing key.
+    pub sign: Option<String>,
+    /// The label of the authentication (TLS) key.
+    pub auth: Option<String>,
+    /// What keys are made as: P-256, P-384 or RSA.
+    pub kind: KeyKind,
+}
+
+impl TokenKeys {
+    /// Makes the keys that are named and not there yet.
+    pub fn make(&self, random: &dyn Random) -> Result<(), KeysError> {
+        for label in [&self.sign, &self.auth].into_iter().flatten() {
+            if self.token.find(label)?.is_none() {
+                self.token.generate(self.kind, label, random)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Where the keys of a node lie: a folder, which has the certificates too, and perhaps a token.
+#[derive(Clone, Debug)]
+pub struct KeyPlaces {
+    dir: PathBuf,
+    token: Option<TokenKeys>,
+}
+
+impl KeyPlaces {
+    /// All keys in files of this folder, but those that are in the token.
+    pub fn new(dir: &Path, token: Option<TokenKeys>) -> Self {
+        Self { dir: dir.to_owned(), token }
+    }
+
+    /// The requests for the certificates of both keys. Keys in files (P-256) are made where they are missing; those in a token must be
+    /// there, see [`TokenKeys::make`]. `country` is two letters.
+    pub fn init(&self, server: &ServerId, country: &str, member_name: &str) -> Result<NodeRequests, KeysError> {
+        std::fs::create_dir_all(&self.dir).map_err(|error| file_error(&self.dir, error))?;
         let subject = MemberNameProfile::subject(country, server.owner(), member_name, server.code())?;
-        let sign = CertificateRequest::create(&key_in(dir, SIGN_KEY)?, &subject)?;
-        let auth = CertificateRequest::create(&key_in(dir, AUTH_KEY)?, &subject)?;
-        Ok(NodeRequests { sign, auth })
+        let request = |label: Option<&str>, file| {
+            let key = match (&self.token, label) {
+                (Some(keys), Some(label)) => {
+                    let public = keys.token.find(label)?.ok_or_else(|| KeysError::NotInToken(label.to_owned()))?;
+                    keys.token.key(&public)
+                }
+                _ => key_in(&self.dir, file)?,
+            };
+            Ok::<_, KeysError>(CertificateRequest::create(&key, &subject)?)
+        };
+        Ok(NodeRequests { sign: request(self.sign_label(), SIGN_KEY)?, auth: request(self.auth_label(), AUTH_KEY)? })
     }
 
     /// Puts the certificates of the authority beside their keys.
-    pub fn install(dir: &Path, sign: &Certificate, auth: &Certificate) -> Result<Self, KeysError> {
+    pub fn install(&self, sign: &Certificate, auth: &Certificate) -> Result<NodeKeys, KeysError> {
         for (name, certificate) in [(SIGN_CERT, sign), (AUTH_CERT, auth)] {
-            write_private(&dir.join(name), certificate.to_pem().as_bytes())?;
+            write_private(&self.dir.join(name), certificate.to_pem().as_bytes())?;
         }
-        Self::load(dir)
+        self.load()
     }
 
-    /// Whether keys and certificates are all there.
+    /// Whether certificates and the keys in files are all there.
+    pub fn are_installed(&self) -> bool {
+        let keys = [(self.sign_label(), SIGN_KEY), (self.auth_label(), AUTH_KEY)];
+        let in_files = keys.into_iter().filter(|(label, _)| label.is_none()).map(|(_, file)| file);
+        in_files.chain([SIGN_CERT, AUTH_CERT]).all(|name| self.dir.join(name).is_file())
+    }
+
+    /// Reads keys and certificates. A token is not asked: it may be absent now, and come later.
+    pub fn load(&self) -> Result<NodeKeys, KeysError> {
+        let certificate = |name: &str| Ok::<_, KeysError>(Certificate::from_pem(&read_file(&self.dir.join(name))?)?);
+        let secret = |label: Option<&str>, file, certificate: &Certificate| match (&self.token, label) {
+            (Some(keys), Some(_)) => Ok(keys.token.key(certificate.public_key())),
+            _ => Ok::<_, KeysError>(SigningKey::from_pkcs8_pem(&read_file(&self.dir.join(file))?)?),
+        };
+        let (sign_certificate, auth_certificate) = (certificate(SIGN_CERT)?, certificate(AUTH_CERT)?);
+        let sign = secret(self.sign_label(), SIGN_KEY, &sign_certificate)?;
+        let auth = secret(self.auth_label(), AUTH_KEY, &auth_certificate)?;
+        NodeKeys::new(sign, sign_certificate, auth, auth_certificate)
+    }
+
+    fn sign_label(&self) -> Option<&str> {
+        self.token.as_ref()?.sign.as_deref()
+    }
+
+    fn auth_label(&self) -> Option<&str> {
+        self.token.as_ref()?.auth.as_deref()
+    }
+}
+
+/// How calls of a token are kept off the threads of the runtime, for [`Token::stepping_aside`]: a signature of a hardware module takes
+/// milliseconds, in which a thread of the runtime would serve nobody else.
+pub fn off_the_runtime(call: &mut dyn FnMut()) {
+    let flavour = tokio::runtime::Handle::try_current().map(|handle| handle.runtime_flavor());
+    match flavour {
+        Ok(tokio::runtime::RuntimeFlavor::MultiThread) => tokio::task::block_in_place(call),
+        _ => call(),
+    }
+}
+
+impl NodeKeys {
+    /// [`KeyPlaces::init`] for keys in files.
+    pub fn init(dir: &Path, server: &ServerId, country: &str, member_name: &str) -> Result<NodeRequests, KeysError> {
+        KeyPlaces::new(dir, None).init(server, country, member_name)
+    }
+
+    /// [`KeyPlaces::install`] for keys in files.
+    pub fn install(dir: &Path, sign: &Certificate, auth: &Certificate) -> Result<Self, KeysError> {
+        KeyPlaces::new(dir, None).install(sign, auth)
+    }
+
+    /// [`KeyPlaces::are_installed`] for keys in files.
     pub fn are_installed(dir: &Path) -> bool {
-        [SIGN_KEY, AUTH_KEY, SIGN_CERT, AUTH_CERT].iter().all(|name| dir.join(name).is_file())
+        KeyPlaces::new(dir, None).are_installed()
     }
 
-    /// Reads keys and certificates.
+    /// [`KeyPlaces::load`] for keys in files.
     pub fn load(dir: &Path) -> Result<Self, KeysError> {
-        let certificate = |name: &str| Ok::<_, KeysError>(Certificate::from_pem(&read_file(&dir.join(name))?)?);
-        let secret = |name: &str| Ok::<_, KeysError>(SigningKey::from_pkcs8_pem(&read_file(&dir.join(name))?)?);
-        Self::new(secret(SIGN_KEY)?, certificate(SIGN_CERT)?, secret(AUTH_KEY)?, certificate(AUTH_CERT)?)
+        KeyPlaces::new(dir, None).load()
     }
 
     /// Puts keys and certificates together; each certificate must be that of its key.

@@ -76,10 +76,13 @@ mod wsdl;
 
 pub use globalconf::ConfigurationError;
 pub use internal_tls::InternalKeys;
-pub use keys::{KeysError, NodeKeys, NodeRequests};
+pub use keys::{KeyPlaces, KeysError, NodeKeys, NodeRequests, TokenKeys, off_the_runtime};
 pub use node::{Listeners, Node, NodeParts, StartError};
 pub use outbound::OutboundError;
 pub use provider::DATA_TRACKER;
+
+/// Whether this program was built with the feature `xroad-legacy-tls`.
+pub const LEGACY_TLS: bool = cfg!(feature = "xroad-legacy-tls");
 
 /// The version of the message transport that this node names to its peers (`x-proxy-version`).
 pub const PROTOCOL_VERSION: &str = "7.8.0";

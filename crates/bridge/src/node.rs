@@ -12,8 +12,6 @@ use ledger::monitor::Monitor;
 use prometheus_client::registry::Registry as MetricRegistry;
 use store::Store;
 use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use trust::archive::After;
@@ -40,7 +38,7 @@ use crate::outbound::Outbound;
 use crate::registry::{self, Registry, RegistryError};
 use crate::signing::Signatures;
 use crate::spool::{Spool, SpoolError};
-use crate::tls::{self, Peer, TlsIdentity};
+use crate::tls::{Peer, Stream, TlsIdentity, Transport};
 use crate::watch::{self, Watch};
 use crate::{console, management, ocsp, provider, reload};
 
@@ -142,11 +140,11 @@ impl Node {
         let addresses = listeners
             .addresses()
             .map_err(|error| StartError::Listen { address: SocketAddr::from(([0, 0, 0, 0], 0)), error })?;
-        let (core, acceptor) = build(config, parts, addresses.transport.ip()).await?;
+        let (core, transport) = build(config, parts, addresses.transport.ip()).await?;
         let shutdown = CancellationToken::new();
         let tasks = TaskTracker::new();
         let node = Self { core, addresses, shutdown, tasks };
-        node.serve(listeners, acceptor)?;
+        node.serve(listeners, transport)?;
         node.start_jobs();
         Ok(node)
     }
@@ -243,7 +241,7 @@ impl Node {
         }
     }
 
-    fn serve(&self, listeners: Listeners, acceptor: TlsAcceptor) -> Result<(), StartError> {
+    fn serve(&self, listeners: Listeners, transport: Transport) -> Result<(), StartError> {
         let limits = self.core.config.limits;
         let core = Arc::clone(&self.core);
         let handle = move |(): (), request| detached(consumer::handle(Arc::clone(&core), request));
@@ -251,7 +249,7 @@ impl Node {
         self.serve_https(listeners.consumer_https)?;
 
         let core = Arc::clone(&self.core);
-        let connect = move |socket| accept(Arc::clone(&core), acceptor.clone(), socket);
+        let connect = move |socket| accept(Arc::clone(&core), transport.clone(), socket);
         let core = Arc::clone(&self.core);
         let handle = move |peer: Arc<Peer>, request| detached(provider::handle(Arc::clone(&core), peer, request));
         self.tasks.spawn(serve(listeners.transport, limits, self.shutdown.clone(), connect, handle));
@@ -284,7 +282,7 @@ impl Node {
         let conf = Arc::clone(&self.core);
         let keys = Arc::clone(&self.core);
         let log = Arc::clone(&self.core);
-        vec![
+        let mut checks = vec![
             HealthCheck::new("global configuration", move || {
                 let core = Arc::clone(&conf);
                 async move {
@@ -305,7 +303,14 @@ impl Node {
             }),
             messagelog::stamping_health(Arc::clone(&self.core)),
             watch::health(Arc::clone(&self.core)),
-        ]
+        ];
+        if let Some(keys) = self.core.config.token.clone() {
+            checks.push(HealthCheck::new("token", move || {
+                let token = keys.token.clone();
+                async move { token.check().map_err(|error| Failure(error.to_string())) }
+            }));
+        }
+        checks
     }
 
     fn start_jobs(&self) {
@@ -411,7 +416,7 @@ impl Drop for Node {
     }
 }
 
-async fn build(config: NodeConfig, parts: NodeParts, address: IpAddr) -> Result<(Arc<Core>, TlsAcceptor), StartError> {
+async fn build(config: NodeConfig, parts: NodeParts, address: IpAddr) -> Result<(Arc<Core>, Transport), StartError> {
     let NodeParts { keys, store, ledger, monitor, clock, random } = parts;
     let internal = config.internal.as_ref().map(|keys| TlsIdentity::of(&keys.key, &keys.certificate)).transpose();
     let internal = internal.map_err(|error| StartError::Keys(error.to_string()))?.map(Arc::new);
@@ -423,9 +428,9 @@ async fn build(config: NodeConfig, parts: NodeParts, address: IpAddr) -> Result<
     let unusable = |error: String| StartError::Keys(error);
     let log = MessageLog::open_with(store, Arc::clone(&clock), Arc::clone(&random), config.log.clone()).await?;
     let files = keys;
-    let keys = api::keys_in_force(log.store(), files.clone()).await.map_err(unusable)?;
+    let keys = api::keys_in_force(log.store(), files.clone(), config.token.as_ref()).await.map_err(unusable)?;
     let tls = Arc::new(TlsIdentity::new(&keys).map_err(|error| unusable(error.to_string()))?);
-    let (acceptor, connector) = tls::configure(&tls, &conf, &clock).map_err(|error| unusable(error.to_string()))?;
+    let transport = Transport::new(&tls, &conf, &clock, &config).map_err(|error| unusable(error.to_string()))?;
     let authoriser = config.consent.clone().map(|trust| Authoriser::new(trust, keys.sign.clone()));
     let core = Core {
         registry: Registry::open(log.store().clone(), Arc::clone(&clock), &config).await?,
@@ -439,7 +444,7 @@ async fn build(config: NodeConfig, parts: NodeParts, address: IpAddr) -> Result<
         stamper: Stamper::default(),
         committer: Committer::default(),
         archiver: Archiver::new(&config),
-        pool: Pool::new(connector, config.limits.connect_timeout, config.limits.idle_connections_max),
+        pool: Pool::new(transport.clone(), config.limits.connect_timeout, config.limits.idle_connections_max),
         spool: Spool::open(&config.state_dir.join("spool"), config.limits.spool_bytes_max, Arc::clone(&random))?,
         signatures: Signatures::default(),
         metrics: Metrics::new(),
@@ -464,7 +469,7 @@ async fn build(config: NodeConfig, parts: NodeParts, address: IpAddr) -> Result<
     core.log.decide_modes(move |client| Some(weak.upgrade()?.registry.current().clients.get(client)?.log_mode));
     crate::reload::connect(&core.registry, &core.config).await?;
     core.outbound.pins().set(&core.registry.current());
-    Ok((core, acceptor))
+    Ok((core, transport))
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
@@ -472,12 +477,8 @@ async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
 }
 
 /// The handshake of a calling node.
-async fn accept(
-    core: Arc<Core>,
-    acceptor: TlsAcceptor,
-    socket: TcpStream,
-) -> io::Result<(TlsStream<TcpStream>, Arc<Peer>)> {
-    let stream = acceptor.accept(socket).await?;
-    let peer = core.peer_of(stream.get_ref().1).map_err(io::Error::other)?;
+async fn accept(core: Arc<Core>, transport: Transport, socket: TcpStream) -> io::Result<(Stream, Arc<Peer>)> {
+    let (stream, shown) = transport.accept(socket).await.map_err(io::Error::other)?;
+    let peer = core.peer_of(&shown).map_err(io::Error::other)?;
     Ok((stream, Arc::new(peer)))
 }

@@ -55,7 +55,7 @@ impl Node {
 /// Works with the keys that are active now, from the next exchange on; on an error with those before. Exchanges under way end as they
 /// began.
 pub(crate) async fn take_over(core: &Core) -> Result<(), String> {
-    let keys = api::keys_in_force(core.log.store(), core.files()).await?;
+    let keys = api::keys_in_force(core.log.store(), core.files(), core.config.token.as_ref()).await?;
     if core.own_ocsp.uses(&keys) {
         return Ok(());
     }

@@ -1,27 +1,35 @@
 //! Mutual TLS between nodes. Host names mean nothing here: a peer is the node that registered its certificate in the global
 //! configuration (PR-MESSTRANSP §2). OCSP is checked apart: of the caller with each message, of the provider before the first one.
 //!
-//! Between our nodes TLS 1.3. This module is the only one that knows rustls; a layer for the CBC suites of X-Road's defaults takes
-//! its place in a later issue.
+//! Between our nodes TLS 1.3; TLS 1.2 with GCM suites for others. This module is the only one that knows which library speaks: rustls, or
+//! OpenSSL where the operator wants X-Road's CBC suites too (`legacy`, a feature). Decision 0018.
+
+#[cfg(feature = "xroad-legacy-tls")]
+mod legacy;
+mod stream;
+mod token_key;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
 use civic::{ServerId, SharedClock};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{ResolvesClientCert, Resumption};
-use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls13_signature};
+use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{
-    ClientConfig, CommonState, DigitallySignedStruct, DistinguishedName, Error, PeerIncompatible, ServerConfig,
-    SignatureScheme, version,
+    ClientConfig, CommonState, DigitallySignedStruct, DistinguishedName, Error, ServerConfig, SignatureScheme, version,
 };
+use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 use trust::cert::Certificate;
-use trust::keys::SigningKey;
+use trust::keys::{KeyError, SigningKey};
 
+pub(crate) use self::stream::{Shown, Stream};
+use self::token_key::HeldKey;
+use crate::config::NodeConfig;
 use crate::globalconf::{GlobalConf, Snapshot};
 use crate::keys::NodeKeys;
 
@@ -33,9 +41,39 @@ pub(crate) struct Peer {
     pub(crate) fingerprint: [u8; 32],
 }
 
+/// Why TLS cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TlsSetupError {
+    #[error(transparent)]
+    Rustls(#[from] Error),
+    #[cfg(feature = "xroad-legacy-tls")]
+    #[error("OpenSSL cannot use the authentication key or certificate: {0}")]
+    OpenSsl(String),
+    #[cfg(feature = "xroad-legacy-tls")]
+    #[error(
+        "the authentication key is in a token, which goes with TLS of our own only: turn legacy_tls off, or take an authentication key in a file"
+    )]
+    KeyInToken,
+    #[cfg(not(feature = "xroad-legacy-tls"))]
+    #[error(
+        "legacy_tls is on, and this program was built without it: build it with --features xroad-legacy-tls, or turn legacy_tls off"
+    )]
+    NotBuilt,
+}
+
 /// The authentication key and certificate of the node; exchanged while connections go on.
 #[derive(Debug)]
-pub(crate) struct TlsIdentity(RwLock<Arc<CertifiedKey>>);
+pub(crate) struct TlsIdentity(RwLock<Present>);
+
+/// The key and certificate in force, also in the form of rustls.
+#[derive(Clone, Debug)]
+struct Present {
+    certified: Arc<CertifiedKey>,
+    #[cfg(feature = "xroad-legacy-tls")]
+    key: SigningKey,
+    #[cfg(feature = "xroad-legacy-tls")]
+    certificate: Certificate,
+}
 
 impl TlsIdentity {
     pub(crate) fn new(keys: &NodeKeys) -> Result<Self, Error> {
@@ -44,29 +82,41 @@ impl TlsIdentity {
 
     /// Any key with its certificate.
     pub(crate) fn of(key: &SigningKey, certificate: &Certificate) -> Result<Self, Error> {
-        Ok(Self(RwLock::new(certified(key, certificate)?)))
+        Ok(Self(RwLock::new(Present::of(key, certificate)?)))
     }
 
     /// New handshakes use this key and certificate.
     pub(crate) fn replace(&self, key: &SigningKey, certificate: &Certificate) -> Result<(), Error> {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = certified(key, certificate)?;
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Present::of(key, certificate)?;
         Ok(())
     }
 
-    fn present(&self) -> Arc<CertifiedKey> {
-        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    fn present(&self) -> Present {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Present {
+    fn of(key: &SigningKey, certificate: &Certificate) -> Result<Self, Error> {
+        Ok(Self {
+            certified: certified(key, certificate)?,
+            #[cfg(feature = "xroad-legacy-tls")]
+            key: key.clone(),
+            #[cfg(feature = "xroad-legacy-tls")]
+            certificate: certificate.clone(),
+        })
     }
 }
 
 impl ResolvesServerCert for TlsIdentity {
     fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.present())
+        Some(self.present().certified)
     }
 }
 
 impl ResolvesClientCert for TlsIdentity {
     fn resolve(&self, _hints: &[&[u8]], _schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
-        Some(self.present())
+        Some(self.present().certified)
     }
 
     fn has_certs(&self) -> bool {
@@ -76,52 +126,120 @@ impl ResolvesClientCert for TlsIdentity {
 
 fn certified(key: &SigningKey, certificate: &Certificate) -> Result<Arc<CertifiedKey>, Error> {
     let chain = vec![CertificateDer::from(certificate.der().to_vec())];
-    let der = key.to_pkcs8_der().map_err(|error| Error::General(error.to_string()))?;
-    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(der));
-    let certified = CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider())?;
+    let certified = match key.to_pkcs8_der() {
+        Ok(der) => {
+            let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(der));
+            CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider())?
+        }
+        Err(KeyError::InToken) => CertifiedKey::new(chain, HeldKey::of(key)),
+        Err(error) => return Err(Error::General(error.to_string())),
+    };
     Ok(Arc::new(certified))
 }
 
 /// Both ends of mutual TLS for one node.
-pub(crate) fn configure(
+#[derive(Clone)]
+pub(crate) enum Transport {
+    Modern {
+        acceptor: TlsAcceptor,
+        connector: TlsConnector,
+    },
+    #[cfg(feature = "xroad-legacy-tls")]
+    Legacy(Arc<legacy::Legacy>),
+}
+
+impl Transport {
+    pub(crate) fn new(
+        identity: &Arc<TlsIdentity>,
+        conf: &Arc<GlobalConf>,
+        clock: &SharedClock,
+        config: &NodeConfig,
+    ) -> Result<Self, TlsSetupError> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let verifier =
+            NodeVerifier { conf: Arc::clone(conf), clock: Arc::clone(clock), provider: Arc::clone(&provider) };
+        let verifier = Arc::new(verifier);
+        match &config.legacy_tls {
+            None => Ok(modern(identity, verifier, provider)?),
+            #[cfg(feature = "xroad-legacy-tls")]
+            Some(settings) => Ok(Self::Legacy(Arc::new(legacy::Legacy::new(identity, verifier, &settings.suites)?))),
+            #[cfg(not(feature = "xroad-legacy-tls"))]
+            Some(_) => Err(TlsSetupError::NotBuilt),
+        }
+    }
+
+    /// The handshake of a node that calls.
+    pub(crate) async fn accept(&self, socket: TcpStream) -> Result<(Stream, Shown), String> {
+        match self {
+            Self::Modern { acceptor, .. } => {
+                let stream = acceptor.accept(socket).await.map_err(|error| error.to_string())?;
+                let shown = shown(stream.get_ref().1)?;
+                Ok((Stream::Accepted(Box::new(stream)), shown))
+            }
+            #[cfg(feature = "xroad-legacy-tls")]
+            Self::Legacy(legacy) => legacy.accept(socket).await,
+        }
+    }
+
+    /// The handshake with a node that is called.
+    pub(crate) async fn connect(&self, socket: TcpStream) -> Result<(Stream, Shown), String> {
+        match self {
+            Self::Modern { connector, .. } => {
+                let name = ServerName::try_from("node.invalid").map_err(|error| error.to_string())?;
+                let stream = connector.connect(name, socket).await.map_err(|error| error.to_string())?;
+                let shown = shown(stream.get_ref().1)?;
+                Ok((Stream::Opened(Box::new(stream)), shown))
+            }
+            #[cfg(feature = "xroad-legacy-tls")]
+            Self::Legacy(legacy) => legacy.connect(socket).await,
+        }
+    }
+}
+
+fn modern(
     identity: &Arc<TlsIdentity>,
-    conf: &Arc<GlobalConf>,
-    clock: &SharedClock,
-) -> Result<(TlsAcceptor, TlsConnector), Error> {
-    let provider = Arc::new(aws_lc_rs::default_provider());
-    let verifier =
-        Arc::new(NodeVerifier { conf: Arc::clone(conf), clock: Arc::clone(clock), provider: Arc::clone(&provider) });
+    verifier: Arc<NodeVerifier>,
+    provider: Arc<CryptoProvider>,
+) -> Result<Transport, Error> {
+    let versions = [&version::TLS13, &version::TLS12];
     let mut server = ServerConfig::builder_with_provider(Arc::clone(&provider))
-        .with_protocol_versions(&[&version::TLS13])?
+        .with_protocol_versions(&versions)?
         .with_client_cert_verifier(Arc::clone(&verifier) as Arc<dyn ClientCertVerifier>)
         .with_cert_resolver(Arc::clone(identity) as Arc<dyn ResolvesServerCert>);
     // A resumed session would skip the look at the certificate; connections are kept alive instead.
     server.session_storage = Arc::new(NoServerSessionStorage {});
     server.send_tls13_tickets = 0;
     let mut client = ClientConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&version::TLS13])?
+        .with_protocol_versions(&versions)?
         .dangerous()
         .with_custom_certificate_verifier(verifier)
         .with_client_cert_resolver(Arc::clone(identity) as Arc<dyn ResolvesClientCert>);
     client.resumption = Resumption::disabled();
     client.enable_sni = false;
-    Ok((TlsAcceptor::from(Arc::new(server)), TlsConnector::from(Arc::new(client))))
+    Ok(Transport::Modern {
+        acceptor: TlsAcceptor::from(Arc::new(server)),
+        connector: TlsConnector::from(Arc::new(client)),
+    })
+}
+
+fn shown(connection: &CommonState) -> Result<Shown, String> {
+    let mut chain = connection.peer_certificates().unwrap_or_default().iter().map(|der| der.to_vec());
+    let leaf = chain.next().ok_or("it showed no certificate")?;
+    Ok(Shown { leaf, rest: chain.collect() })
 }
 
 /// Who is at the other end of a connection whose handshake succeeded.
-pub(crate) fn peer_of(connection: &CommonState, snapshot: &Snapshot) -> Result<Peer, String> {
-    let chain = connection.peer_certificates().unwrap_or_default();
-    let leaf = chain.first().ok_or("it showed no certificate")?;
-    identify(leaf, chain.get(1..).unwrap_or_default(), snapshot)
+pub(crate) fn peer_of(shown: &Shown, snapshot: &Snapshot) -> Result<Peer, String> {
+    identify(&shown.leaf, shown.rest.iter().map(Vec::as_slice), snapshot)
 }
 
 /// Finds the node of a certificate and checks the way to an approved authority.
-fn identify(leaf: &[u8], rest: &[CertificateDer<'_>], snapshot: &Snapshot) -> Result<Peer, String> {
+fn identify<'a>(leaf: &[u8], rest: impl Iterator<Item = &'a [u8]>, snapshot: &Snapshot) -> Result<Peer, String> {
     let certificate = Certificate::from_der(leaf).map_err(|error| error.to_string())?;
     let fingerprint = certificate.sha256();
     let server = snapshot.server_of(&fingerprint).ok_or("its certificate is registered for no node")?.clone();
     let mut extra = Vec::new();
-    for der in rest.iter().take(4) {
+    for der in rest.take(4) {
         extra.push(Certificate::from_der(der).map_err(|error| error.to_string())?);
     }
     let instance = snapshot.instance_of(server.owner().instance())?;
@@ -137,9 +255,28 @@ struct NodeVerifier {
 
 impl NodeVerifier {
     fn check(&self, leaf: &CertificateDer<'_>, rest: &[CertificateDer<'_>]) -> Result<(), Error> {
-        let snapshot = self.conf.current().filter(|snapshot| self.clock.now() < snapshot.expires());
-        let snapshot = snapshot.ok_or_else(|| Error::General("there is no valid global configuration".to_owned()))?;
-        identify(leaf, rest, &snapshot).map(|_| ()).map_err(Error::General)
+        let snapshot =
+            self.snapshot().ok_or_else(|| Error::General("there is no valid global configuration".to_owned()))?;
+        identify(leaf, rest.iter().map(|der| &**der), &snapshot).map(|_| ()).map_err(Error::General)
+    }
+
+    /// Whether a certificate is registered for a node; the rest of it is looked at after the handshake.
+    #[cfg(feature = "xroad-legacy-tls")]
+    fn knows(&self, leaf: &[u8]) -> bool {
+        self.snapshot().is_some_and(|snapshot| snapshot.server_of(&trust::digest::sha256(leaf)).is_some())
+    }
+
+    fn snapshot(&self) -> Option<Arc<Snapshot>> {
+        self.conf.current().filter(|snapshot| self.clock.now() < snapshot.expires())
+    }
+
+    fn tls12(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, cert, signature, &self.provider.signature_verification_algorithms)
     }
 
     fn tls13(
@@ -162,11 +299,6 @@ impl std::fmt::Debug for NodeVerifier {
     }
 }
 
-/// Only TLS 1.3 is configured; this is never reached.
-fn no_tls12() -> Error {
-    Error::PeerIncompatible(PeerIncompatible::Tls12NotOffered)
-}
-
 impl ServerCertVerifier for NodeVerifier {
     fn verify_server_cert(
         &self,
@@ -181,11 +313,11 @@ impl ServerCertVerifier for NodeVerifier {
 
     fn verify_tls12_signature(
         &self,
-        _message: &[u8],
-        _cert: &CertificateDer<'_>,
-        _signature: &DigitallySignedStruct,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        Err(no_tls12())
+        self.tls12(message, cert, signature)
     }
 
     fn verify_tls13_signature(
@@ -218,11 +350,11 @@ impl ClientCertVerifier for NodeVerifier {
 
     fn verify_tls12_signature(
         &self,
-        _message: &[u8],
-        _cert: &CertificateDer<'_>,
-        _signature: &DigitallySignedStruct,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        Err(no_tls12())
+        self.tls12(message, cert, signature)
     }
 
     fn verify_tls13_signature(

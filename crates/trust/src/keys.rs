@@ -236,6 +236,11 @@ impl SigningKey {
         &self.0.public
     }
 
+    /// Whether a token holds it.
+    pub fn is_in_token(&self) -> bool {
+        matches!(self.0.pair, Pair::Token(_))
+    }
+
     /// What the key is.
     pub fn kind(&self) -> KeyKind {
         self.0.public.kind()

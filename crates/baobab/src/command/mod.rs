@@ -6,6 +6,8 @@ mod node;
 mod notary;
 mod process;
 
+pub(crate) use process::credential;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 

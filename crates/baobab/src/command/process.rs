@@ -109,8 +109,7 @@ pub(super) async fn open_store<T>(
 
 /// The key that seals the store: a credential of systemd where there is one of this name, else the file.
 pub(super) fn key_ring(path: &Path, create: bool) -> anyhow::Result<KeyRing> {
-    let credential = credentials().zip(path.file_name()).map(|(folder, name)| folder.join(name));
-    let path = credential.filter(|path| path.is_file()).unwrap_or_else(|| path.to_owned());
+    let path = credential(path).unwrap_or_else(|| path.to_owned());
     if !create && !path.exists() {
         anyhow::bail!(
             "the store key {} is missing. Bring it back from your backup; a new store gets one by `init`",
@@ -119,6 +118,12 @@ pub(super) fn key_ring(path: &Path, create: bool) -> anyhow::Result<KeyRing> {
     }
     let text = secret_file(&path, || Ok(KeyRing::generate(&SystemRandom).to_text()))?;
     KeyRing::from_text(&text).with_context(|| format!("{} is no store key", path.display()))
+}
+
+/// The credential of systemd with the name of this file, where there is one.
+pub(crate) fn credential(file: &Path) -> Option<PathBuf> {
+    let credential = credentials().zip(file.file_name()).map(|(folder, name)| folder.join(name));
+    credential.filter(|path| path.is_file())
 }
 
 /// The folder of systemd's credentials (`LoadCredential=`).

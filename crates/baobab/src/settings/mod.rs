@@ -3,9 +3,11 @@
 //! A relative path in a file is relative to the folder of that file, wherever the program was started.
 
 mod authority;
+mod legacy;
 mod metrics;
 mod node;
 mod reference;
+mod token;
 
 use std::fmt;
 use std::path::{Path, PathBuf};

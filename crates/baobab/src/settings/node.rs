@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use trust::age::Recipient;
 use trust::cert::Certificate;
 
+use super::token::TokenSettings;
 use super::{Loaded, LogSettings, settings};
 
 settings! {
@@ -48,6 +49,13 @@ settings! {
         error_style: StyleName = StyleName::Lower;
         /// Sign through a hash chain also where a direct signature would do; peers up to X-Road 7.5 need it.
         batch_signatures: bool = false;
+        /// Speak TLS with other nodes through OpenSSL and offer X-Road's default CBC suites too, after all better ones: for peers that were
+        /// never given a GCM suite. Needs a program built with `--features xroad-legacy-tls`.
+        legacy_tls: bool = false;
+        /// With `legacy_tls`: only these suites of TLS 1.2, in the words of OpenSSL, and no TLS 1.3. Empty: TLS 1.3 first, X-Road's last.
+        legacy_tls_suites: String = String::new();
+        /// The token that holds keys of the node, where there is one.
+        token: Option<TokenSettings> = None;
         /// Where the node listens.
         listen: ListenSettings = ListenSettings::default();
         /// Subsystems whose information systems call through this node.
@@ -339,6 +347,8 @@ impl Loaded<NodeSettings> {
             StyleName::Camel => ErrorStyle::Camel,
         };
         config.batch_signatures = settings.batch_signatures;
+        config.legacy_tls = self.legacy_tls()?;
+        self.check_token()?;
         for client in &settings.client {
             let id: ClientId = self.parsed("client.id", &client.id)?;
             config.connections.extend(self.connection(client)?.map(|connection| (id.clone(), connection)));

@@ -7,6 +7,7 @@ use super::node::{
     ClientEntry, ConsentSettings, LedgerSettings, LimitSettings, ListenSettings, ManagementSettings,
     MessageLogSettings, NodeSettings, RhythmSettings, RightEntry, ServiceEntry,
 };
+use super::token::TokenSettings;
 use super::{Documented, LogSettings};
 
 /// A configuration file.
@@ -51,6 +52,7 @@ pub fn reference() -> Vec<Document> {
             sections: vec![
                 section::<NodeSettings>(""),
                 section::<ListenSettings>("[listen]"),
+                section::<TokenSettings>("[token]"),
                 section::<ClientEntry>("[[client]]"),
                 section::<ServiceEntry>("[[service]]"),
                 section::<RightEntry>("[[right]]"),

@@ -25,3 +25,4 @@ mod processes;
 mod replicas;
 mod rotation;
 mod strangers;
+mod token;

@@ -11,14 +11,14 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use crate::federation::{ECHO, Federation, Process, offer, run};
 
 /// A service behind the tax office's node: answers after a moment, counts.
-struct Service {
-    url: String,
+pub(crate) struct Service {
+    pub(crate) url: String,
     asked: Arc<AtomicU64>,
     _stop: DropGuard,
 }
 
 impl Service {
-    async fn start(pause: Duration) -> Self {
+    pub(crate) async fn start(pause: Duration) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let asked = Arc::new(AtomicU64::new(0));

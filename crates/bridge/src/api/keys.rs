@@ -1,4 +1,5 @@
-//! The keys of the node: those that it started with (files of its operator), and those made here, sealed in its database.
+//! The keys of the node: those that it started with (files of its operator, or a token), and those made here: sealed in its database, or
+//! in the token. The database then keeps the public half in the place of the secret.
 
 use std::collections::HashMap;
 
@@ -7,19 +8,19 @@ use serde::Deserialize;
 use serde_json::{Value as Json, json};
 use trust::cert::{Certificate, CertificateRequest, MemberNameProfile};
 use trust::digest;
-use trust::keys::{PublicKey, SigningKey};
+use trust::keys::{KeyKind, PublicKey, SigningKey};
+use trust::pkcs11::TokenError;
 
 use super::auth::Role;
 use super::call::{Call, Reply, Result, client_id, member_id, parse_client, shorten};
 use super::certificates::{hash_of, shown as shown_certificate};
 use super::error::ApiError;
 use super::store::{self, KeptCertificate, KeptCsr, KeptKey};
-use crate::keys::NodeKeys;
+use super::tokens::{HARDWARE, hardware, no_token, refused, token_id};
+use crate::keys::{NodeKeys, TokenKeys};
 use crate::management::RequestSigner;
 use crate::usage::hex_text;
 
-/// The one token: keys in software.
-const TOKEN: &str = "0";
 /// Keys that may be made here.
 const KEYS_MAX: usize = 100;
 
@@ -34,14 +35,47 @@ pub(super) struct KeyRow {
     pub(super) csrs: Vec<KeptCsr>,
     /// Whether the node started with it.
     pub(super) own: bool,
-    secret: Option<Vec<u8>>,
+    /// Whether the token holds it.
+    pub(super) in_token: bool,
+    secret: Option<Secret>,
+}
+
+/// What the database keeps of a key that was made here.
+enum Secret {
+    Here(SigningKey),
+    InToken(PublicKey),
+}
+
+impl Secret {
+    /// PKCS#8, or the `SubjectPublicKeyInfo` of a key in the token: no bytes are both.
+    fn read(bytes: &[u8]) -> std::result::Result<Self, trust::keys::KeyError> {
+        match PublicKey::from_spki_der(bytes) {
+            Ok(public) => Ok(Self::InToken(public)),
+            Err(_) => SigningKey::from_pkcs8_der(bytes).map(Self::Here),
+        }
+    }
+
+    fn public(&self) -> &PublicKey {
+        match self {
+            Self::Here(key) => key.public(),
+            Self::InToken(public) => public,
+        }
+    }
+
+    /// The key for use; `None` where it is in a token that the node has not any more.
+    fn key(&self, token: Option<&TokenKeys>) -> Option<SigningKey> {
+        match self {
+            Self::Here(key) => Some(key.clone()),
+            Self::InToken(public) => Some(token?.token.key(public)),
+        }
+    }
 }
 
 impl KeyRow {
     /// The key itself.
     fn key(&self, call: &Call) -> Result<SigningKey> {
         match &self.secret {
-            Some(secret) => SigningKey::from_pkcs8_der(secret).map_err(ApiError::internal),
+            Some(secret) => secret.key(call.core.config.token.as_ref()).ok_or_else(|| no_token(HARDWARE)),
             None if self.usage == "SIGNING" => Ok(call.core.files().sign),
             None => Ok(call.core.files().auth),
         }
@@ -99,30 +133,15 @@ impl Usage {
     }
 }
 
-pub(super) async fn tokens(call: Call) -> Result {
-    Ok(Reply::json(json!([shown_token(&call).await?])))
-}
-
-pub(super) async fn token(call: Call) -> Result {
-    check_token(&call)?;
-    Ok(Reply::json(shown_token(&call).await?))
-}
-
-/// The keys are open as long as the node runs; there is no PIN to be right or wrong.
-pub(super) async fn login(call: Call) -> Result {
-    check_token(&call)?;
-    Ok(Reply::json(shown_token(&call).await?))
-}
-
 pub(super) async fn add(call: Call) -> Result {
-    check_token(&call)?;
+    token_id(&call)?;
     let KeyLabel { label, key_usage_type } = call.json()?;
     let id = make(&call, &label, key_usage_type.unwrap_or(Usage::Signing)).await?;
     Ok(Reply::created(shown(&call, &find(&call, &id).await?)?))
 }
 
 pub(super) async fn add_with_csr(call: Call) -> Result {
-    check_token(&call)?;
+    token_id(&call)?;
     let wanted: KeyLabelWithCsrGenerate = call.json()?;
     check_csr(&call, &wanted.csr_generate_request)?;
     let id = make(&call, &wanted.key_label, wanted.csr_generate_request.key_usage_type).await?;
@@ -154,6 +173,12 @@ pub(super) async fn delete(call: Call) -> Result {
         ));
     }
     check_usage(&call, row.usage)?;
+    if let Some(Secret::InToken(public)) = &row.secret {
+        match hardware(&call)?.delete(public) {
+            Ok(()) | Err(TokenError::NoKey(_)) => {}
+            Err(error) => return Err(refused(error)),
+        }
+    }
     let id = row.id.clone();
     call.store().tx("bridge.delete_key", move |tx| store::remove_node_key(tx, &id)).await?;
     call.audit("delete_key", &row.id).await?;
@@ -220,9 +245,10 @@ pub(super) async fn rows(call: &Call) -> Result<Vec<KeyRow>> {
     };
     let mut rows = Vec::new();
     let (files, used) = (call.core.files(), call.core.keys());
-    for (label, usage, certificate) in
-        [("signing", "SIGNING", &files.sign_certificate), ("authentication", "AUTHENTICATION", &files.auth_certificate)]
-    {
+    for (label, usage, key, certificate) in [
+        ("signing", "SIGNING", &files.sign, &files.sign_certificate),
+        ("authentication", "AUTHENTICATION", &files.auth, &files.auth_certificate),
+    ] {
         let in_use = if usage == "SIGNING" { &used.sign_certificate } else { &used.auth_certificate };
         let id = key_id(certificate.public_key());
         if keys.iter().any(|key| key.id == id) {
@@ -246,6 +272,7 @@ pub(super) async fn rows(call: &Call) -> Result<Vec<KeyRow>> {
             certificates: vec![kept],
             csrs,
             own: true,
+            in_token: key.is_in_token(),
             secret: None,
         });
     }
@@ -253,7 +280,8 @@ pub(super) async fn rows(call: &Call) -> Result<Vec<KeyRow>> {
         let (csrs, certificates) = belongs(&key.id);
         let usage = if key.usage == "signing" { "SIGNING" } else { "AUTHENTICATION" };
         let secret = call.store().sealer().open("bridge_key", "secret", &key.id, &key.secret)?;
-        let public = SigningKey::from_pkcs8_der(&secret).map_err(ApiError::internal)?.public().clone();
+        let secret = Secret::read(&secret).map_err(ApiError::internal)?;
+        let public = secret.public().clone();
         rows.push(KeyRow {
             id: key.id,
             label: key.label,
@@ -262,14 +290,19 @@ pub(super) async fn rows(call: &Call) -> Result<Vec<KeyRow>> {
             certificates,
             csrs,
             own: false,
+            in_token: matches!(secret, Secret::InToken(_)),
             secret: Some(secret),
         });
     }
     Ok(rows)
 }
 
-/// The keys that the node works with: those of its files, unless others were activated.
-pub(crate) async fn in_force(store: &::store::Store, files: NodeKeys) -> std::result::Result<NodeKeys, String> {
+/// The keys that the node works with: those that it started with, unless others were activated.
+pub(crate) async fn in_force(
+    store: &::store::Store,
+    files: NodeKeys,
+    token: Option<&TokenKeys>,
+) -> std::result::Result<NodeKeys, String> {
     let (keys, certificates) = store
         .read("bridge.active_keys", |tx| {
             Ok::<_, ::store::StoreError>((store::node_keys(tx)?, store::certificates(tx)?))
@@ -281,7 +314,9 @@ pub(crate) async fn in_force(store: &::store::Store, files: NodeKeys) -> std::re
         let Some(key) = keys.iter().find(|key| key.id == active.key) else { continue };
         let secret =
             store.sealer().open("bridge_key", "secret", &key.id, &key.secret).map_err(|error| error.to_string())?;
-        let secret = SigningKey::from_pkcs8_der(&secret).map_err(|error| error.to_string())?;
+        let secret = Secret::read(&secret).map_err(|error| error.to_string())?;
+        let gone = "a key in use lies in a token, and the configuration names none. Bring its table [token] back";
+        let secret = secret.key(token).ok_or(gone)?;
         let certificate = Certificate::from_der(&active.certificate).map_err(|error| error.to_string())?;
         used = if key.usage == "signing" {
             NodeKeys::new(secret, certificate, used.auth, used.auth_certificate)
@@ -299,9 +334,16 @@ async fn make(call: &Call, label: &str, usage: Usage) -> Result<String> {
     if rows(call).await?.len() >= KEYS_MAX {
         return Err(ApiError::conflict("too_many_keys", format!("the node keeps at most {KEYS_MAX} keys: delete one")));
     }
-    let key = SigningKey::generate_p256().map_err(ApiError::internal)?;
-    let id = key_id(key.public());
-    let secret = key.to_pkcs8_der().map_err(ApiError::internal)?;
+    let (public, secret) = if token_id(call)? == HARDWARE {
+        let kind = call.core.config.token.as_ref().map_or(KeyKind::P256, |keys| keys.kind);
+        let public = hardware(call)?.generate(kind, label, &*call.core.random).map_err(refused)?;
+        let secret = public.spki_der().to_vec();
+        (public, secret)
+    } else {
+        let key = SigningKey::generate_p256().map_err(ApiError::internal)?;
+        (key.public().clone(), key.to_pkcs8_der().map_err(ApiError::internal)?)
+    };
+    let id = key_id(&public);
     let secret = call.store().sealer().seal("bridge_key", "secret", &id, &secret)?;
     let label = if label.is_empty() { usage.word() } else { label };
     let kept = KeptKey { id: id.clone(), label: label.to_owned(), usage: usage.word().to_owned(), secret };
@@ -321,7 +363,8 @@ async fn request(call: &Call, row: &KeyRow, wanted: &CsrGenerate) -> Result<Kept
     let name = field("O").map(str::to_owned).or(named).unwrap_or_else(|| member.code().to_owned());
     let subject = MemberNameProfile::subject(field("C").unwrap_or("BB"), &member, &name, server.code())
         .map_err(|error| ApiError::bad(error.to_string()))?;
-    let request = CertificateRequest::create(&key, &subject).map_err(|error| ApiError::bad(error.to_string()))?;
+    let request = CertificateRequest::create(&key, &subject);
+    let request = request.map_err(|error| ApiError::conflict("csr_not_possible", error.to_string()))?;
     let csr = KeptCsr {
         id: random_uuid(&*call.core.random),
         key: row.id.clone(),
@@ -400,13 +443,6 @@ fn check_label(label: &str) -> Result<()> {
     Err(ApiError::bad("a name has at most 255 characters, none of them a control character"))
 }
 
-fn check_token(call: &Call) -> Result<()> {
-    if call.param("id") == TOKEN {
-        return Ok(());
-    }
-    Err(ApiError::not_found("token_not_found", "the node has the token 0 only"))
-}
-
 async fn find(call: &Call, id: &str) -> Result<KeyRow> {
     let found = rows(call).await?.into_iter().find(|row| row.id == id);
     found.ok_or_else(|| ApiError::not_found("key_not_found", format!("the node has no key `{}`", shorten(id))))
@@ -441,23 +477,7 @@ fn key_id(public: &PublicKey) -> String {
     hex_text(&digest::sha256(public.spki_der()))
 }
 
-async fn shown_token(call: &Call) -> Result<Json> {
-    let keys = rows(call).await?.iter().map(|row| shown(call, row)).collect::<Result<Vec<_>>>()?;
-    Ok(json!({
-        "id": TOKEN,
-        "name": "softToken-0",
-        "type": "SOFTWARE",
-        "keys": keys,
-        "status": "OK",
-        "logged_in": true,
-        "available": true,
-        "saved_to_configuration": true,
-        "read_only": false,
-        "possible_actions": ["GENERATE_KEY"],
-    }))
-}
-
-fn shown(call: &Call, row: &KeyRow) -> Result<Json> {
+pub(super) fn shown(call: &Call, row: &KeyRow) -> Result<Json> {
     let certificate = |kept: &KeptCertificate| {
         let parsed = Certificate::from_der(&kept.certificate).map_err(ApiError::internal)?;
         Ok(shown_certificate(call, row, kept, &parsed))

@@ -34,6 +34,7 @@ mod serve;
 mod services;
 mod store;
 mod table;
+mod tokens;
 mod validate;
 mod wsdl;
 mod yaml;

@@ -133,7 +133,7 @@ pub(super) fn components() -> Json {
         "ServiceClientType": words(&["GLOBALGROUP", "LOCALGROUP", "SUBSYSTEM"]),
         "LogMode": words(&["full", "metadata", "none"]),
         "KeyUsageType": words(&["AUTHENTICATION", "SIGNING"]),
-        "PossibleAction": words(&["DELETE", "ACTIVATE", "DISABLE", "LOGIN", "REGISTER", "UNREGISTER", "GENERATE_KEY", "EDIT_FRIENDLY_NAME", "GENERATE_AUTH_CSR", "GENERATE_SIGN_CSR"]),
+        "PossibleAction": words(&["DELETE", "ACTIVATE", "DISABLE", "LOGIN", "LOGOUT", "REGISTER", "UNREGISTER", "GENERATE_KEY", "EDIT_FRIENDLY_NAME", "GENERATE_AUTH_CSR", "GENERATE_SIGN_CSR"]),
         "Nothing": object(&[]),
         "CodeWithDetails": object(&["*code", "metadata:strings"]),
         "ErrorInfo": object(&["*status:integer", "error:CodeWithDetails", "warnings:[CodeWithDetails]"]),
@@ -181,7 +181,8 @@ fn of_services() -> Json {
 
 fn of_keys() -> Json {
     json!({
-        "Token": object(&["*id", "*name", "*type", "*keys:[Key]", "*status", "*logged_in:boolean", "*available:boolean", "*saved_to_configuration:boolean", "*read_only:boolean", "possible_actions:[PossibleAction]"]),
+        "Token": object(&["*id", "*name", "*type", "*keys:[Key]", "*status", "*logged_in:boolean", "*available:boolean", "*saved_to_configuration:boolean", "*read_only:boolean", "serial_number", "token_infos:[TokenInfo]", "possible_actions:[PossibleAction]"]),
+        "TokenInfo": object(&["*key", "*value"]),
         "TokenPassword": object(&["password"]),
         "Key": object(&["*id", "*name", "*label", "*certificates:[TokenCertificate]", "*certificate_signing_requests:[TokenCertificateSigningRequest]", "usage:KeyUsageType", "available:boolean", "saved_to_configuration:boolean", "possible_actions:[PossibleAction]", "*key_algorithm"]),
         "KeyLabel": object(&["label:name", "key_usage_type:KeyUsageType"]),

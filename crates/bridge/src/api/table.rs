@@ -11,7 +11,7 @@ use super::auth::Role::{
 use super::call::{Call, Result};
 use super::{
     api_keys, backups, certificates, clients, diagnostics, federation, groups, keys, management, messages, rights,
-    services,
+    services, tokens,
 };
 
 /// What an operation does with a call.
@@ -204,9 +204,10 @@ fn of_rights() -> Vec<Operation> {
 
 fn of_keys() -> Vec<Operation> {
     vec![
-        op!(GET "/tokens" getTokens VIEW_KEYS [], NO => gives("[Token]"), keys::tokens),
-        op!(GET "/tokens/{id}" getToken VIEW_KEYS [], NO => gives("Token"), keys::token),
-        op!(PUT "/tokens/{id}/login" loginToken LOGIN [], takes("TokenPassword") => gives("Token"), keys::login),
+        op!(GET "/tokens" getTokens VIEW_KEYS [], NO => gives("[Token]"), tokens::tokens),
+        op!(GET "/tokens/{id}" getToken VIEW_KEYS [], NO => gives("Token"), tokens::token),
+        op!(PUT "/tokens/{id}/login" loginToken LOGIN [], takes("TokenPassword") => gives("Token"), tokens::login),
+        op!(PUT "/tokens/{id}/logout" logoutToken LOGIN [], NO => gives("Token"), tokens::logout),
         op!(POST "/tokens/{id}/keys" addKey KEYS [], takes("KeyLabel") => makes("Key"), keys::add),
         op!(POST "/tokens/{id}/keys-with-csrs" addKeyAndCsr KEYS [], takes("KeyLabelWithCsrGenerate") => makes("KeyWithCertificateSigningRequestId"), keys::add_with_csr),
         op!(GET "/keys/{id}" getKey VIEW_KEYS [], NO => gives("Key"), keys::get),

@@ -12,9 +12,7 @@ use http::{HeaderMap, Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
-use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
 
 use super::send::Load;
 use crate::core::Core;
@@ -22,7 +20,7 @@ use crate::fault::{Fault, Reason, Side};
 use crate::globalconf::Target;
 use crate::outbound::chain;
 use crate::spool::Flow;
-use crate::tls::Peer;
+use crate::tls::{Peer, Transport};
 
 /// A connection that idled longer than this is not used again: the peer may be closing it.
 const IDLE: Duration = Duration::from_secs(15);
@@ -37,7 +35,7 @@ const IDLE_ALL_MAX: usize = 1_024;
 
 /// The pool of one node.
 pub(crate) struct Pool {
-    connector: TlsConnector,
+    transport: Transport,
     idle_max: usize,
     connect_timeout: Duration,
     idle: Mutex<HashMap<Target, Vec<Idle>>>,
@@ -75,9 +73,9 @@ pub(crate) struct PeerResponse {
 }
 
 impl Pool {
-    pub(crate) fn new(connector: TlsConnector, connect_timeout: Duration, idle_max: usize) -> Arc<Self> {
+    pub(crate) fn new(transport: Transport, connect_timeout: Duration, idle_max: usize) -> Arc<Self> {
         Arc::new(Self {
-            connector,
+            transport,
             idle_max,
             connect_timeout,
             idle: Mutex::default(),
@@ -202,10 +200,8 @@ impl Pool {
             .await
             .map_err(|error| broken(target, &error.to_string()))?;
         let _ = socket.set_nodelay(true);
-        let name = ServerName::try_from("node.invalid").map_err(internal)?;
-        let stream =
-            self.connector.connect(name, socket).await.map_err(|error| untrusted(target, &error.to_string()))?;
-        let peer = core.peer_of(stream.get_ref().1).map_err(|reason| untrusted(target, &reason))?;
+        let (stream, shown) = self.transport.connect(socket).await.map_err(|reason| untrusted(target, &reason))?;
+        let peer = core.peer_of(&shown).map_err(|reason| untrusted(target, &reason))?;
         if peer.server != target.server {
             return Err(untrusted(target, &format!("it is the node {}", peer.server)));
         }

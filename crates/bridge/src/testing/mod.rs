@@ -88,10 +88,17 @@ pub async fn two_nodes_with(seed: u64, change: impl FnOnce(&mut NodeConfig, &mut
     two_nodes_on(seed, stores, change).await
 }
 
-/// Two nodes in the usual configuration with keys of another kind: this one makes the keys for signing and for TLS.
-pub async fn two_nodes_with_keys(seed: u64, make: fn() -> (SigningKey, SigningKey)) -> TwoNodes {
+/// Makes the keys of a node: for signing, for TLS.
+pub type MakeKeys<'a> = &'a dyn Fn() -> (SigningKey, SigningKey);
+
+/// Two nodes with keys of another kind, and changes to their configurations.
+pub async fn two_nodes_with_keys(
+    seed: u64,
+    make: MakeKeys<'_>,
+    change: impl FnOnce(&mut NodeConfig, &mut NodeConfig),
+) -> TwoNodes {
     let stores = (store::testing::sqlite().await, store::testing::sqlite().await);
-    start(seed, stores, Some(make), |_, _| {}).await
+    start(seed, stores, Some(make), change).await
 }
 
 /// The same, on these stores of the consumer's and the provider's node.
@@ -106,7 +113,7 @@ pub async fn two_nodes_on(
 async fn start(
     seed: u64,
     stores: (Store, Store),
-    make: Option<fn() -> (SigningKey, SigningKey)>,
+    make: Option<MakeKeys<'_>>,
     change: impl FnOnce(&mut NodeConfig, &mut NodeConfig),
 ) -> TwoNodes {
     let clock = Arc::new(TestClock::at("2026-11-21T22:40:00Z"));
@@ -329,7 +336,7 @@ fn keys(
     folders: &TempDir,
     server: &ServerId,
     name: &str,
-    make: Option<fn() -> (SigningKey, SigningKey)>,
+    make: Option<MakeKeys<'_>>,
 ) -> NodeKeys {
     let folder = folders.path().join(server.owner().code()).join("keys");
     let requests = need(NodeKeys::init(&folder, server, "SN", name));

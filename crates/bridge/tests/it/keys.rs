@@ -4,7 +4,7 @@ use bridge::testing::{ECHO, two_nodes_with_keys};
 use trust::keys::{KeyKind, SigningKey};
 
 async fn exchange(seed: u64, kind: KeyKind, make: fn() -> (SigningKey, SigningKey)) {
-    let nodes = two_nodes_with_keys(seed, make).await;
+    let nodes = two_nodes_with_keys(seed, &make, |_, _| {}).await;
     assert_eq!(nodes.provider_keys.sign.kind(), kind);
     let reply = nodes.call("POST", &format!("{ECHO}/x"), &[("X-Road-Id", "m-1")], "Bonjour").await;
     assert_eq!(reply.status, 200, "{kind}: {:?}", reply.body);

@@ -149,6 +149,11 @@ impl Token {
             return Ok(());
         }
         let before = std::mem::replace(&mut *self.login_state(), Login::Pin(pin));
+        // New sessions: the PIN is judged when one is opened.
+        let _ = self.0.module.with(|module| {
+            self.0.sessions.close_all(module);
+            Ok(())
+        });
         let outcome = self.check();
         if let Err(error) = &outcome
             && !matches!(error, TokenError::PinRefused | TokenError::PinLocked)
@@ -288,19 +293,16 @@ impl Token {
             if !self.has_pin() {
                 return Err(Failure::Final(self.without_pin()));
             }
-            let session = match self.0.sessions.idle(module) {
-                Some(session) => session,
-                None => self.open(module)?,
-            };
-            let outcome = work(&session);
+            let lease = self.0.sessions.lease(module, || self.open(module))?;
+            let outcome = work(&lease.session);
             match &outcome {
                 Err(Failure::Lost(_)) => {
-                    let _ = session.close();
+                    let _ = lease.session.close();
                     self.0.sessions.close_all(module);
                 }
                 // A session may be left in the middle of an operation.
-                Err(Failure::Final(_)) => drop(session.close()),
-                Ok(_) => self.0.sessions.keep(session, module),
+                Err(Failure::Final(_)) => drop(lease.session.close()),
+                Ok(_) => self.0.sessions.keep(lease, module),
             }
             outcome
         })

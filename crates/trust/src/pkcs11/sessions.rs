@@ -30,6 +30,14 @@ struct State {
     keys: HashMap<Vec<u8>, ObjectHandle>,
     /// The start of the module that all this belongs to.
     generation: u64,
+    /// Counts how often all sessions were given up: one that was in use then is not kept.
+    epoch: u64,
+}
+
+/// A session in use.
+pub(super) struct Lease {
+    pub(super) session: Session,
+    epoch: u64,
 }
 
 /// Leave to use one session.
@@ -52,17 +60,33 @@ impl Sessions {
         Ok(Permit(self))
     }
 
-    pub(super) fn idle(&self, module: &Running) -> Option<Session> {
-        self.state(module).idle.pop()
+    /// A session that is free, or a new one.
+    pub(super) fn lease(
+        &self,
+        module: &Running,
+        open: impl FnOnce() -> Result<Session, Failure>,
+    ) -> Result<Lease, Failure> {
+        let (epoch, idle) = {
+            let mut state = self.state(module);
+            (state.epoch, state.idle.pop())
+        };
+        let session = idle.map_or_else(open, Ok)?;
+        Ok(Lease { session, epoch })
     }
 
-    pub(super) fn keep(&self, session: Session, module: &Running) {
-        self.state(module).idle.push(session);
+    pub(super) fn keep(&self, lease: Lease, module: &Running) {
+        let mut state = self.state(module);
+        if state.epoch == lease.epoch {
+            state.idle.push(lease.session);
+        } else {
+            let _ = lease.session.close();
+        }
     }
 
     pub(super) fn close_all(&self, module: &Running) {
         let mut state = self.state(module);
         state.keys.clear();
+        state.epoch += 1;
         for session in state.idle.drain(..) {
             let _ = session.close();
         }
@@ -94,7 +118,8 @@ impl Sessions {
     fn state(&self, module: &Running) -> MutexGuard<'_, State> {
         let mut state = self.lock();
         if state.generation != module.generation {
-            *state = State { generation: module.generation, ..State::default() };
+            let epoch = state.epoch + 1;
+            *state = State { generation: module.generation, epoch, ..State::default() };
         }
         state
     }

@@ -33,14 +33,12 @@ pub struct SoftHsm {
 /// # Panics
 /// Where SoftHSM is missing, or the body fails.
 pub fn alone(test: &str, body: impl FnOnce(&SoftHsm)) {
-    if let Some(folder) = std::env::var_os(OURS) {
-        return body(&SoftHsm { folder: folder.into(), module: module() });
+    if let Some(hsm) = SoftHsm::of_this_process() {
+        return body(&hsm);
     }
     let folder = need(tempfile::tempdir());
-    let hsm = SoftHsm::make(folder.path());
-    let mut command = Command::new(need(std::env::current_exe()));
-    command.args([test, "--exact", "--nocapture", "--test-threads=1"]);
-    let run = need(command.env(CONF, hsm.conf()).env(OURS, folder.path()).output());
+    let mut again = SoftHsm::make(folder.path()).this_program_again();
+    let run = need(again.args([test, "--exact", "--nocapture", "--test-threads=1"]).output());
     let (out, err) = (String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
     assert!(run.status.success() && out.contains("1 passed"), "{test} failed ({}):\n{out}\n{err}", run.status);
 }
@@ -57,6 +55,18 @@ impl SoftHsm {
         need(std::fs::write(hsm.conf(), conf));
         hsm.init_token(LABEL);
         hsm
+    }
+
+    /// The one that this process was started for; see [`Self::this_program_again`].
+    pub fn of_this_process() -> Option<Self> {
+        std::env::var_os(OURS).map(|folder| Self { folder: folder.into(), module: module() })
+    }
+
+    /// The program that runs now, to be started again with this SoftHSM in its environment.
+    pub fn this_program_again(&self) -> Command {
+        let mut command = Command::new(need(std::env::current_exe()));
+        command.env(CONF, self.conf()).env(OURS, &self.folder);
+        command
     }
 
     /// One more token, with the same PIN.

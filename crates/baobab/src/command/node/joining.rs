@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use bridge::NodeKeys;
+use bridge::KeyPlaces;
 use civic::{ClientId, ServerId};
 use clap::Args;
 use http::Method;
@@ -18,7 +18,7 @@ use web::{ClientLimits, HttpClient};
 
 use crate::cli::print_line;
 use crate::command::join::{JoinAnswer, JoinId, JoinRequest};
-use crate::command::process::{block_on, open_store, start_quiet_logs};
+use crate::command::process::{block_on, open_store, random, start_quiet_logs};
 use crate::files::{make_private, write_durably};
 use crate::settings::{Loaded, NodeSettings};
 use crate::telemetry::LogOptions;
@@ -52,6 +52,15 @@ pub(crate) struct InitArguments {
     /// The SHA-256 of the anchor, as the authority told it: another one is refused.
     #[arg(long, value_name = "HEX")]
     anchor_sha256: Option<String>,
+    /// A PKCS#11 module (a shared library): the signing key is made in its token. Needs --token-label and --token-pin-file.
+    #[arg(long, value_name = "FILE", requires = "token_label", requires = "token_pin_file")]
+    token_module: Option<PathBuf>,
+    /// The label of the token.
+    #[arg(long, value_name = "LABEL", requires = "token_module")]
+    token_label: Option<String>,
+    /// A file with its PIN, mode 0600.
+    #[arg(long, value_name = "FILE", requires = "token_module")]
+    token_pin_file: Option<PathBuf>,
     /// The answer of the authority, a file that was handed back.
     #[arg(long, value_name = "FILE")]
     answer: Option<PathBuf>,
@@ -80,15 +89,16 @@ pub(in crate::command) fn init(arguments: &InitArguments, log: &LogOptions) -> a
     block_on(async {
         bring_anchor(arguments, &loaded, &server).await?;
         open_store(&loaded, &loaded.settings.store, &loaded.settings.store_key, true).await?.close().await;
-        let request = request(&loaded, &server)?;
+        let places = make_keys(&loaded)?;
+        let request = request(&loaded, &server, &places)?;
         let keys = loaded.path_of(&loaded.settings.keys);
         print_line(&format!("3. Keys, store and certificate requests are in {}", keys.display()));
         if let Some(path) = &arguments.answer {
             let bytes = std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
             let answer: JoinAnswer = serde_json::from_slice(&bytes).context("it is no answer of an authority")?;
-            install(&loaded, &answer)?;
+            install(&places, &answer)?;
         }
-        if NodeKeys::are_installed(&keys) {
+        if places.are_installed() {
             ready(&loaded);
             return Ok(ExitCode::SUCCESS);
         }
@@ -104,7 +114,7 @@ pub(in crate::command) fn init(arguments: &InitArguments, log: &LogOptions) -> a
             JoinId::of(&request).code(),
         ));
         for _ in 0..=tries {
-            if fetch_certificates(&loaded).await? {
+            if fetch_certificates(&loaded, &places).await? {
                 ready(&loaded);
                 return Ok(ExitCode::SUCCESS);
             }
@@ -119,7 +129,7 @@ pub(in crate::command) fn init(arguments: &InitArguments, log: &LogOptions) -> a
 }
 
 /// Asks the authority for the certificates of a request that was made before; true once they are in place.
-pub(super) async fn fetch_certificates(loaded: &Loaded<NodeSettings>) -> anyhow::Result<bool> {
+pub(super) async fn fetch_certificates(loaded: &Loaded<NodeSettings>, places: &KeyPlaces) -> anyhow::Result<bool> {
     let path = request_path(loaded);
     let bytes = std::fs::read(&path).with_context(|| {
         format!(
@@ -143,15 +153,34 @@ pub(super) async fn fetch_certificates(loaded: &Loaded<NodeSettings>) -> anyhow:
     if answer == JoinAnswer::Waiting {
         return Ok(false);
     }
-    install(loaded, &answer)?;
+    install(places, &answer)?;
     Ok(true)
 }
 
 /// Puts the certificates beside their keys; they must be those of this node.
-fn install(loaded: &Loaded<NodeSettings>, answer: &JoinAnswer) -> anyhow::Result<()> {
+fn install(places: &KeyPlaces, answer: &JoinAnswer) -> anyhow::Result<()> {
     let (sign, auth) = answer.certificates()?;
-    NodeKeys::install(&loaded.path_of(&loaded.settings.keys), &sign, &auth)?;
+    places.install(&sign, &auth)?;
     Ok(())
+}
+
+/// Where the keys lie; those of the token are made where they are missing.
+fn make_keys(loaded: &Loaded<NodeSettings>) -> anyhow::Result<KeyPlaces> {
+    let keys = loaded.token()?;
+    if let Some(keys) = &keys {
+        if !keys.token.has_pin() {
+            return Err(loaded
+                .refused("token.pin_file", &"it is needed to make keys in the token; it may go afterwards")
+                .into());
+        }
+        keys.make(random().as_ref())?;
+        for (what, label) in [("signing", &keys.sign), ("authentication", &keys.auth)] {
+            if let Some(label) = label {
+                print_line(&format!("   The {what} key `{label}` is in the token {}", keys.token.name()));
+            }
+        }
+    }
+    Ok(KeyPlaces::new(&loaded.path_of(&loaded.settings.keys), keys))
 }
 
 fn ready(loaded: &Loaded<NodeSettings>) {
@@ -205,12 +234,12 @@ async fn bring_anchor(
 }
 
 /// The request, made once: its code stays the same until the configuration says something else.
-fn request(loaded: &Loaded<NodeSettings>, server: &ServerId) -> anyhow::Result<Vec<u8>> {
+fn request(loaded: &Loaded<NodeSettings>, server: &ServerId, places: &KeyPlaces) -> anyhow::Result<Vec<u8>> {
     let (settings, member) = (&loaded.settings, server.owner());
     let name = if settings.name.is_empty() { member.code() } else { &settings.name };
     let country: String =
         member.instance().chars().filter(char::is_ascii_uppercase).chain("XX".chars()).take(2).collect();
-    let requests = NodeKeys::init(&loaded.path_of(&settings.keys), server, &country, name)?;
+    let requests = places.init(server, &country, name)?;
     let mut subsystems = Vec::new();
     for entry in &settings.client {
         let client: ClientId = entry.id.parse().map_err(|error| loaded.refused("client.id", &error))?;
@@ -266,6 +295,19 @@ fn write_settings(arguments: &InitArguments) -> anyhow::Result<()> {
         let _ = writeln!(text, "authority = {}", quoted(authority.trim_end_matches('/')));
     }
     let _ = writeln!(text, "\n[listen]\ntransport = \"0.0.0.0:{port}\"\nocsp = \"0.0.0.0:{ocsp}\"");
+    if let (Some(module), Some(label), Some(pin)) =
+        (&arguments.token_module, &arguments.token_label, &arguments.token_pin_file)
+    {
+        let (module, pin) = (std::path::absolute(module)?, std::path::absolute(pin)?);
+        let _ = writeln!(
+            text,
+            "\n[token]\nmodule = {}\nlabel = {}\npin_file = {}\nsign = {}",
+            quoted(&module.to_string_lossy()),
+            quoted(label),
+            quoted(&pin.to_string_lossy()),
+            quoted(&format!("{server} sign")),
+        );
+    }
     for code in &arguments.subsystem {
         let client = server.owner().subsystem(code)?;
         let _ = writeln!(text, "\n[[client]]\nid = {}", quoted(&client.to_string()));

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use bridge::config::NodeConfig;
-use bridge::{InternalKeys, Listeners, Node, NodeKeys, NodeParts};
+use bridge::{InternalKeys, KeyPlaces, Listeners, Node, NodeKeys, NodeParts, TokenKeys};
 use ledger::monitor::Monitor;
 use ledger::{LedgerClient, Submitter};
 use store::Store;
@@ -29,8 +29,9 @@ pub(in crate::command) fn run(config: &Path, log: &LogOptions) -> anyhow::Result
     let filter = start_logs(log, &loaded.settings.log)?;
     block_on(async {
         let mut signals = Signals::listen()?;
+        let token = loaded.token()?;
         let node = tokio::select! {
-            node = start(&loaded) => node?,
+            node = start(&loaded, token.as_ref()) => node?,
             () = signals.stop() => return Ok(ExitCode::SUCCESS),
         };
         let addresses = node.addresses();
@@ -39,7 +40,7 @@ pub(in crate::command) fn run(config: &Path, log: &LogOptions) -> anyhow::Result
             loaded.settings.server, addresses.consumer, addresses.transport, addresses.admin
         ));
         while signals.next().await == Wish::Reload {
-            match reload(&node, &loaded).await {
+            match reload(&node, &loaded, token.as_ref()).await {
                 Ok(fresh) => {
                     reload_logs(&filter, log, &fresh.settings.log).unwrap_or_else(|error| tracing::error!("{error:#}"));
                     loaded = fresh;
@@ -55,13 +56,17 @@ pub(in crate::command) fn run(config: &Path, log: &LogOptions) -> anyhow::Result
     })
 }
 
-async fn start(loaded: &Loaded<NodeSettings>) -> anyhow::Result<Node> {
+async fn start(loaded: &Loaded<NodeSettings>, token: Option<&TokenKeys>) -> anyhow::Result<Node> {
     let config = loaded.config()?;
     let addresses = loaded.addresses()?;
     // Sockets first: a port that is taken is known before the approval is.
     let listeners = Listeners::bind(&addresses).await?;
-    let keys = keys(loaded).await?;
-    let config = NodeConfig { internal: Some(internal(loaded)?), ..config };
+    let places = KeyPlaces::new(&loaded.path_of(&loaded.settings.keys), token.cloned());
+    let keys = keys(loaded, &places).await?;
+    let config = NodeConfig { internal: Some(internal(loaded)?), token: token.cloned(), ..config };
+    if let Some(Err(reason)) = token.map(|keys| keys.token.check()) {
+        tracing::warn!("the token does not serve now: {reason}");
+    }
     let store = open_store(loaded, &loaded.settings.store, &loaded.settings.store_key, false).await?;
     let ledger = ledger(loaded, &keys)?;
     let monitor = monitor(loaded, &store).await?;
@@ -74,11 +79,10 @@ async fn start(loaded: &Loaded<NodeSettings>) -> anyhow::Result<Node> {
 }
 
 /// The keys with their certificates; without certificates the node waits for its approval.
-async fn keys(loaded: &Loaded<NodeSettings>) -> anyhow::Result<NodeKeys> {
-    let folder = loaded.path_of(&loaded.settings.keys);
+async fn keys(loaded: &Loaded<NodeSettings>, places: &KeyPlaces) -> anyhow::Result<NodeKeys> {
     let mut told = false;
-    while !NodeKeys::are_installed(&folder) {
-        match fetch_certificates(loaded).await {
+    while !places.are_installed() {
+        match fetch_certificates(loaded, places).await {
             Ok(true) => tracing::info!("the authority approved: the certificates are here"),
             Ok(false) => {
                 if !told {
@@ -94,7 +98,12 @@ async fn keys(loaded: &Loaded<NodeSettings>) -> anyhow::Result<NodeKeys> {
             Err(error) => return Err(error),
         }
     }
-    NodeKeys::load(&folder).with_context(|| format!("the keys in {} cannot be used", folder.display()))
+    load(loaded, places)
+}
+
+fn load(loaded: &Loaded<NodeSettings>, places: &KeyPlaces) -> anyhow::Result<NodeKeys> {
+    let folder = loaded.path_of(&loaded.settings.keys);
+    places.load().with_context(|| format!("the keys in {} cannot be used", folder.display()))
 }
 
 /// The key and certificate of HTTPS with the organisation's own information systems.
@@ -139,11 +148,18 @@ async fn monitor(loaded: &Loaded<NodeSettings>, store: &Store) -> anyhow::Result
 }
 
 /// Reads everything again. What cannot change while the node runs is named; it takes a restart.
-async fn reload(node: &Node, before: &Loaded<NodeSettings>) -> anyhow::Result<Loaded<NodeSettings>> {
+async fn reload(
+    node: &Node,
+    before: &Loaded<NodeSettings>,
+    token: Option<&TokenKeys>,
+) -> anyhow::Result<Loaded<NodeSettings>> {
     let loaded = Loaded::<NodeSettings>::read(&before.path)?;
     let config = loaded.config()?;
-    let folder = loaded.path_of(&loaded.settings.keys);
-    let keys = NodeKeys::load(&folder).with_context(|| format!("the keys in {} cannot be used", folder.display()))?;
+    if let Some(Err(reason)) = token.map(|keys| loaded.log_in_again(&keys.token)) {
+        tracing::warn!("the token does not serve now: {reason:#}");
+    }
+    let places = KeyPlaces::new(&loaded.path_of(&loaded.settings.keys), token.cloned());
+    let keys = load(&loaded, &places)?;
     let config = NodeConfig { internal: Some(internal(&loaded)?), ..config };
     node.reload(&config, keys).await?;
     let (old, new) = (&before.settings, &loaded.settings);
@@ -155,6 +171,8 @@ async fn reload(node: &Node, before: &Loaded<NodeSettings>) -> anyhow::Result<Lo
         ("store_key", old.store_key != new.store_key),
         ("error_style", old.error_style != new.error_style),
         ("batch_signatures", old.batch_signatures != new.batch_signatures),
+        ("legacy_tls", (old.legacy_tls, &old.legacy_tls_suites) != (new.legacy_tls, &new.legacy_tls_suites)),
+        ("token", old.token != new.token),
         ("listen", old.listen != new.listen),
         ("consent", old.consent != new.consent),
         ("ledger", old.ledger != new.ledger),
