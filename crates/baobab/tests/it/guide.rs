@@ -33,7 +33,7 @@ fn both_guides_have_the_same_commands() {
 }
 
 /// Types each block of a guide on its machine. What a person reads out (the code) is taken from what was printed.
-fn follow(network: &mut Network, guide: &str) {
+pub(crate) fn follow(network: &mut Network, guide: &str) {
     let mut code = String::new();
     for block in blocks(guide) {
         let script = block.script.replace("CODE", &code);
@@ -78,7 +78,7 @@ fn slowed(network: &mut Network) {
 }
 
 /// The status of an exchange from the bank.
-fn ask(network: &mut Network, id: &str) -> String {
+pub(crate) fn ask(network: &mut Network, id: &str) -> String {
     let script = format!(
         "curl --silent --max-time 110 --output answer --write-out '%{{http_code}}' --header 'X-Road-Client: BB/COM/2001/credit' \
          --header 'X-Road-Id: {id}' http://127.0.0.1:8080/r1/BB/GOV/1002/fisc/income/2025 || true"

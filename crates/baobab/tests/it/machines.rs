@@ -66,6 +66,29 @@ impl Network {
             .is_ok_and(|status| status.success())
     }
 
+    /// Makes the link of a machine as bad as a rural one: so many kilobits a second and, where the kernel has netem, late and lossy
+    /// in both directions; where it has not, says so.
+    pub(crate) fn impair(&self, machine: &str, kilobits: u32) {
+        let rate = format!("{kilobits}kbit");
+        let port = format!("port{}", self.machines.iter().position(|known| known == machine).unwrap() + 1);
+        for (space, device) in [(self.namespace(machine), "eth0"), (self.namespace("switch"), port.as_str())] {
+            let netem = ["-n", &space, "qdisc", "replace", "dev", device, "root", "netem"];
+            let bad = ["delay", "60ms", "20ms", "loss", "1%", "rate", &rate];
+            let done = Command::new("tc").args(netem).args(bad).stderr(Stdio::null()).status();
+            if !done.is_ok_and(|status| status.success()) {
+                eprintln!("LEFT OUT: this kernel has no netem (delay and loss); the link is slowed with tbf only");
+                assert!(self.slow(machine, kilobits), "the kernel has neither netem nor tbf");
+                return;
+            }
+        }
+    }
+
+    /// The process ids of a program on a machine.
+    pub(crate) fn processes_of(&self, machine: &str, program: &str) -> Vec<String> {
+        let name = |pid: &String| std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+        self.processes(machine).into_iter().filter(|pid| name(pid).trim() == program).collect()
+    }
+
     /// Runs a script to its end; what it leaves in the background runs on until the network goes.
     pub(crate) fn shell(&mut self, machine: &str, script: &str) -> Output {
         let home = self.home(machine);
