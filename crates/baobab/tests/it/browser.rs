@@ -80,12 +80,20 @@ impl Browser {
         answer["result"]["value"].as_str().unwrap().to_owned()
     }
 
-    /// How many resources this page has asked for.
-    pub(crate) async fn requests(&self) -> usize {
-        let script =
-            "performance.getEntriesByType('resource').length + performance.getEntriesByType('navigation').length";
-        let answer = self.devtools("Runtime.evaluate", json!({"expression": script})).await;
-        usize::try_from(answer["result"]["value"].as_u64().unwrap()).unwrap()
+    /// The addresses that this page has fetched, once it fetches no more: an icon may come late.
+    pub(crate) async fn requests(&self) -> Vec<String> {
+        let mut before = Vec::new();
+        loop {
+            let script = "JSON.stringify([...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')]\
+                          .map((entry) => entry.name))";
+            let answer = self.devtools("Runtime.evaluate", json!({"expression": script})).await;
+            let now: Vec<String> = serde_json::from_str(answer["result"]["value"].as_str().unwrap()).unwrap();
+            if now == before {
+                return now;
+            }
+            before = now;
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
     }
 
     /// Clicks what the CSS selector names and waits for the page that follows.
