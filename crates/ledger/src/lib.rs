@@ -18,7 +18,7 @@
 //! - No personal datum enters: erasing the salt of a commitment erases the person, and the log stays whole.
 //!
 //! # Whom we trust
-//! Whoever holds the key can sign a second history; witnesses will see it (C2SP tlog-witness, a later issue). Whoever
+//! Whoever holds the key can sign a second history; its witnesses see it and cosign no such checkpoint (C2SP tlog-witness). Whoever
 //! can write the database can destroy the log, but not alter it unnoticed.
 //!
 //! ```
