@@ -96,8 +96,21 @@ impl Browser {
         }
     }
 
-    /// Clicks what the CSS selector names and waits for the page that follows.
+    /// Clicks what the CSS selector names and waits until the page has made way for the one that follows.
     pub(crate) async fn click(&self, selector: &str) {
+        let left = self.find("html").await;
+        self.press(selector).await;
+        for _ in 0..200 {
+            if left.tag_name().await.is_err() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("a click on {selector} led nowhere: {}\n{}", self.address().await, self.text("body").await);
+    }
+
+    /// Clicks what the CSS selector names, and the page stays.
+    pub(crate) async fn press(&self, selector: &str) {
         self.find(selector).await.click().await.unwrap();
     }
 
@@ -108,12 +121,22 @@ impl Browser {
 
     /// The text of what the selector names, as a person sees it.
     pub(crate) async fn text(&self, selector: &str) -> String {
-        self.find(selector).await.text().await.unwrap()
+        loop {
+            match self.find(selector).await.text().await {
+                Err(error) if error.is_stale_element_reference() => {}
+                text => return text.unwrap(),
+            }
+        }
     }
 
     /// An attribute of what the selector names.
     pub(crate) async fn attribute(&self, selector: &str, name: &str) -> String {
-        self.find(selector).await.attr(name).await.unwrap().unwrap_or_default()
+        loop {
+            match self.find(selector).await.attr(name).await {
+                Err(error) if error.is_stale_element_reference() => {}
+                value => return value.unwrap().unwrap_or_default(),
+            }
+        }
     }
 
     /// Waits until the page shows this text.

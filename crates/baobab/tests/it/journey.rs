@@ -130,8 +130,8 @@ impl Citizen {
         self.shows("bank-home").await;
         self.browser.go(&self.url("bank", "/loan")).await;
         self.browser.fill("amount", "1500000").await;
-        self.browser.click("input[name='months']").await;
-        self.browser.click("input[name='project']").await;
+        self.browser.press("input[name='months']").await;
+        self.browser.press("input[name='project']").await;
         self.shows("bank-loan").await;
         self.browser.click("form[action='/loan'] button").await;
         if self.browser.has("form[action$='/consent'] button").await {

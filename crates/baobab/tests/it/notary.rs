@@ -63,7 +63,7 @@ async fn anyone_checks_a_file_and_its_proof_in_the_browser_which_sends_nothing()
         {
             browser.choose("document", document).await;
             browser.choose("proof", proof).await;
-            browser.click("#go").await;
+            browser.press("#go").await;
             let mut verdict = String::new();
             for _ in 0..100 {
                 verdict = browser.text("#verdict").await;
