@@ -295,13 +295,15 @@ console-action-ask-maintenanceModeDisable = End of maintenance announced
 
 console-logs-title = Transparency logs
 console-logs-lead = This node follows these logs: each new state must continue all that it has seen.
-console-logs-none = This node follows no log. The key “follow” of its configuration names those that it is to follow.
+console-logs-none = This node follows no log. The authority names the logs of the federation; the key “follow” of the node’s configuration names others.
+console-logs-refused = The list of logs in the global configuration is refused; the last good one stays:
 console-log-origin = Log
 console-log-size = Entries
 console-log-seen = Seen
+console-log-cosigned = Witnesses that cosigned
 console-log-state = State
 console-log-good = followed, with its quorum
-console-log-no-quorum = quorum of witnesses missing
+console-log-no-quorum = quorum not reached
 console-log-unseen = not seen
 console-log-forked = two histories
 console-conflicts-title = Alarm: a log showed two histories

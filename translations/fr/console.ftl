@@ -295,13 +295,15 @@ console-action-ask-maintenanceModeDisable = Fin de maintenance annoncée
 
 console-logs-title = Registres de transparence
 console-logs-lead = Ce nœud suit ces registres : chaque nouvel état doit prolonger tous ceux qu’il a vus.
-console-logs-none = Ce nœud ne suit aucun registre. La clé « follow » de sa configuration nomme ceux qu’il doit suivre.
+console-logs-none = Ce nœud ne suit aucun registre. L’autorité nomme ceux de la fédération ; la clé « follow » de la configuration du nœud en nomme d’autres.
+console-logs-refused = La liste des registres de la configuration globale est refusée ; la dernière bonne reste en vigueur :
 console-log-origin = Registre
 console-log-size = Entrées
 console-log-seen = Vu
+console-log-cosigned = Témoins qui ont cosigné
 console-log-state = État
 console-log-good = suivi, quorum atteint
-console-log-no-quorum = quorum de témoins manquant
+console-log-no-quorum = quorum non atteint
 console-log-unseen = pas vu
 console-log-forked = deux histoires
 console-conflicts-title = Alarme : un registre a montré deux histoires

@@ -8,8 +8,9 @@ use civic::{Random, Timestamp};
 use trust::cert::MemberNameProfile;
 use trust::globalconf::{
     Anchor, AnchorSource, ApprovedCa, ApprovedTsa, CaInfo, ConfigurationSource, ConfigurationVersion, CostType,
-    CsrFormat, Directory, DirectoryPart, ManagementService, OcspInfo, PRIVATE_PARAMETERS, PrivateParams,
-    SHARED_PARAMETERS, SharedParams, TrustDir, read_anchor, write_anchor, write_private, write_shared,
+    CsrFormat, Directory, DirectoryPart, FederationLog, ManagementService, OcspInfo, PRIVATE_PARAMETERS, PrivateParams,
+    SHARED_PARAMETERS, SharedParams, TRANSPARENCY_LOGS, TransparencyLogs, TrustDir, read_anchor, write_anchor,
+    write_private, write_shared,
 };
 
 use crate::approved::Approval;
@@ -19,6 +20,8 @@ use crate::{AuthorityConfig, AuthorityError};
 
 const SHARED_FILE: &str = "shared-params.xml";
 const PRIVATE_FILE: &str = "private-params.xml";
+/// The list of transparency logs, the one part that is no XML.
+pub(crate) const LOGS_FILE: &str = "transparency-logs.json";
 /// The version of the trust folder: what verifiers older than X-Road 7.8 read too.
 const OFFLINE_VERSION: ConfigurationVersion = ConfigurationVersion::V5;
 /// Generations whose files are still served to nodes that read an older directory: at most this many.
@@ -49,10 +52,18 @@ struct Generation {
     made: Timestamp,
     /// `20261121224000000000`: the moment.
     folder: String,
-    shared: BTreeMap<ConfigurationVersion, Vec<u8>>,
-    private: Vec<u8>,
+    content: Content,
     /// From when on no valid directory speaks of it; `None` for the newest.
     forgotten_from: Option<Timestamp>,
+}
+
+/// The files of a generation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Content {
+    shared: BTreeMap<ConfigurationVersion, Vec<u8>>,
+    private: Vec<u8>,
+    /// Only where the federation relies on any log: those who know nothing of this part are not bothered with an empty one.
+    logs: Option<Vec<u8>>,
 }
 
 impl Published {
@@ -68,27 +79,30 @@ impl Published {
     ) -> Result<Self, AuthorityError> {
         let private = private_params(&registry.federation, config)?;
         let written = write_private(&private).into_bytes();
+        let logs = written_logs(&registry.logs, config)?;
         let profiles: Vec<MemberNameProfile> =
             registry.approvals.iter().filter_map(Approval::profile).cloned().collect();
         let params = shared_params(registry, config, keys);
         let shared = ConfigurationVersion::ALL.map(|version| (version, write_shared(&params, version).into_bytes()));
-        let generations = renewed(before, BTreeMap::from(shared), written, config, now);
+        let content = Content { shared: BTreeMap::from(shared), private: written, logs };
+        let generations = renewed(before, content, config, now);
         let Some(last) = generations.back() else { return Err(AuthorityError::Stopped) };
         let expires = Timestamp::from_seconds(now.plus(config.expires).seconds());
         let mut directories = BTreeMap::new();
-        for (version, content) in &last.shared {
+        for (version, content) in &last.content.shared {
             let part = |identifier, file, content: &[u8]| {
                 let location = format!("/V{}/{}/{file}", version.number(), last.folder);
                 DirectoryPart::of(identifier, &config.instance, &location, content)
             };
             let shared_part = part(SHARED_PARAMETERS, SHARED_FILE, content);
-            let private_part = part(PRIVATE_PARAMETERS, PRIVATE_FILE, &last.private);
+            let mut internal = vec![part(PRIVATE_PARAMETERS, PRIVATE_FILE, &last.content.private), shared_part.clone()];
+            internal.extend(last.content.logs.iter().map(|logs| part(TRANSPARENCY_LOGS, LOGS_FILE, logs)));
             let sign = |parts| {
                 let directory = Directory { expires, version: Some(version.number()), parts };
                 let signer = &keys.signer.holder;
                 directory.sign(&signer.key, signer.certificate.der(), boundaries)
             };
-            let internal = sign(vec![private_part, shared_part.clone()])?;
+            let internal = sign(internal)?;
             directories.insert(*version, Directories { internal, external: sign(vec![shared_part])? });
         }
         let trust = TrustDir::of(&config.instance, vec![(params, Some(private), Some(expires))])?;
@@ -109,15 +123,16 @@ impl Published {
     pub(crate) fn file(&self, version: ConfigurationVersion, folder: &str, name: &str) -> Option<&[u8]> {
         let generation = self.generations.iter().find(|generation| generation.folder == folder)?;
         match name {
-            SHARED_FILE => generation.shared.get(&version).map(Vec::as_slice),
-            PRIVATE_FILE => Some(&generation.private),
+            SHARED_FILE => generation.content.shared.get(&version).map(Vec::as_slice),
+            PRIVATE_FILE => Some(&generation.content.private),
+            LOGS_FILE => generation.content.logs.as_deref(),
             _ => None,
         }
     }
 
     /// The folder that `baobab verify --trust` and X-Road's verifier read.
     pub(crate) fn trust_files(&self, instance: &str) -> BTreeMap<String, Vec<u8>> {
-        let last = self.generations.back().and_then(|generation| generation.shared.get(&OFFLINE_VERSION));
+        let last = self.generations.back().and_then(|generation| generation.content.shared.get(&OFFLINE_VERSION));
         let shared = last.map(Vec::as_slice).unwrap_or_default();
         trust::globalconf::TrustDir::files(instance, shared, OFFLINE_VERSION.number(), self.expires)
     }
@@ -126,21 +141,20 @@ impl Published {
 /// The generations that are still served, the last with this content.
 fn renewed(
     before: Option<&Published>,
-    shared: BTreeMap<ConfigurationVersion, Vec<u8>>,
-    private: Vec<u8>,
+    content: Content,
     config: &AuthorityConfig,
     now: Timestamp,
 ) -> VecDeque<Generation> {
     let mut generations = before.map(|before| before.generations.clone()).unwrap_or_default();
     generations.retain(|generation| generation.forgotten_from.is_none_or(|moment| now < moment));
-    let unchanged = generations.back().is_some_and(|last| last.shared == shared && last.private == private);
+    let unchanged = generations.back().is_some_and(|last| last.content == content);
     if !unchanged {
         if let Some(last) = generations.back_mut() {
             last.forgotten_from = Some(now.plus(config.expires));
         }
         let after_last = generations.back().map(|last| last.made.plus(Duration::from_micros(1)));
         let made = after_last.map_or(now, |after_last| after_last.max(now));
-        generations.push_back(Generation { made, folder: digits(made), shared, private, forgotten_from: None });
+        generations.push_back(Generation { made, folder: digits(made), content, forgotten_from: None });
     }
     while generations.len() > GENERATIONS_MAX {
         generations.pop_front();
@@ -206,6 +220,13 @@ fn own_tsa(tsa: &Holder, config: &AuthorityConfig) -> ApprovedTsa {
         cert: tsa.certificate.der().to_vec(),
         cost: Some(CostType::Free),
     }
+}
+
+fn written_logs(logs: &[FederationLog], config: &AuthorityConfig) -> Result<Option<Vec<u8>>, AuthorityError> {
+    if logs.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(TransparencyLogs { instance: config.instance.clone(), logs: logs.to_vec() }.write()?))
 }
 
 fn private_params(federation: &[String], config: &AuthorityConfig) -> Result<PrivateParams, AuthorityError> {

@@ -1,6 +1,7 @@
 //! The desk: everything that somebody may do for the authority, with who did it in the audit.
 
 mod enrolment;
+mod logs;
 mod rotation;
 
 use std::sync::Arc;

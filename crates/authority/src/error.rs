@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use civic::{ClientId, IdError, MemberId, ServerId, Timestamp};
 use store::StoreError;
 use trust::cert::CertError;
-use trust::globalconf::{DirectoryError, ReadError, TrustDirError};
+use trust::globalconf::{DirectoryError, LogsError, ReadError, TrustDirError};
 use trust::keys::KeyError;
 use trust::mserv::MservError;
 use trust::ocsp::OcspError;
@@ -178,6 +178,9 @@ pub enum AuthorityError {
     /// An anchor cannot be read.
     #[error("the anchor cannot be used: {0}")]
     Anchor(#[from] ReadError),
+    /// A list of transparency logs cannot be published.
+    #[error(transparent)]
+    Logs(#[from] LogsError),
     /// Our own configuration cannot be indexed.
     #[error(transparent)]
     Trust(#[from] TrustDirError),

@@ -24,6 +24,7 @@ use crate::signing::Signatures;
 use crate::spool::Spool;
 use crate::tls::{self, Peer, Shown, TlsIdentity};
 use crate::watch::Watch;
+use crate::witness::Witnessing;
 
 /// The shared state of one node.
 pub(crate) struct Core {
@@ -52,6 +53,7 @@ pub(crate) struct Core {
     pub(crate) authoriser: Option<Authoriser>,
     pub(crate) ledger: Option<LedgerClient>,
     pub(crate) watch: Watch,
+    pub(crate) witness: Option<Witnessing>,
     pub(crate) metrics: Metrics,
     pub(crate) operations: Operations,
 }
@@ -142,6 +144,20 @@ impl Core {
         };
         authoriser.authorise(&self.outbound, request, path, self.clock.now()).await
     }
+
+    /// Looks at every log that the node follows, once.
+    pub(crate) async fn look_at_logs(&self) -> Result<(), String> {
+        let snapshot = self.conf.current();
+        let named = snapshot.as_ref().map_or(&[][..], |snapshot| snapshot.logs());
+        self.watch.round(named, self.clock.now()).await
+    }
+
+    /// Brings the logs of a configuration into force: the witness cosigns for them from now on, and the next look, which is soon, is at them.
+    pub(crate) fn hear_of_logs(&self, snapshot: &Snapshot) -> Result<(), String> {
+        self.watch.hear(snapshot.logs());
+        self.witness.as_ref().map_or(Ok(()), |witness| witness.take_over(snapshot.logs()))
+    }
+
     /// The proof that a leaf is in the ledger; `None` while the ledger cannot be reached.
     pub(crate) async fn leaf_proof(&self, index: u64, leaf: &[u8]) -> Option<String> {
         let ledger = self.ledger.as_ref()?;

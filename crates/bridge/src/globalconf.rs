@@ -3,7 +3,8 @@
 //! An outage of its source changes nothing until the configuration expires; then the node refuses all traffic, and goes on by itself
 //! as soon as a valid one can be had (X-Road issue 2849). What is not signed, not whole, of another instance, or older than the
 //! present one is refused, and the present one stays. Instances that the private parameters federate with are fetched too; where
-//! one fails, its last good configuration stays until it expires, and the own instance is not concerned.
+//! one fails, its last good configuration stays until it expires, and the own instance is not concerned. So is the optional list of
+//! transparency logs: one that cannot be used is left out, health says so, and the last good one stays.
 
 mod kept;
 mod part;
@@ -17,7 +18,9 @@ use std::time::Duration;
 
 use civic::{ClientId, MemberId, ServerId, SharedClock, Timestamp};
 use trust::cert::Certificate;
-use trust::globalconf::{Anchor, FederatedInstance, ManagementService, TrustDir, TrustedCa, TrustedTsa, read_anchor};
+use trust::globalconf::{
+    Anchor, FederatedInstance, FederationLog, ManagementService, TrustDir, TrustedCa, TrustedTsa, read_anchor,
+};
 
 use self::kept::Kept;
 use self::part::{Part, Realm};
@@ -260,6 +263,17 @@ impl Snapshot {
     /// The instance of this node's authority.
     pub(crate) fn instance(&self) -> &str {
         self.dir.own_instance()
+    }
+
+    /// The transparency logs that the own federation relies on; none where its authority names none.
+    pub(crate) fn logs(&self) -> &[FederationLog] {
+        let logs = self.parts.get(self.instance()).and_then(|part| part.logs.logs.as_ref());
+        logs.map_or(&[], |logs| &logs.logs)
+    }
+
+    /// Why the list of logs is an older one than that of the authority.
+    pub(crate) fn logs_refused(&self) -> Option<&str> {
+        self.parts.get(self.instance())?.logs.refused.as_deref()
     }
 
     /// The configuration of that instance.

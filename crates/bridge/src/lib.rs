@@ -24,7 +24,7 @@
 //! #     clock: civic::SharedClock, random: civic::SharedRandom, addresses: bridge::config::Addresses) -> Result<(), bridge::StartError> {
 //! use bridge::{Listeners, Node, NodeParts};
 //! let listeners = Listeners::bind(&addresses).await?;
-//! let parts = NodeParts { keys, store, ledger: None, monitor: None, clock, random };
+//! let parts = NodeParts { keys, store, ledger: None, monitor: None, witness: None, clock, random };
 //! let node = Node::start(config, listeners, parts).await?;
 //! node.stop().await;
 //! # Ok(())
@@ -72,6 +72,7 @@ mod tls;
 pub mod transport;
 pub mod usage;
 mod watch;
+mod witness;
 mod wsdl;
 
 pub use globalconf::ConfigurationError;
@@ -80,6 +81,7 @@ pub use keys::{KeyPlaces, KeysError, NodeKeys, NodeRequests, TokenKeys, off_the_
 pub use node::{Listeners, Node, NodeParts, StartError};
 pub use outbound::OutboundError;
 pub use provider::DATA_TRACKER;
+pub use witness::{WitnessParts, Witnessed};
 
 /// Whether this program was built with the feature `xroad-legacy-tls`.
 pub const LEGACY_TLS: bool = cfg!(feature = "xroad-legacy-tls");

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
 use civic::{ClientId, SharedClock, SharedRandom};
-use ledger::LedgerClient;
 use ledger::monitor::Monitor;
+use ledger::{LedgerClient, LedgerError};
 use prometheus_client::registry::Registry as MetricRegistry;
 use store::Store;
 use tokio::net::{TcpListener, TcpStream};
@@ -40,6 +40,7 @@ use crate::signing::Signatures;
 use crate::spool::{Spool, SpoolError};
 use crate::tls::{Peer, Stream, TlsIdentity, Transport};
 use crate::watch::{self, Watch};
+use crate::witness::{self, WitnessParts, Witnessing};
 use crate::{console, management, ocsp, provider, reload};
 
 /// How often sessions of the console that ended are taken out.
@@ -68,6 +69,9 @@ pub enum StartError {
     /// The folder for bodies on their way cannot be used.
     #[error(transparent)]
     Spool(#[from] SpoolError),
+    /// What is seen of the logs cannot be kept.
+    #[error(transparent)]
+    Logs(#[from] LedgerError),
     /// The keys do not serve.
     #[error("the keys of the node cannot be used: {0}")]
     Keys(String),
@@ -90,8 +94,11 @@ pub struct NodeParts {
     pub store: Store,
     /// The ledger that its commitments go to, where there is one.
     pub ledger: Option<LedgerClient>,
-    /// The monitor of the logs that the node follows, where it follows any. It is best kept in the node's own store.
+    /// The monitor of the logs that the node follows whatever the global configuration names, best kept in the node's own store;
+    /// without it the node follows those of the configuration alone.
     pub monitor: Option<Monitor>,
+    /// What it needs to witness the logs of others, where it does.
+    pub witness: Option<WitnessParts>,
     /// The present.
     pub clock: SharedClock,
     /// Randomness.
@@ -140,12 +147,17 @@ impl Node {
         let addresses = listeners
             .addresses()
             .map_err(|error| StartError::Listen { address: SocketAddr::from(([0, 0, 0, 0], 0)), error })?;
-        let (core, transport) = build(config, parts, addresses.transport.ip()).await?;
+        let mut parts = parts;
+        let witness = parts.witness.take();
+        let (core, transport) = build(config, parts, witness.as_ref(), addresses.transport.ip()).await?;
         let shutdown = CancellationToken::new();
         let tasks = TaskTracker::new();
         let node = Self { core, addresses, shutdown, tasks };
         node.serve(listeners, transport)?;
         node.start_jobs();
+        if let Some(WitnessParts { witness, listener, .. }) = witness {
+            node.serve_router("witness", listener, witness.router());
+        }
         Ok(node)
     }
 
@@ -190,6 +202,11 @@ impl Node {
     pub async fn restore_archive(&self, name: &str, zip: &[u8], after: After<'_>) -> Result<Restored, ArchiveFailure> {
         let offer = self.core.registry.current();
         self.core.log.restore(name, zip, after, |client| offer.clients.contains_key(client)).await
+    }
+
+    /// Looks at each log that it follows now: those that it was given, and those of the present global configuration.
+    pub async fn look_at_logs(&self) -> Result<(), String> {
+        self.core.look_at_logs().await
     }
 
     /// Commits what waits to the ledger; answers how many leaves were added.
@@ -269,13 +286,17 @@ impl Node {
                 router
             }
         };
+        self.serve_router("admin", listeners.admin, router);
+        Ok(())
+    }
+
+    fn serve_router(&self, name: &'static str, listener: TcpListener, router: axum::Router) {
         let shutdown = self.shutdown.clone();
         self.tasks.spawn(async move {
-            if let Err(error) = web::serve(listeners.admin, router, shutdown).await {
-                tracing::error!(%error, "the admin listener ended");
+            if let Err(error) = web::serve(listener, router, shutdown).await {
+                tracing::error!(listener = name, %error, "a listener ended");
             }
         });
-        Ok(())
     }
 
     fn health(&self) -> Vec<HealthCheck> {
@@ -304,6 +325,7 @@ impl Node {
             messagelog::stamping_health(Arc::clone(&self.core)),
             watch::health(Arc::clone(&self.core)),
         ];
+        checks.extend(witness::health(Arc::clone(&self.core)));
         if let Some(keys) = self.core.config.token.clone() {
             checks.push(HealthCheck::new("token", move || {
                 let token = keys.token.clone();
@@ -324,6 +346,7 @@ impl Node {
                 if core.own_ocsp.signing().is_err() {
                     core.own_ocsp.renew(&snapshot, &core.outbound).await?;
                 }
+                core.hear_of_logs(&snapshot)?;
                 management::settle(&core).await?;
             }
             outcome
@@ -360,7 +383,11 @@ impl Node {
             operations::refresh_gauges(&core);
             operations::delete_old(&core).await.map(|_| ()).map_err(|error| error.to_string())
         });
-        self.job("logs", watch::RHYTHM, |core| async move { core.watch.round(core.clock.now()).await });
+        self.job("logs", Duration::ZERO, |core| async move {
+            let outcome = core.look_at_logs().await;
+            core.watch.pause().await;
+            outcome
+        });
         if self.core.ledger.is_some() {
             self.job("ledger commitments", rhythm.commitment, |core| async move {
                 let Some(ledger) = &core.ledger else { return Ok(()) };
@@ -416,8 +443,13 @@ impl Drop for Node {
     }
 }
 
-async fn build(config: NodeConfig, parts: NodeParts, address: IpAddr) -> Result<(Arc<Core>, Transport), StartError> {
-    let NodeParts { keys, store, ledger, monitor, clock, random } = parts;
+async fn build(
+    config: NodeConfig,
+    parts: NodeParts,
+    witness: Option<&WitnessParts>,
+    address: IpAddr,
+) -> Result<(Arc<Core>, Transport), StartError> {
+    let NodeParts { keys, store, ledger, monitor, witness: _, clock, random } = parts;
     let internal = config.internal.as_ref().map(|keys| TlsIdentity::of(&keys.key, &keys.certificate)).transpose();
     let internal = internal.map_err(|error| StartError::Keys(error.to_string()))?.map(Arc::new);
     let outbound = Outbound::new(config.limits.connect_timeout, internal.as_ref());
@@ -427,6 +459,10 @@ async fn build(config: NodeConfig, parts: NodeParts, address: IpAddr) -> Result<
     let conf = Arc::new(conf);
     let unusable = |error: String| StartError::Keys(error);
     let log = MessageLog::open_with(store, Arc::clone(&clock), Arc::clone(&random), config.log.clone()).await?;
+    let watch = Watch::new(match monitor {
+        Some(monitor) => monitor,
+        None => Monitor::open(log.store().clone(), Arc::clone(&clock)).await?,
+    });
     let files = keys;
     let keys = api::keys_in_force(log.store(), files.clone(), config.token.as_ref()).await.map_err(unusable)?;
     let tls = Arc::new(TlsIdentity::new(&keys).map_err(|error| unusable(error.to_string()))?);
@@ -462,7 +498,8 @@ async fn build(config: NodeConfig, parts: NodeParts, address: IpAddr) -> Result<
         outbound,
         authoriser,
         ledger,
-        watch: Watch::new(monitor),
+        watch,
+        witness: witness.map(Witnessing::of),
     };
     let core = Arc::new(core);
     let weak = Arc::downgrade(&core);

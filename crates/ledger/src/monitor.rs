@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use ::http::StatusCode;
 use civic::{SharedClock, Timestamp};
@@ -23,7 +24,8 @@ use crate::{ClientError, LedgerError};
 pub struct Monitor {
     store: Store,
     clock: SharedClock,
-    followed: Vec<Followed>,
+    followed: Vec<Arc<Followed>>,
+    named: RwLock<Vec<Arc<Followed>>>,
     checkpoints: Counter,
     alarms: Counter,
 }
@@ -49,22 +51,40 @@ impl Monitor {
     /// A monitor that keeps what it sees in this store. It follows nothing yet.
     pub async fn open(store: Store, clock: SharedClock) -> Result<Self, LedgerError> {
         store.migrate(crate::rows::MIGRATIONS).await?;
-        Ok(Self { store, clock, followed: Vec::new(), checkpoints: Counter::default(), alarms: Counter::default() })
+        let (checkpoints, alarms) = (Counter::default(), Counter::default());
+        Ok(Self { store, clock, followed: Vec::new(), named: RwLock::default(), checkpoints, alarms })
     }
 
-    /// Follows the log at this `http://` prefix, whose key is the first log of the policy.
+    /// Follows the log at this `http://` prefix, whose key is the first log of the policy. This stays, whatever others name.
     pub fn follow(&mut self, url: &str, policy: Policy) -> Result<(), ClientError> {
-        let wire = Wire::to(url).map_err(|_| ClientError::Address(url.to_owned()))?;
-        let origin = policy.logs().first().map(|log| log.key.name().to_owned());
-        let origin = origin.ok_or(ClientError::Protocol("the policy names no log"))?;
-        self.followed.push(Followed { wire, policy, origin });
+        self.followed.push(Arc::new(Followed::new(url, policy)?));
         Ok(())
+    }
+
+    /// Follows these logs too, in the place of those that were named so before; a log of [`Self::follow`] keeps its own policy. Answers
+    /// which of them cannot be followed, and why.
+    pub fn follow_named(&self, logs: &[(&str, &Policy)]) -> Vec<String> {
+        let (mut named, mut refused) = (Vec::new(), Vec::new());
+        for (url, policy) in logs {
+            match Followed::new(url, (*policy).clone()) {
+                Ok(log) if self.followed.iter().any(|own| own.origin == log.origin) => {}
+                Ok(log) => named.push(Arc::new(log)),
+                Err(error) => refused.push(error.to_string()),
+            }
+        }
+        *self.named.write().unwrap_or_else(PoisonError::into_inner) = named;
+        refused
+    }
+
+    fn logs(&self) -> Vec<Arc<Followed>> {
+        let named = self.named.read().unwrap_or_else(PoisonError::into_inner);
+        self.followed.iter().chain(&*named).map(Arc::clone).collect()
     }
 
     /// Looks at every log once, one after the other: its origin and what was seen.
     pub async fn round(&self) -> Result<Vec<(String, Sighting)>, LedgerError> {
         let mut sightings = Vec::new();
-        for log in &self.followed {
+        for log in &self.logs() {
             let sighting = match self.look(log).await {
                 Ok(sighting) => sighting,
                 Err(Unclear::Ledger(error)) => return Err(error),
@@ -144,7 +164,16 @@ impl Monitor {
 
 impl fmt::Debug for Monitor {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_list().entries(self.followed.iter().map(|log| &log.origin)).finish()
+        formatter.debug_list().entries(self.logs().iter().map(|log| &log.origin)).finish()
+    }
+}
+
+impl Followed {
+    fn new(url: &str, policy: Policy) -> Result<Self, ClientError> {
+        let wire = Wire::to(url).map_err(|_| ClientError::Address(url.to_owned()))?;
+        let origin = policy.logs().first().map(|log| log.key.name().to_owned());
+        let origin = origin.ok_or(ClientError::Protocol("the policy names no log"))?;
+        Ok(Self { wire, policy, origin })
     }
 }
 

@@ -19,6 +19,7 @@ use trust::globalconf::ConfigurationVersion;
 use trust::mserv::REQUEST_BYTES_MAX;
 use web::Problem;
 
+use crate::configuration::LOGS_FILE;
 use crate::{Authority, AuthorityError};
 
 /// Requests for OCSP and time stamps have a few hundred bytes.
@@ -26,6 +27,7 @@ const BODY_BYTES_MAX: usize = 8 * 1024;
 const DIRECTORY_TYPE: &str = "multipart/related; charset=UTF-8";
 const OCSP_TYPE: &str = "application/ocsp-response";
 const TSA_TYPE: &str = "application/timestamp-reply";
+const JSON_TYPE: &str = "application/json";
 const XML_TYPE: &str = "text/xml; charset=UTF-8";
 
 /// What everybody may reach.
@@ -106,7 +108,8 @@ async fn file(
     let version = number.and_then(ConfigurationVersion::of_number).ok_or_else(Problem::not_found)?;
     let published = authority.published();
     let content = published.file(version, &moment, &file);
-    content.map(|content| fresh(XML_TYPE, content.to_vec())).ok_or_else(Problem::not_found)
+    let kind = if file == LOGS_FILE { JSON_TYPE } else { XML_TYPE };
+    content.map(|content| fresh(kind, content.to_vec())).ok_or_else(Problem::not_found)
 }
 
 async fn ocsp_post(State(authority): State<Authority>, body: Bytes) -> Result<Response, Problem> {
@@ -169,6 +172,7 @@ fn problem(error: AuthorityError) -> Problem {
         | AuthorityError::Settings(_)
         | AuthorityError::Management(_)
         | AuthorityError::Anchor(_)
+        | AuthorityError::Logs(_)
         | AuthorityError::Trust(_) => Problem::bad_request(said),
         AuthorityError::KeyFile { .. }
         | AuthorityError::KeyExpired { .. }

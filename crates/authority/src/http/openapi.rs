@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use crate::Role;
 
-/// Method, path, role, what it does, body (a schema's name; `""` none, `xml` an XML text), answer (a schema's name).
+/// Method, path, role, what it does, body (a schema's name; `""` none, `xml` and `text` a text), answer (a schema's name).
 type Operation = (&'static str, &'static str, Role, &'static str, &'static str, &'static str);
 
 use Role::{Observer, RegistrationOfficer, SecurityOfficer, SystemAdministrator};
@@ -41,6 +41,9 @@ const OPERATIONS: &[Operation] = &[
     ("get", "/federation", Observer, "Federated instances", "", "Federation"),
     ("post", "/federation", SecurityOfficer, "Federate with the instance of this anchor", "xml", "Id"),
     ("delete", "/federation/{instance}", SecurityOfficer, "End a federation", "", ""),
+    ("get", "/logs", Observer, "Transparency logs with witnesses and quorum", "", "Logs"),
+    ("post", "/logs", SecurityOfficer, "Name the logs of this policy, or change their quorum", "text", "Logs"),
+    ("delete", "/logs/{origin}", SecurityOfficer, "Rely on a log no more", "", ""),
     ("post", "/certificates", RegistrationOfficer, "Issue a certificate to a node", "SignRequest", "Certificate"),
     ("delete", "/certificates/{serial}", SecurityOfficer, "Revoke a certificate for good", "", ""),
     ("get", "/signing-keys", Observer, "Keys that may sign the configuration", "", "SigningKeys"),
@@ -116,6 +119,7 @@ fn described((method, path, role, summary, body, answer): &Operation) -> Value {
     if let Some(operation) = operation.as_object_mut().filter(|_| !body.is_empty()) {
         let content = match *body {
             "xml" => json!({"text/xml": {"schema": {"type": "string"}}}),
+            "text" => json!({"text/plain": {"schema": {"type": "string"}}}),
             body => json!({"application/json": {"schema": reference(body)}}),
         };
         operation.insert("requestBody".to_owned(), json!({"required": true, "content": content}));
@@ -151,7 +155,7 @@ fn reference(name: &str) -> Value {
         "Codes" => json!({"type": "array", "items": text()}),
         "Described list" => json!({"type": "array", "items": {"$ref": "#/components/schemas/Described"}}),
         "Requests" | "Members" | "Servers" | "Groups" | "Approvals" | "Federation" | "SigningKeys" | "ApiKeys"
-        | "Audit" => json!({"type": "array", "items": {"type": "object"}}),
+        | "Audit" | "Logs" => json!({"type": "array", "items": {"type": "object"}}),
         name => json!({"$ref": format!("#/components/schemas/{name}")}),
     }
 }

@@ -15,6 +15,8 @@ use serde_json::{Value, json};
 use trust::cert::CertificateRequest;
 use trust::digest::sha256;
 use trust::mserv::Command;
+use trust::note::NoteError;
+use trust::note::policy::Policy;
 use web::Problem;
 
 use super::{json, openapi, problem};
@@ -52,6 +54,8 @@ pub(super) fn router() -> Router<Authority> {
         .route(&at("/approved-authorities/{id}"), delete(delete_approval))
         .route(&at("/federation"), get(federation).post(federate))
         .route(&at("/federation/{instance}"), delete(end_federation))
+        .route(&at("/logs"), get(logs).post(put_logs))
+        .route(&at("/logs/{*origin}"), delete(delete_log))
         .route(&at("/certificates"), post(sign_request))
         .route(&at("/certificates/{serial}"), delete(revoke))
         .route(&at("/signing-keys"), get(signing_keys))
@@ -373,6 +377,24 @@ async fn federate(State(authority): Shared, headers: HeaderMap, body: Bytes) -> 
 async fn end_federation(State(authority): Shared, headers: HeaderMap, Path(instance): Path<String>) -> Answer {
     let desk = enter(&authority, &headers, Role::SecurityOfficer).await?;
     done(desk.end_federation(&instance).await)
+}
+
+async fn logs(State(authority): Shared, headers: HeaderMap) -> Answer {
+    let desk = enter(&authority, &headers, Role::Observer).await?;
+    ok(json!(desk.logs().await.map_err(problem)?))
+}
+
+/// The body is a policy (C2SP tlog-policy).
+async fn put_logs(State(authority): Shared, headers: HeaderMap, body: Bytes) -> Answer {
+    let desk = enter(&authority, &headers, Role::SecurityOfficer).await?;
+    let text = std::str::from_utf8(&body).map_err(|_| Problem::bad_request("The policy is not UTF-8."))?;
+    let policy: Policy = text.parse().map_err(|error: NoteError| Problem::bad_request(error.to_string()))?;
+    ok(json!(desk.put_logs(&policy).await.map_err(problem)?))
+}
+
+async fn delete_log(State(authority): Shared, headers: HeaderMap, Path(origin): Path<String>) -> Answer {
+    let desk = enter(&authority, &headers, Role::SecurityOfficer).await?;
+    done(desk.delete_log(&origin).await)
 }
 
 #[derive(Deserialize)]

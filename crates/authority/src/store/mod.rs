@@ -1,6 +1,7 @@
 //! The only module of the authority with SQL: members, nodes and certificates here, the rest in the files beside.
 
 mod directory;
+mod logs;
 mod operators;
 mod requests;
 
@@ -10,18 +11,19 @@ use civic::{ClientId, MemberId, ServerId, Timestamp};
 use store::{Migration, Row, Tx, params};
 use trust::cert::Certificate;
 use trust::digest::{sha1, sha256};
-use trust::globalconf::{GlobalGroup, Member, MemberClass, SecurityServer, Subsystem};
+use trust::globalconf::{FederationLog, GlobalGroup, Member, MemberClass, SecurityServer, Subsystem};
 use trust::ocsp::OcspStatus;
 
 use crate::AuthorityError;
 use crate::approved::Approval;
 
 pub(crate) use directory::*;
+pub(crate) use logs::*;
 pub(crate) use operators::*;
 pub(crate) use requests::*;
 
 /// The tables of the authority.
-pub(crate) const MIGRATIONS: [Migration; 2] = [
+pub(crate) const MIGRATIONS: [Migration; 3] = [
     Migration {
         room: "authority",
         number: 1,
@@ -34,6 +36,7 @@ pub(crate) const MIGRATIONS: [Migration; 2] = [
         name: "workflow",
         sql: include_str!("../../migrations/0002_workflow.sql"),
     },
+    Migration { room: "authority", number: 3, name: "logs", sql: include_str!("../../migrations/0003_logs.sql") },
 ];
 
 /// Certificates, nodes and members that one federation may have before the configuration must be split.
@@ -58,6 +61,8 @@ pub(crate) struct Registry {
     pub(crate) approvals: Vec<Approval>,
     /// Anchors of federated instances, XML.
     pub(crate) federation: Vec<String>,
+    /// The transparency logs that the federation relies on.
+    pub(crate) logs: Vec<FederationLog>,
 }
 
 pub(crate) fn put_member(tx: &mut Tx<'_>, id: &MemberId, name: &str, now: Timestamp) -> Result<(), AuthorityError> {
@@ -343,6 +348,7 @@ pub(crate) fn registry(tx: &mut Tx<'_>, now: Timestamp) -> Result<Registry, Auth
         classes: member_classes(tx)?,
         approvals: approvals(tx)?,
         federation: federation(tx)?.into_iter().map(|(_, anchor)| anchor).collect(),
+        logs: logs(tx)?,
         ..Registry::default()
     };
     for row in tx.query("SELECT id, name FROM authority_member ORDER BY id", &[])?.iter().take(ROWS_MAX) {

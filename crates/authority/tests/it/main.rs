@@ -4,6 +4,7 @@
 mod acts;
 mod configuration;
 mod enrolment;
+mod logs;
 mod management;
 mod operators;
 mod revocation;

@@ -4,6 +4,7 @@
 //! in the signed configuration within `refresh_s`.
 
 mod desk;
+mod logs;
 mod running;
 
 use std::path::{Path, PathBuf};
@@ -19,6 +20,7 @@ pub(super) use desk::{
     AddMemberArguments, ApiKeyArguments, ApproveArguments, RefuseArguments, RegisterArguments, SignArguments,
     add_member, api_key, approve, list, refuse, register, sign,
 };
+pub(super) use logs::{RemoveLogArguments, SetLogsArguments, logs, remove_log, set_logs};
 pub(super) use running::run;
 
 use super::join::Desk;

@@ -5,6 +5,7 @@ mod join;
 mod node;
 mod notary;
 mod process;
+mod sealed_keys;
 
 pub(crate) use process::credential;
 
@@ -48,6 +49,12 @@ pub(crate) enum AuthorityCommand {
     Sign(authority::SignArguments),
     /// Register a node with a certificate that `sign` issued.
     Register(authority::RegisterArguments),
+    /// Show the transparency logs of the federation, with the witnesses and the quorum that their checkpoints need.
+    Logs(ConfigFile<AuthorityFile>),
+    /// Name transparency logs, or change their witnesses and quorum: nodes follow them from the next configuration on.
+    SetLogs(authority::SetLogsArguments),
+    /// Take a transparency log out of the configuration.
+    RemoveLog(authority::RemoveLogArguments),
     /// Make a key for the API of the authority, and show it once.
     ApiKey(authority::ApiKeyArguments),
     /// Write the anchor that nodes start from to standard output.
@@ -122,6 +129,9 @@ pub(crate) fn authority(command: &AuthorityCommand, log: &LogOptions) -> anyhow:
         AuthorityCommand::AddMember(arguments) => authority::add_member(arguments, log),
         AuthorityCommand::Sign(arguments) => authority::sign(arguments, log),
         AuthorityCommand::Register(arguments) => authority::register(arguments, log),
+        AuthorityCommand::Logs(file) => authority::logs(&file.config, log),
+        AuthorityCommand::SetLogs(arguments) => authority::set_logs(arguments, log),
+        AuthorityCommand::RemoveLog(arguments) => authority::remove_log(arguments, log),
         AuthorityCommand::Anchor(file) => authority::anchor(&file.config, log),
     }
 }
@@ -141,6 +151,8 @@ pub(crate) fn config(command: &ConfigCommand) -> anyhow::Result<ExitCode> {
                 let loaded = Loaded::<NodeSettings>::read(file)?;
                 loaded.config()?;
                 loaded.addresses()?;
+                loaded.witness()?;
+                node::follow(&loaded)?;
                 loaded.location(&loaded.settings.store)?;
             }
             print_line(&format!("{} is good.", file.display()));

@@ -3,7 +3,8 @@
 mod api_key;
 mod joining;
 mod running;
+mod witnessing;
 
 pub(super) use api_key::{ApiKeyArguments, api_key};
 pub(super) use joining::{InitArguments, init};
-pub(super) use running::run;
+pub(super) use running::{follow, run};

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use ledger::monitor::Monitor;
+use authority::Authority;
 use ledger::witness::Witness;
 use ledger::{Ledger, LedgerClient, LedgerConfig, Submitter, Submitters};
 use serde::Serialize;
@@ -165,13 +165,12 @@ impl Logs {
         }
     }
 
-    /// A monitor that follows every log of the nation and keeps what it sees in this store.
-    pub(super) async fn monitor(&self, store: Store, means: &Means<'_>) -> anyhow::Result<Monitor> {
-        let mut monitor = Monitor::open(store, Arc::clone(means.clock)).await?;
+    /// Lets the authority name both logs with their quorum: every node follows them from its configuration.
+    pub(super) async fn publish(&self, authority: &Authority) -> anyhow::Result<()> {
         for log in self.all() {
-            monitor.follow(&log.url, log.policy.clone())?;
+            authority.desk("process").put_logs(&log.policy).await?;
         }
-        Ok(monitor)
+        Ok(())
     }
 
     pub(super) fn describe(&self) -> Vec<LogDescription> {

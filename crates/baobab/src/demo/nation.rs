@@ -72,6 +72,7 @@ impl Nation {
         let logs = agency::open_logs(&houses.agency, &houses.bank, &nodes, &means).await?;
         let (agency, mut stores) = Agency::start(&houses.agency, bank_key.public(), &nodes, &logs, &means).await?;
         stores.extend(logs.stores());
+        logs.publish(&authority).await?;
         agency::commit_acts(&houses.agency, &authority, &logs, &means).await?;
         let (civil, fisc) = tokio::join!(houses.civil.store("system"), houses.fisc.store("system"));
         let (civil, fisc) = (civil?, fisc?);

@@ -8,6 +8,7 @@ mod metrics;
 mod node;
 mod reference;
 mod token;
+mod witness;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -21,6 +22,7 @@ pub(crate) use authority::AuthoritySettings;
 pub use metrics::metrics_markdown;
 pub(crate) use node::NodeSettings;
 pub use reference::{Document, Key, Section, reference, reference_markdown};
+pub(crate) use witness::WitnessPlan;
 
 /// Declares the keys of a part of a configuration file: each with its documentation and its default.
 macro_rules! settings {

@@ -19,6 +19,7 @@ use trust::age::Recipient;
 use trust::cert::Certificate;
 
 use super::token::TokenSettings;
+use super::witness::WitnessSettings;
 use super::{Loaded, LogSettings, settings};
 
 settings! {
@@ -70,9 +71,12 @@ settings! {
         consent: Option<ConsentSettings> = None;
         /// The transparency ledger that commitments go to, where there is one.
         ledger: Option<LedgerSettings> = None;
-        /// Files with the policies (C2SP tlog-policy) of transparency logs that the node follows. Each `log` line has an address;
-        /// a log that shows two histories is an alarm on `/health` and in the console, with the evidence.
+        /// Files with the policies (C2SP tlog-policy) of transparency logs that the node follows beside those of the global configuration;
+        /// where both name a log, the file's policy counts. Each `log` line has an address; a log that shows two histories is an alarm on
+        /// `/health` and in the console, with the evidence.
         follow: Vec<PathBuf> = Vec::new();
+        /// The logs of others that the node witnesses, where it does.
+        witness: Option<WitnessSettings> = None;
         /// What the message log keeps, and for how long.
         message_log: MessageLogSettings = MessageLogSettings::default();
         /// Limits and waiting times.

@@ -8,6 +8,7 @@ use super::node::{
     MessageLogSettings, NodeSettings, RhythmSettings, RightEntry, ServiceEntry,
 };
 use super::token::TokenSettings;
+use super::witness::WitnessSettings;
 use super::{Documented, LogSettings};
 
 /// A configuration file.
@@ -59,6 +60,7 @@ pub fn reference() -> Vec<Document> {
                 section::<ManagementSettings>("[management]"),
                 section::<ConsentSettings>("[consent]"),
                 section::<LedgerSettings>("[ledger]"),
+                section::<WitnessSettings>("[witness]"),
                 section::<MessageLogSettings>("[message_log]"),
                 section::<LimitSettings>("[limits]"),
                 section::<RhythmSettings>("[rhythm]"),

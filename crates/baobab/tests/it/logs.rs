@@ -66,12 +66,20 @@ async fn witnessed(url: &str, policy: &Policy) -> Verdict {
 async fn followed(nation: &DemoProcess, logs: &[Value]) {
     for member in nation.description()["members"].as_array().unwrap() {
         let admin = text(member, "admin_url");
+        let started = std::time::Instant::now();
+        let metrics = loop {
+            let metrics = http().get(&format!("{admin}/metrics"), &[]).await.unwrap();
+            let metrics = String::from_utf8_lossy(&metrics.body).into_owned();
+            let seen = metrics.lines().find_map(|line| line.strip_prefix("baobab_ledger_monitor_checkpoints_total "));
+            if seen.unwrap().parse::<usize>().unwrap() >= logs.len() {
+                break metrics;
+            }
+            // The authority names the logs: a node looks at them once it has the configuration.
+            assert!(started.elapsed() < Duration::from_secs(30), "{seen:?}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        };
         let health: Value = http().get(&format!("{admin}/health"), &[]).await.unwrap().json().unwrap();
         assert_eq!(health["checks"]["logs"], "ok", "{health}");
-        let metrics = http().get(&format!("{admin}/metrics"), &[]).await.unwrap();
-        let metrics = String::from_utf8_lossy(&metrics.body).into_owned();
-        let seen = metrics.lines().find_map(|line| line.strip_prefix("baobab_ledger_monitor_checkpoints_total "));
-        assert!(seen.unwrap().parse::<usize>().unwrap() >= logs.len(), "{seen:?}");
         assert!(metrics.contains("baobab_ledger_monitor_alarms_total 0"));
     }
 }

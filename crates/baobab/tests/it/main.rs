@@ -27,3 +27,4 @@ mod replicas;
 mod rotation;
 mod strangers;
 mod token;
+mod witness;

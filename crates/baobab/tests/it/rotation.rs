@@ -62,6 +62,7 @@ impl Bed {
             store: store::testing::sqlite().await,
             ledger: None,
             monitor: None,
+            witness: None,
             clock: Arc::clone(&self.clock) as SharedClock,
             random: Arc::new(SeededRandom::new(1_101)),
         };

@@ -13,6 +13,8 @@ use super::{At, Operator, Section};
 struct Logs<'a> {
     v: &'a Visit,
     followed: Vec<Followed>,
+    /// Why the list of the global configuration is an older one.
+    refused: Option<String>,
     conflicts: Vec<Conflict>,
 }
 
@@ -23,6 +25,7 @@ struct Followed {
     at: Option<Timestamp>,
     state: Standing,
     reason: String,
+    cosigned: String,
 }
 
 /// How a log stands.
@@ -68,9 +71,11 @@ pub(super) async fn logs(State(console): At, operator: Operator) -> Result<Page,
             Standing::NoQuorum
         };
         let size = i64::try_from(seen.size.unwrap_or_default()).unwrap_or(i64::MAX);
-        Followed { origin, size, at: seen.at, state, reason: seen.unclear.unwrap_or_default() }
+        let (reason, cosigned) = (seen.unclear.unwrap_or_default(), seen.cosigned.join(", "));
+        Followed { origin, size, at: seen.at, state, reason, cosigned }
     });
+    let refused = core.conf.current().and_then(|snapshot| snapshot.logs_refused().map(str::to_owned));
     let v = &operator.visit;
-    let body = Logs { v, followed: followed.collect(), conflicts };
+    let body = Logs { v, followed: followed.collect(), refused, conflicts };
     operator.page(Section::Logs, &v.t("console-logs-title"), &body)
 }

@@ -11,15 +11,18 @@ use std::path::{Path, PathBuf};
 use civic::Timestamp;
 use trust::digest;
 use trust::globalconf::{
-    Anchor, AnchorSource, PRIVATE_PARAMETERS, SHARED_PARAMETERS, read_anchor, read_private, read_shared, write_anchor,
+    Anchor, AnchorSource, Directory, PRIVATE_PARAMETERS, SHARED_PARAMETERS, TRANSPARENCY_LOGS, read_anchor,
+    read_private, read_shared, write_anchor,
 };
 
 use super::ConfigurationError;
-use super::part::{Part, Realm};
+use super::part::{LogsPart, Part, Realm};
 
 const DIRECTORY_FILE: &str = "directory";
 const SHARED_FILE: &str = "shared-params.xml";
 const PRIVATE_FILE: &str = "private-params.xml";
+/// The last good list of transparency logs; it may be older than the directory, where a newer one was refused.
+const LOGS_FILE: &str = "transparency-logs.json";
 /// The anchor as good configurations corrected it; it outlives them.
 const ANCHOR_FILE: &str = "corrected-anchor.xml";
 /// The digest of the anchor that was corrected: another anchor begins anew.
@@ -41,6 +44,9 @@ impl Kept {
         replace(&folder.join(SHARED_FILE), &part.shared)?;
         if let Some(private) = &part.private {
             replace(&folder.join(PRIVATE_FILE), private)?;
+        }
+        if let Some(logs) = &part.logs.file {
+            replace(&folder.join(LOGS_FILE), logs)?;
         }
         replace(&folder.join(DIRECTORY_FILE), &part.directory)
     }
@@ -87,7 +93,20 @@ impl Kept {
                 .filter(|file| entry.check(file).is_ok() && read_private(file).is_ok()),
             None => None,
         };
-        Part::new(&anchor.instance, directory, &verified, shared, private).map(Some)
+        let logs = Self::logs(&folder, &verified, &anchor.instance);
+        Ok(Some(Part::new(&anchor.instance, directory, &verified, shared, private)?.with_logs(logs)))
+    }
+
+    /// The last good list of logs, where the directory names any.
+    fn logs(folder: &Path, directory: &Directory, instance: &str) -> LogsPart {
+        let Some(entry) = directory.part(TRANSPARENCY_LOGS, instance) else { return LogsPart::default() };
+        let file = optional(&folder.join(LOGS_FILE)).ok().flatten();
+        let Some(file) = file else { return LogsPart::stays(None, "it was not kept".to_owned()) };
+        let outdated = entry.check(&file).err().map(|_| "the newer one was refused, or not kept".to_owned());
+        match LogsPart::read(file, instance) {
+            Ok(logs) => LogsPart { refused: outdated, ..logs },
+            Err(reason) => LogsPart::stays(None, reason),
+        }
     }
 
     /// A name from outside becomes a name of a folder only where it is plain.

@@ -2,7 +2,8 @@
 
 use civic::Timestamp;
 use trust::globalconf::{
-    ConfigurationSource, Directory, DirectoryPart, PrivateParams, SharedParams, read_private, read_shared,
+    ConfigurationSource, Directory, DirectoryPart, PrivateParams, SharedParams, TransparencyLogs, read_private,
+    read_shared,
 };
 
 use super::ConfigurationError;
@@ -29,6 +30,30 @@ pub(super) struct Part {
     pub(super) private: Option<Vec<u8>>,
     pub(super) params: SharedParams,
     pub(super) private_params: Option<PrivateParams>,
+    pub(super) logs: LogsPart,
+}
+
+/// The transparency logs of an instance: an optional part that stops no exchange. One that cannot be used is refused by itself, and
+/// the last good one stays.
+#[derive(Clone, Debug, Default)]
+pub(super) struct LogsPart {
+    pub(super) file: Option<Vec<u8>>,
+    pub(super) logs: Option<TransparencyLogs>,
+    /// Why the newer one is not used.
+    pub(super) refused: Option<String>,
+}
+
+impl LogsPart {
+    /// Reads a file that was compared with its digest.
+    pub(super) fn read(file: Vec<u8>, instance: &str) -> Result<Self, String> {
+        let logs = TransparencyLogs::read(&file, instance).map_err(|error| error.to_string())?;
+        Ok(Self { file: Some(file), logs: Some(logs), refused: None })
+    }
+
+    /// The last good one, where a newer one is refused.
+    pub(super) fn stays(last: Option<&Self>, reason: String) -> Self {
+        Self { refused: Some(reason), ..last.cloned().unwrap_or_default() }
+    }
 }
 
 impl Realm {
@@ -74,7 +99,12 @@ impl Part {
             private,
             params,
             private_params,
+            logs: LogsPart::default(),
         })
+    }
+
+    pub(super) fn with_logs(self, logs: LogsPart) -> Self {
+        Self { logs, ..self }
     }
 
     pub(super) fn instance(&self) -> &str {
@@ -83,7 +113,7 @@ impl Part {
 
     /// The file that this entry of a directory speaks of, where it is one of ours already.
     pub(super) fn file(&self, entry: &DirectoryPart) -> Option<Vec<u8>> {
-        let files = [Some(&self.shared), self.private.as_ref()];
+        let files = [Some(&self.shared), self.private.as_ref(), self.logs.file.as_ref()];
         files.into_iter().flatten().find(|file| entry.check(file).is_ok()).cloned()
     }
 }

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use civic::{SharedClock, Timestamp};
-use trust::globalconf::{Anchor, AnchorSource, Directory, PRIVATE_PARAMETERS, SHARED_PARAMETERS};
+use trust::globalconf::{Anchor, AnchorSource, Directory, PRIVATE_PARAMETERS, SHARED_PARAMETERS, TRANSPARENCY_LOGS};
 
 use super::ConfigurationError;
-use super::part::{Part, Realm, verify};
+use super::part::{LogsPart, Part, Realm, verify};
 use crate::outbound::{Outbound, OutboundError};
 
 /// The versions that this node reads, newest first.
@@ -80,7 +80,21 @@ impl Fetcher {
             Some(entry) => Some(self.file(url, entry, present).await?),
             None => None,
         };
-        Part::new(instance, bytes, &directory, shared, private)
+        let logs = self.logs(url, instance, &directory, present).await;
+        Ok(Part::new(instance, bytes, &directory, shared, private)?.with_logs(logs))
+    }
+
+    /// The transparency logs that the directory names. They are not needed for an exchange, so they are refused without the rest.
+    async fn logs(&self, url: &str, instance: &str, directory: &Directory, present: Option<&Part>) -> LogsPart {
+        let Some(entry) = directory.part(TRANSPARENCY_LOGS, instance) else { return LogsPart::default() };
+        let read = match self.file(url, entry, present).await {
+            Ok(file) => LogsPart::read(file, instance),
+            Err(error) => Err(error.to_string()),
+        };
+        read.unwrap_or_else(|reason| {
+            tracing::warn!(instance, reason, "the list of transparency logs is refused; the last good one stays");
+            LogsPart::stays(present.map(|present| &present.logs), reason)
+        })
     }
 
     /// The signed directory in the highest version that the source has.
@@ -224,6 +238,7 @@ mod tests {
             private: None,
             params: SharedParams { sources, ..SharedParams::empty("BB") },
             private_params: None,
+            logs: LogsPart::default(),
         }
     }
 

@@ -18,7 +18,7 @@ use trust::cert::{
 use trust::globalconf::{
     Anchor, AnchorSource, ApprovedCa, ApprovedTsa, CaInfo, ConfigurationVersion, Directory, DirectoryPart, GlobalGroup,
     ManagementService, Member, OcspInfo, PRIVATE_PARAMETERS, PrivateParams, SHARED_PARAMETERS, SecurityServer,
-    SharedParams, Subsystem, write_anchor, write_private, write_shared,
+    SharedParams, Subsystem, TRANSPARENCY_LOGS, write_anchor, write_private, write_shared,
 };
 use trust::keys::{PublicKey, SigningKey};
 use trust::ocsp::{CertId, OcspAnswer, OcspRequest, OcspResponse, OcspStatus};
@@ -30,6 +30,7 @@ use crate::NodeRequests;
 const DAY: Duration = Duration::from_hours(24);
 const SHARED_LOCATION: &str = "/V5/1/shared-params.xml";
 const PRIVATE_LOCATION: &str = "/V5/1/private-params.xml";
+const LOGS_LOCATION: &str = "/V5/1/transparency-logs.json";
 
 /// What a test can break off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -87,6 +88,8 @@ struct Settings {
     private: Option<PrivateParams>,
     poison: Option<Poison>,
     played_back: Option<Vec<u8>>,
+    /// The list of transparency logs as it is signed, and as it is served.
+    logs: Option<(Vec<u8>, Vec<u8>)>,
     asked: Vec<String>,
 }
 
@@ -117,6 +120,7 @@ impl Federation {
                 private: None,
                 poison: None,
                 played_back: None,
+                logs: None,
                 asked: Vec::new(),
             }),
             stop: Mutex::new(None),
@@ -132,6 +136,7 @@ impl Federation {
             .route("/externalconf", get(external))
             .route(SHARED_LOCATION, get(shared))
             .route(PRIVATE_LOCATION, get(private))
+            .route(LOGS_LOCATION, get(logs))
             .route("/ocsp", post(ocsp_answer))
             .route("/tsa", post(stamp))
             .with_state(Arc::downgrade(&federation));
@@ -176,6 +181,11 @@ impl Federation {
         self.state().private = Some(PrivateParams { instance, anchors, management, time_stamping_interval_s: 60 });
     }
 
+    /// Names transparency logs: the file that is signed, and the one that is served in its place.
+    pub fn name_logs(&self, signed: &[u8], served: &[u8]) {
+        self.state().logs = Some((signed.to_vec(), served.to_vec()));
+    }
+
     /// Serves bad configurations, or good ones again.
     pub fn poison(&self, poison: Option<Poison>) {
         self.state().poison = poison;
@@ -215,6 +225,9 @@ impl Federation {
         if let Some(private) = state.private.as_ref().filter(|_| internal) {
             let private = write_private(private);
             parts.push(DirectoryPart::of(PRIVATE_PARAMETERS, &self.instance, PRIVATE_LOCATION, private.as_bytes()));
+        }
+        if let Some((signed, _)) = state.logs.as_ref().filter(|_| internal) {
+            parts.push(DirectoryPart::of(TRANSPARENCY_LOGS, &self.instance, LOGS_LOCATION, signed));
         }
         let expires = self.clock.now().plus(state.valid_for);
         let directory = Directory { expires, version: Some(state.version.number()), parts };
@@ -392,6 +405,11 @@ async fn private(State(federation): Shared) -> Response {
         .private
         .as_ref()
         .map_or_else(|| StatusCode::NOT_FOUND.into_response(), |params| write_private(params).into_response())
+}
+
+async fn logs(State(federation): Shared) -> Response {
+    let logs = federation.upgrade().and_then(|federation| Some(federation.state().logs.as_ref()?.1.clone()));
+    logs.map_or_else(|| StatusCode::NOT_FOUND.into_response(), IntoResponse::into_response)
 }
 
 fn other_instance(params: &SharedParams, version: ConfigurationVersion) -> String {

@@ -147,6 +147,7 @@ async fn start(
         store,
         ledger: ledger.clone(),
         monitor: None,
+        witness: None,
         clock: Arc::clone(&shared),
         random: Arc::clone(&random),
     };
@@ -277,6 +278,7 @@ impl TwoNodes {
             store,
             ledger: Some(self.ledger.client("node")),
             monitor,
+            witness: None,
             clock: Arc::clone(&self.clock) as SharedClock,
             random: Arc::new(SeededRandom::new(77)),
         };

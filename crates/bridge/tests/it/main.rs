@@ -20,6 +20,7 @@ mod messagelog;
 mod metaservices;
 mod mutated;
 mod operations;
+mod quorum;
 mod refusals;
 mod registry;
 mod rest;

@@ -117,6 +117,23 @@ impl Witness {
         Ok(())
     }
 
+    /// Witnesses these logs and no others from now on, by their keys, those of one log together. What it cosigned of a log that is not
+    /// among them stays kept: should the log come back, it must continue that.
+    pub fn follow_only(&self, logs: Vec<Vec<VerifierKey>>) -> Result<(), NoteError> {
+        let origin = |keys: &Vec<VerifierKey>| keys.first().map(|key| key.name().to_owned());
+        let wanted: Vec<String> = logs.iter().filter_map(origin).collect();
+        {
+            let mut followed = self.inner.logs.write().unwrap_or_else(PoisonError::into_inner);
+            followed.retain(|origin, _| wanted.contains(origin));
+        }
+        logs.into_iter().try_for_each(|keys| self.follow(keys))
+    }
+
+    /// The origins of the logs that it witnesses.
+    pub fn followed(&self) -> Vec<String> {
+        self.inner.logs.read().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
+    }
+
     /// The keys with which this witness cosigns.
     pub fn verifiers(&self) -> Vec<VerifierKey> {
         self.inner.cosigners.iter().map(Cosigner::verifier).collect()

@@ -5,6 +5,7 @@
 //! - [`Anchor`]: where a node gets its configuration and which certificates may sign it.
 //! - [`Directory`]: the signed table of contents that a source serves; [`Directory::verify`] checks signature and expiry,
 //!   [`DirectoryPart::check`] the digest of each file.
+//! - [`TransparencyLogs`]: the logs of a federation with their witnesses and quorum, an optional part.
 //! - [`TrustDir`]: the files of one or several federations, loaded and indexed for a node or for `baobab verify`.
 //!
 //! Whoever holds the key of the configuration source decides whom every node trusts; an expired configuration is no
@@ -17,6 +18,7 @@
 //! ```
 
 mod directory;
+mod logs;
 mod read;
 mod trust_dir;
 mod values;
@@ -25,6 +27,7 @@ mod write;
 pub use directory::{
     Directory, DirectoryError, DirectoryPart, PRIVATE_PARAMETERS, SHARED_PARAMETERS, SIGNATURE_ALGORITHMS,
 };
+pub use logs::{FederationLog, LOGS_BYTES_MAX, LOGS_MAX, LogsError, TRANSPARENCY_LOGS, TransparencyLogs};
 pub use read::{FILE_BYTES_MAX, ReadError, read_anchor, read_private, read_shared};
 pub use trust_dir::{FederatedInstance, TrustDir, TrustDirError, TrustedCa, TrustedTsa};
 pub use values::{

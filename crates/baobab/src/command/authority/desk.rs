@@ -20,7 +20,7 @@ use crate::settings::{AuthoritySettings, Loaded};
 use crate::telemetry::LogOptions;
 
 /// Who stands in the audit for what these commands do.
-const ACTOR: &str = "command line";
+pub(super) const ACTOR: &str = "command line";
 
 /// Options of `baobab authority approve`.
 #[derive(Clone, Debug, Args)]
@@ -350,7 +350,7 @@ fn summary(request: &JoinRequest) -> String {
     )
 }
 
-fn with_house<W>(config: &Path, log: &LogOptions, work: W) -> anyhow::Result<ExitCode>
+pub(super) fn with_house<W>(config: &Path, log: &LogOptions, work: W) -> anyhow::Result<ExitCode>
 where
     W: AsyncFnOnce(&House) -> anyhow::Result<()>,
 {

@@ -93,6 +93,7 @@ pub(in crate::command) fn init(arguments: &InitArguments, log: &LogOptions) -> a
         let request = request(&loaded, &server, &places)?;
         let keys = loaded.path_of(&loaded.settings.keys);
         print_line(&format!("3. Keys, store and certificate requests are in {}", keys.display()));
+        super::witnessing::make_keys(&loaded)?;
         if let Some(path) = &arguments.answer {
             let bytes = std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
             let answer: JoinAnswer = serde_json::from_slice(&bytes).context("it is no answer of an authority")?;

@@ -69,8 +69,9 @@ async fn start(loaded: &Loaded<NodeSettings>, token: Option<&TokenKeys>) -> anyh
     }
     let store = open_store(loaded, &loaded.settings.store, &loaded.settings.store_key, false).await?;
     let ledger = ledger(loaded, &keys)?;
-    let monitor = monitor(loaded, &store).await?;
-    let parts = NodeParts { keys, store, ledger, monitor, clock: clock(), random: random() };
+    let monitor = Some(monitor(loaded, &store).await?);
+    let witness = super::witnessing::parts(loaded, &store).await?;
+    let parts = NodeParts { keys, store, ledger, monitor, witness, clock: clock(), random: random() };
     let node = Node::start(config, listeners, parts).await?;
     if let Err(reason) = node.ready().await {
         tracing::warn!("the node is not in traffic yet ({reason}); it goes on by itself");
@@ -124,27 +125,33 @@ fn ledger(loaded: &Loaded<NodeSettings>, keys: &NodeKeys) -> anyhow::Result<Opti
     Ok(Some(client))
 }
 
-/// The monitor of the logs that the node follows, in the store of the node.
-async fn monitor(loaded: &Loaded<NodeSettings>, store: &Store) -> anyhow::Result<Option<Monitor>> {
-    if loaded.settings.follow.is_empty() {
-        return Ok(None);
-    }
+/// The monitor of the logs that the file of the node names, in the store of the node.
+async fn monitor(loaded: &Loaded<NodeSettings>, store: &Store) -> anyhow::Result<Monitor> {
     let mut monitor = Monitor::open(store.clone(), clock()).await?;
+    for (url, policy) in follow(loaded)? {
+        monitor.follow(&url, policy).map_err(|error| loaded.refused("follow", &error))?;
+    }
+    Ok(monitor)
+}
+
+/// The logs that the file of the node names: where each is, and its policy.
+pub(in crate::command) fn follow(loaded: &Loaded<NodeSettings>) -> anyhow::Result<Vec<(String, Policy)>> {
+    let mut logs = Vec::new();
     for path in &loaded.settings.follow {
         let path = loaded.path_of(path);
-        let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
         let refused =
             |reason: &dyn std::fmt::Display| loaded.refused("follow", &format!("{}: {reason}", path.display()));
+        let text = std::fs::read_to_string(&path).map_err(|error| refused(&error))?;
         let policy: Policy = text.parse().map_err(|error| refused(&error))?;
         if policy.logs().is_empty() {
             return Err(refused(&"it names no log").into());
         }
         for (log, policy) in policy.by_log() {
             let url = log.url.as_deref().ok_or_else(|| refused(&"a log line has no address"))?;
-            monitor.follow(url, policy).map_err(|error| refused(&error))?;
+            logs.push((url.to_owned(), policy));
         }
     }
-    Ok(Some(monitor))
+    Ok(logs)
 }
 
 /// Reads everything again. What cannot change while the node runs is named; it takes a restart.
@@ -177,6 +184,7 @@ async fn reload(
         ("consent", old.consent != new.consent),
         ("ledger", old.ledger != new.ledger),
         ("follow", old.follow != new.follow),
+        ("witness", old.witness != new.witness),
         ("message_log", old.message_log != new.message_log),
         ("limits", old.limits != new.limits),
         ("rhythm", old.rhythm != new.rhythm),
