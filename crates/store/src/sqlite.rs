@@ -1,9 +1,11 @@
 //! The embedded engine: one writer thread with group commit, several readers.
 //!
 //! The writer takes every job that waits, runs each (behind a savepoint of its own, appends excepted), commits once (one fsync of the
-//! write-ahead log, `synchronous=FULL`) and only then answers. The log is brought into the database file after the
-//! answers, so no caller waits for that. After a failed read, write or sync of the disk nothing is written any more:
+//! write-ahead log, `synchronous=FULL`) and only then answers. The log is brought into the database file by a thread of its own
+//! (`checkpoint`), so no caller waits for that. After a failed read, write or sync of the disk nothing is written any more:
 //! the kernel may have dropped the pages that a second sync would report as safe.
+
+mod checkpoint;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -14,6 +16,7 @@ use std::time::{Duration, Instant};
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{CachedStatement, Connection, ErrorCode};
 
+use self::checkpoint::Checkpoints;
 use crate::error::shorten;
 use crate::job::{Job, Line, Verdict};
 use crate::metrics::Metrics;
@@ -25,9 +28,6 @@ use crate::{AppendTable, Sealer, StoreError, Tx, Value};
 const GROUP_JOBS_MAX: usize = 1_024;
 /// One commit gathers work for at most this long.
 const GROUP_TIME_MAX: Duration = Duration::from_millis(5);
-/// The write-ahead log is brought into the database file each time it has grown by this many pages of 4 KiB (32 MiB): what is
-/// written again and again, as the pages of indexes are, is then brought over once.
-const CHECKPOINT_PAGES: i64 = 8_000;
 /// How long another process may hold the database before we give up.
 const BUSY_TIME_MAX: Duration = Duration::from_secs(5);
 
@@ -147,7 +147,7 @@ struct Writer {
     broken: Arc<AtomicBool>,
     /// Pages in the write-ahead log after the last commit; -1 where none took place since it was looked at.
     log_pages: Arc<AtomicI64>,
-    checkpoint_at: i64,
+    checkpoints: Checkpoints,
 }
 
 /// How the run of a group of jobs inside one transaction ended.
@@ -183,18 +183,18 @@ impl Writer {
             metrics: metrics.clone(),
             broken: Arc::clone(broken),
             log_pages,
-            checkpoint_at: CHECKPOINT_PAGES,
+            checkpoints: Checkpoints::start(path, metrics, broken)?,
         })
     }
 
     fn serve(mut self) {
         while let Some(first) = self.line.next() {
             self.serve_group(first);
-            self.checkpoint_if_due();
+            if !self.is_broken() {
+                self.checkpoints.after_commit(&self.connection, self.log_pages.load(Ordering::SeqCst));
+            }
         }
-        if !self.is_broken() {
-            self.checkpoint("TRUNCATE");
-        }
+        self.checkpoints.finish(&self.connection);
     }
 
     fn serve_group(&self, first: Work) {
@@ -320,34 +320,6 @@ impl Writer {
         run().map(drop).map_err(|error| classify(&error, sql))
     }
 
-    fn checkpoint_if_due(&mut self) {
-        let pages = self.log_pages.load(Ordering::SeqCst);
-        if pages < self.checkpoint_at {
-            // The log was started anew: the next checkpoint is due after its first stretch.
-            if pages >= 0 && pages < self.checkpoint_at - CHECKPOINT_PAGES {
-                self.checkpoint_at = CHECKPOINT_PAGES;
-            }
-            return;
-        }
-        self.checkpoint_at = pages + CHECKPOINT_PAGES;
-        if !self.is_broken() {
-            self.checkpoint("PASSIVE");
-        }
-    }
-
-    fn checkpoint(&self, mode: &str) {
-        let outcome = self.connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |_| Ok(()));
-        match outcome.map_err(|error| classify(&error, "checkpoint")) {
-            Ok(()) => drop(self.metrics.checkpoints.inc()),
-            Err(error @ StoreError::Broken { .. }) => {
-                self.broken.store(true, Ordering::SeqCst);
-                tracing::error!(%error, "the checkpoint failed; this store refuses further writes");
-            }
-            // Nothing is lost: the log keeps growing until a later checkpoint succeeds.
-            Err(error) => tracing::warn!(%error, "the checkpoint was put off"),
-        }
-    }
-
     fn finish_all(&self, group: Vec<Work>, outcome: &Result<(), StoreError>) {
         if outcome.is_err() {
             self.metrics.failures.inc_by(group.len() as u64);
@@ -394,7 +366,7 @@ fn open_connection(path: &Path) -> rusqlite::Result<Connection> {
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "trusted_schema", false)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
-    connection.pragma_update(None, "cache_size", -16_000)?;
+    connection.pragma_update(None, "cache_size", -8_000)?;
     connection.query_row("PRAGMA wal_autocheckpoint = 0", [], |_| Ok(()))?;
     connection.set_prepared_statement_cache_capacity(256);
     Ok(connection)

@@ -20,6 +20,7 @@ mod search;
 mod settings;
 mod sql;
 mod stamping;
+mod stamps;
 
 pub use archive::{ArchiveFailure, ArchiveRun, Restored};
 pub(crate) use archive::{Archiver, archive};
@@ -40,7 +41,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use civic::{ClientId, SharedClock, SharedRandom, Timestamp, random_array};
-use store::{AppendTable, ColumnKind, Migration, Store, StoreError, Value, params};
+use store::{AppendTable, ColumnKind, Migration, Row, Store, StoreError, Value, params};
 use trust::digest;
 use trust::xades::Mould;
 
@@ -48,12 +49,15 @@ use self::moulds::KeptMoulds;
 use self::record::mode_number;
 use self::replica::Replica;
 use self::stamping::Waiting;
+use self::stamps::Trees;
 use crate::usage::{NewUsage, subject_index};
 
 /// How many requests are remembered in memory to refuse a replay before it reaches the service.
 const REMEMBERED_MAX: usize = 65_536;
 /// How often an id that another replica took is drawn anew.
 const ID_TRIES_MAX: u32 = 16;
+/// How far it then goes on at most, microseconds.
+const ID_STEPS: u16 = 512;
 
 static MESSAGES: AppendTable = AppendTable {
     name: "bridge_message",
@@ -121,6 +125,7 @@ pub struct MessageLog {
     ids: Mutex<Ids>,
     recent: Mutex<Recent>,
     moulds: KeptMoulds,
+    trees: Trees,
 }
 
 /// The ids that were given, and those whose rows are on their way to the disk.
@@ -143,8 +148,8 @@ const COMPANY_MIN: usize = 4;
 
 #[derive(Default)]
 struct Recent {
-    known: HashSet<[u8; 32]>,
-    order: VecDeque<[u8; 32]>,
+    known: HashSet<[u8; 16]>,
+    order: VecDeque<[u8; 16]>,
 }
 
 /// The migrations of the bridge.
@@ -156,6 +161,7 @@ pub fn migrations() -> Vec<Migration> {
         own(3, "modes, search, replicas and archives", include_str!("../../migrations/0003_log.sql")),
         crate::operations::MIGRATION,
         own(5, "moulds of signatures", include_str!("../../migrations/0005_moulds.sql")),
+        own(6, "what lies under a stamp", include_str!("../../migrations/0006_leaves.sql")),
     ]
 }
 
@@ -187,6 +193,7 @@ impl MessageLog {
             ids: Mutex::new(Ids { last, writing: BTreeSet::new() }),
             recent: Mutex::default(),
             moulds: KeptMoulds::new(),
+            trees: Trees::default(),
         };
         while log.store.tx("bridge.name_peers", sql::name_peers).await? > 0 {}
         log.enter().await?;
@@ -219,6 +226,8 @@ impl MessageLog {
 
     /// Remembers a request; false where it was seen before by this process. The unique key of the table decides in the end.
     pub(crate) fn remember(&self, replay: [u8; 32]) -> bool {
+        // Half of the digest is enough to tell requests apart, and there are many of them.
+        let replay = replay.first_chunk::<16>().copied().unwrap_or_default();
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
         if !recent.known.insert(replay) {
             return false;
@@ -246,9 +255,10 @@ impl MessageLog {
             if self.store.read("bridge.find_replay", move |tx| sql::is_known(tx, &replays)).await? {
                 return Err(LogError::Duplicate);
             }
-            // Another replica took the id in the same microsecond.
+            // Another replica took the id in the same microsecond. Whoever goes on by chance does not meet it again at the next step.
             let last = self.store.read("bridge.last_record", sql::last_record).await?;
-            self.raise(last);
+            let step = u16::from_be_bytes(random_array::<2>(&*self.random)) % ID_STEPS;
+            self.raise(last.saturating_add(i64::from(step)));
         }
     }
 
@@ -256,13 +266,30 @@ impl MessageLog {
     pub async fn find(&self, message_id: &str) -> Result<Vec<StoredRecord>, LogError> {
         let message_id = message_id.to_owned();
         let rows = self.store.read("bridge.find_messages", move |tx| sql::find(tx, &message_id)).await?;
-        rows.iter().map(|row| StoredRecord::read(row, &self.store)).collect()
+        let mut records = Vec::with_capacity(rows.len());
+        for row in &rows {
+            records.push(self.stored(row).await?);
+        }
+        Ok(records)
     }
 
     /// One record.
     pub async fn get(&self, id: i64) -> Result<Option<StoredRecord>, LogError> {
         let row = self.store.read("bridge.get_message", move |tx| sql::get(tx, id)).await?;
-        row.map(|row| StoredRecord::read(&row, &self.store)).transpose()
+        match row {
+            Some(row) => self.stored(&row).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    async fn stored(&self, row: &Row) -> Result<StoredRecord, LogError> {
+        let mut record = StoredRecord::read(row, &self.store)?;
+        if let Some(stamp) = record.stamp.as_mut().filter(|stamp| stamp.chain.is_empty()) {
+            let signature = record.content.signature.sha512();
+            let id = row.get::<i64>("stamp")?;
+            stamp.chain = self.stamp_chain(record.id, id, &stamp.chain_result, &signature).await?;
+        }
+        Ok(record)
     }
 
     /// How many records the log holds of a message id, by role and kind; cheap, nothing is opened.

@@ -80,7 +80,7 @@ pub struct StoredRecord {
 /// A batch time stamp as it belongs to one record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stamp {
-    /// The way from the signature to the stamped result (`ts-hashchain.xml`); empty for a stamp of one record.
+    /// The way from the signature to the stamped result (`ts-hashchain.xml`).
     pub chain: Vec<u8>,
     /// What was stamped (`ts-hashchainresult.xml`).
     pub chain_result: Vec<u8>,
@@ -206,7 +206,8 @@ impl StoredRecord {
     }
 }
 
-/// The hash chain of a stamp: kept as the way to the stamped file, by older versions and restored archives as the chain itself.
+/// The hash chain of a stamp: empty where it is to be made from what lies under the stamp; older versions kept the way to the stamped file,
+/// still older ones and restored archives the chain itself.
 fn chain_of(kept: Vec<u8>, content: &Content) -> Vec<u8> {
     match Way::from_bytes(DigestAlgorithm::Sha512, &kept) {
         Some(way) => way.chain(Files::TIME_STAMP, &content.signature.sha512()).into_bytes(),

@@ -42,7 +42,7 @@ pub enum StampingPolicy {
 pub struct ArchiveSettings {
     /// The folder of the archives; `None`: `archive` in the node's own folder. Replicas of a node need one that all of them reach.
     pub folder: Option<PathBuf>,
-    /// An archive is closed before it holds more than this many bytes of containers.
+    /// An archive is closed before it holds more than this many bytes of containers. It is in memory while it is made.
     pub bytes_max: usize,
     /// Whose messages share an archive.
     pub grouping: Grouping,
@@ -83,7 +83,7 @@ impl Default for ArchiveSettings {
     fn default() -> Self {
         Self {
             folder: None,
-            bytes_max: 32 << 20,
+            bytes_max: 8 << 20,
             grouping: Grouping::default(),
             encryption: ArchiveEncryption::default(),
             retention: Duration::from_hours(30 * 24),

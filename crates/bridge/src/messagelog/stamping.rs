@@ -9,12 +9,11 @@ use bytes::Bytes;
 use civic::{Timestamp, random_array};
 use store::StoreError;
 use tokio::sync::Mutex;
-use trust::digest::DigestAlgorithm;
-use trust::hashchain::{Files, Ways};
 use trust::tsp::{TimestampRequest, TimestampToken};
 use web::{Failure, HealthCheck};
 
 use super::replica::Duty;
+use super::stamps::Leaves;
 use super::{LogError, MessageLog, StampingPolicy, sql};
 use crate::core::Core;
 use crate::globalconf::Snapshot;
@@ -23,6 +22,8 @@ use crate::outbound::OutboundError;
 /// Records under one stamp at most. X-Road takes up to 10,000; a batch is in memory while it is stamped, and 4,000 a stamp are still a
 /// small fraction of what an authority stamps.
 const BATCH: i64 = 4_000;
+/// Records that are noted as stamped in one transaction.
+const STEP: usize = 250;
 const LIMIT: Duration = Duration::from_secs(20);
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 /// Records that wait longer than this are worth a word.
@@ -205,25 +206,32 @@ pub(super) async fn stamp_passed_by(core: &Core) -> Result<u64, StampError> {
 }
 
 async fn stamp_batch(core: &Core, batch: Vec<(i64, Vec<u8>)>) -> Result<(), StampError> {
-    let mut leaves: Vec<Vec<u8>> = batch.iter().map(|(_, digest)| digest.clone()).collect();
-    if let [alone] = leaves.as_slice() {
-        // A chain needs two files: a lone signature is paired with itself, so that there is one kind of stamp.
-        leaves.push(alone.clone());
-    }
-    let ways = Ways::build(DigestAlgorithm::Sha512, Files::TIME_STAMP, &leaves)
-        .map_err(|error| StampError::Refused(error.to_string()))?;
-    let token = ask(core, ways.result.as_bytes()).await?;
-    let records: Vec<i64> = batch.into_iter().map(|(record, _)| record).collect();
-    let (id, hold) = (core.log.next_id(), core.log.hold(Duty::Stamping));
-    core.log
-        .store
+    let leaves = Leaves::of(batch).map_err(|error| StampError::Refused(error.to_string()))?;
+    let token = ask(core, leaves.result().as_bytes()).await?;
+    let log = &core.log;
+    let (id, hold) = (log.next_id(), log.hold(Duty::Stamping));
+    let (result, kept) = (leaves.result().to_owned(), leaves.to_bytes());
+    log.store
         .tx("bridge.keep_stamp", move |tx| {
             if !hold.stands(tx)? {
                 return Err(StampError::TakenOver);
             }
-            Ok(sql::keep_stamp(tx, id, &token, &ways, &records)?)
+            Ok(sql::keep_stamp(tx, id, &token, &result, &kept)?)
         })
-        .await
+        .await?;
+    // In small steps: exchanges wait for the same writer. Records that a dead process leaves out are stamped again.
+    for some in leaves.records().chunks(STEP) {
+        let (some, hold) = (some.to_vec(), log.hold(Duty::Stamping));
+        log.store
+            .tx("bridge.keep_stamped", move |tx| {
+                if !hold.stands(tx)? {
+                    return Err(StampError::TakenOver);
+                }
+                Ok(sql::keep_stamped(tx, id, &some)?)
+            })
+            .await?;
+    }
+    Ok(())
 }
 
 /// Asks the authorities in their order; the first good stamp counts.

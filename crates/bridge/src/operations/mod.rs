@@ -44,6 +44,9 @@ use crate::core::Core;
 use environment::Sampler;
 use health::Health;
 
+/// Records that are written at once: more would be memory that a busy node needs elsewhere.
+const BATCH_RECORDS: usize = 250;
+
 pub(crate) const MIGRATION: Migration = Migration {
     room: "bridge",
     number: 4,
@@ -146,8 +149,10 @@ impl Operations {
         lock(&self.sampler).measure(now);
     }
 
-    fn take_waiting(&self) -> Vec<OperationalData> {
-        lock(&self.waiting).drain(..).collect()
+    fn take_waiting(&self, records_max: usize) -> Vec<OperationalData> {
+        let mut waiting = lock(&self.waiting);
+        let some = waiting.len().min(records_max);
+        waiting.drain(..some).collect()
     }
 
     /// Puts records back that could not be written; the oldest go where there is no room. Answers how many went.
@@ -160,30 +165,40 @@ impl Operations {
     }
 }
 
-/// Writes what waits; answers how many records were written. What cannot be written waits on.
+/// Writes what waits now; answers how many records were written. What cannot be written waits on.
 pub(crate) async fn write(core: &Core) -> Result<u64, StoreError> {
     let operations = &core.operations;
     // One writer at a time keeps `monitoringDataTs` in order.
     let _writing = operations.writing.lock().await;
-    let records = operations.take_waiting();
-    if records.is_empty() {
-        return Ok(0);
+    let (mut left, mut written) = (operations.waiting(), 0);
+    while left > 0 {
+        let records = operations.take_waiting(left.min(BATCH_RECORDS));
+        if records.is_empty() {
+            break;
+        }
+        left -= records.len();
+        written += write_some(core, records).await?;
     }
+    Ok(written)
+}
+
+async fn write_some(core: &Core, records: Vec<OperationalData>) -> Result<u64, StoreError> {
+    let operations = &core.operations;
     let stored_s = core.clock.now().seconds();
     let rows = records
         .iter()
         .map(|record| store::New {
             stored_s,
-            client: record.client.clone(),
-            provider: record.service.as_ref().map(ServiceId::client).cloned(),
+            client: record.client.as_ref(),
+            provider: record.service.as_ref().map(ServiceId::client),
             json: record.json(&operations.internal_ip, stored_s),
         })
         .collect();
-    let count = u64::try_from(records.len()).unwrap_or(u64::MAX);
     if let Err(error) = store::write(core.log.store(), rows, &*core.random).await {
         core.metrics.records_dropped(operations.put_back(records));
         return Err(error);
     }
+    let count = u64::try_from(records.len()).unwrap_or(u64::MAX);
     core.metrics.records_written(count);
     Ok(count)
 }

@@ -2,7 +2,7 @@
 
 use civic::{ClientId, ServiceId, Timestamp};
 use percent_encoding::percent_decode_str;
-use serde_json::{Map, Value as Json};
+use serde::Serialize;
 
 use crate::config::SubjectRule;
 use crate::registry::ServiceKind;
@@ -187,62 +187,62 @@ impl OperationalData {
 
     /// The JSON object with X-Road's names; what is not known is left out. Free texts lose what may be the number of a person.
     pub(super) fn json(&self, internal_ip: &str, stored_s: i64) -> String {
-        let mut map = Map::with_capacity(40);
-        map.insert(MONITORING_DATA_TS.to_owned(), stored_s.into());
-        map.insert(INTERNAL_IP.to_owned(), internal_ip.into());
-        map.insert("securityServerType".to_owned(), self.server_type.as_str().into());
-        self.write_moments(&mut map);
-        self.write_ids(&mut map);
-        self.write_message(&mut map);
-        self.write_outcome(&mut map);
-        Json::Object(map).to_string()
+        let mut fields = Fields::new();
+        fields.put(MONITORING_DATA_TS, Some(stored_s));
+        fields.put(INTERNAL_IP, Some(internal_ip));
+        fields.put("securityServerType", Some(self.server_type.as_str()));
+        self.write_moments(&mut fields);
+        self.write_ids(&mut fields);
+        self.write_message(&mut fields);
+        self.write_outcome(&mut fields);
+        fields.end()
     }
 
-    fn write_moments(&self, map: &mut Map<String, Json>) {
-        map.insert("requestInTs".to_owned(), self.request_in.millis().into());
-        put(map, "requestOutTs", self.request_out.map(Timestamp::millis));
-        put(map, "responseInTs", self.response_in.map(Timestamp::millis));
-        map.insert("responseOutTs".to_owned(), self.response_out.millis().into());
+    fn write_moments(&self, fields: &mut Fields) {
+        fields.put("requestInTs", Some(self.request_in.millis()));
+        fields.put("requestOutTs", self.request_out.map(Timestamp::millis));
+        fields.put("responseInTs", self.response_in.map(Timestamp::millis));
+        fields.put("responseOutTs", Some(self.response_out.millis()));
     }
 
-    fn write_ids(&self, map: &mut Map<String, Json>) {
+    fn write_ids(&self, fields: &mut Fields) {
         let names = ["clientXRoadInstance", "clientMemberClass", "clientMemberCode", "clientSubsystemCode"];
-        put_client(map, names, self.client.as_ref());
+        fields.put_client(names, self.client.as_ref());
         let names = ["serviceXRoadInstance", "serviceMemberClass", "serviceMemberCode", "serviceSubsystemCode"];
-        put_client(map, names, self.service.as_ref().map(ServiceId::client));
-        put_text(map, "serviceCode", self.service.as_ref().map(ServiceId::code));
-        put_text(map, "serviceVersion", self.service_version.as_deref());
-        put_text(map, "restMethod", self.rest_method);
-        put_text(map, "restPath", self.rest_path.as_deref());
-        put_text(map, "xRoadVersion", Some(crate::PROTOCOL_VERSION));
+        fields.put_client(names, self.service.as_ref().map(ServiceId::client));
+        fields.put_text("serviceCode", self.service.as_ref().map(ServiceId::code));
+        fields.put_text("serviceVersion", self.service_version.as_deref());
+        fields.put_text("restMethod", self.rest_method);
+        fields.put_text("restPath", self.rest_path.as_deref());
+        fields.put_text("xRoadVersion", Some(crate::PROTOCOL_VERSION));
         if let Some((class, code)) = &self.represented_party {
-            put_text(map, "representedPartyClass", class.as_deref());
-            put_text(map, "representedPartyCode", Some(&masked_text(code)));
+            fields.put_text("representedPartyClass", class.as_deref());
+            fields.put_text("representedPartyCode", Some(&masked_text(code)));
         }
     }
 
-    fn write_message(&self, map: &mut Map<String, Json>) {
-        put_text(map, "messageId", self.message_id.as_deref());
-        put_text(map, "messageIssue", self.issue.as_deref().map(masked_text).as_deref());
-        put_text(map, "messageProtocolVersion", self.protocol_version.as_deref());
-        put_text(map, "clientSecurityServerAddress", self.client_server_address.as_deref());
-        put_text(map, "serviceSecurityServerAddress", self.service_server_address.as_deref());
-        put(map, "requestSize", self.request_size);
-        put(map, "responseSize", self.response_size);
-        put(map, "requestMimeSize", self.request_mime_size);
-        put(map, "requestAttachmentCount", self.request_attachments);
-        put(map, "responseMimeSize", self.response_mime_size);
-        put(map, "responseAttachmentCount", self.response_attachments);
+    fn write_message(&self, fields: &mut Fields) {
+        fields.put_text("messageId", self.message_id.as_deref());
+        fields.put_text("messageIssue", self.issue.as_deref().map(masked_text).as_deref());
+        fields.put_text("messageProtocolVersion", self.protocol_version.as_deref());
+        fields.put_text("clientSecurityServerAddress", self.client_server_address.as_deref());
+        fields.put_text("serviceSecurityServerAddress", self.service_server_address.as_deref());
+        fields.put("requestSize", self.request_size);
+        fields.put("responseSize", self.response_size);
+        fields.put("requestMimeSize", self.request_mime_size);
+        fields.put("requestAttachmentCount", self.request_attachments);
+        fields.put("responseMimeSize", self.response_mime_size);
+        fields.put("responseAttachmentCount", self.response_attachments);
     }
 
-    fn write_outcome(&self, map: &mut Map<String, Json>) {
-        map.insert("succeeded".to_owned(), self.succeeded.into());
-        put_text(map, "faultCode", self.fault_code.as_deref());
-        let words = self.fault_string.as_deref().map(|words| cut(&masked_text(words), FAULT_CHARS_MAX));
-        put(map, "faultString", words);
-        put_text(map, "xRequestId", self.x_request_id.as_deref());
-        put(map, "statusCode", self.status_code);
-        put_text(map, "serviceType", self.service_type.map(kind_word));
+    fn write_outcome(&self, fields: &mut Fields) {
+        fields.put("succeeded", Some(self.succeeded));
+        fields.put_text("faultCode", self.fault_code.as_deref());
+        let words = self.fault_string.as_deref().map(masked_text);
+        fields.put("faultString", words.as_deref().map(|words| cut(words, FAULT_CHARS_MAX)));
+        fields.put_text("xRequestId", self.x_request_id.as_deref());
+        fields.put("statusCode", self.status_code);
+        fields.put_text("serviceType", self.service_type.map(kind_word));
     }
 }
 
@@ -271,7 +271,7 @@ pub(super) fn masked_path(raw: &str, rule: &SubjectRule) -> Option<String> {
             out.push_str(&masked_text(&decoded));
         }
     }
-    Some(cut(&out, TEXT_CHARS_MAX))
+    Some(cut(&out, TEXT_CHARS_MAX).to_owned())
 }
 
 /// A text without the numbers that may name a person: runs of at least nine digits, also where single spaces, dots or hyphens part
@@ -333,27 +333,48 @@ pub(super) const fn kind_word(kind: ServiceKind) -> &'static str {
     }
 }
 
-fn put<V: Into<Json>>(map: &mut Map<String, Json>, name: &str, value: Option<V>) {
-    if let Some(value) = value {
-        map.insert(name.to_owned(), value.into());
+/// A JSON object that is written field by field: one for each exchange, so no tree of values is built first.
+struct Fields(Vec<u8>);
+
+impl Fields {
+    fn new() -> Self {
+        let mut text = Vec::with_capacity(1_024);
+        text.push(b'{');
+        Self(text)
+    }
+
+    fn put<V: Serialize>(&mut self, name: &str, value: Option<V>) {
+        let Some(value) = value else { return };
+        if self.0.len() > 1 {
+            self.0.push(b',');
+        }
+        // Texts and numbers always have a form in JSON, and a vector takes every byte.
+        let _ = serde_json::to_writer(&mut self.0, name);
+        self.0.push(b':');
+        let _ = serde_json::to_writer(&mut self.0, &value);
+    }
+
+    fn put_text(&mut self, name: &str, value: Option<&str>) {
+        self.put(name, value.map(|text| cut(text, TEXT_CHARS_MAX)));
+    }
+
+    fn put_client(&mut self, names: [&str; 4], client: Option<&ClientId>) {
+        let Some(client) = client else { return };
+        let [instance, class, code, subsystem] = names;
+        self.put_text(instance, Some(client.member().instance()));
+        self.put_text(class, Some(client.member().class()));
+        self.put_text(code, Some(client.member().code()));
+        self.put_text(subsystem, client.subsystem());
+    }
+
+    fn end(mut self) -> String {
+        self.0.push(b'}');
+        String::from_utf8(self.0).unwrap_or_default()
     }
 }
 
-fn put_text(map: &mut Map<String, Json>, name: &str, value: Option<&str>) {
-    put(map, name, value.map(|text| cut(text, TEXT_CHARS_MAX)));
-}
-
-fn put_client(map: &mut Map<String, Json>, names: [&str; 4], client: Option<&ClientId>) {
-    let Some(client) = client else { return };
-    let [instance, class, code, subsystem] = names;
-    put_text(map, instance, Some(client.member().instance()));
-    put_text(map, class, Some(client.member().class()));
-    put_text(map, code, Some(client.member().code()));
-    put_text(map, subsystem, client.subsystem());
-}
-
-fn cut(text: &str, chars_max: usize) -> String {
-    text.chars().take(chars_max).collect()
+fn cut(text: &str, chars_max: usize) -> &str {
+    text.char_indices().nth(chars_max).and_then(|(end, _)| text.get(..end)).unwrap_or(text)
 }
 
 #[cfg(test)]
@@ -421,7 +442,7 @@ mod tests {
         };
         let text = record.json("10.0.0.1", 1_477_633_845);
         assert!(!text.contains("1234198012345"), "{text}");
-        let json: Map<String, Json> = serde_json::from_str(&text).unwrap();
+        let json: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&text).unwrap();
         let absent: Vec<&str> = FIELDS.into_iter().filter(|name| !json.contains_key(*name)).collect();
         assert_eq!(absent, ["messageUserId"], "the user is a person: never kept");
         assert_eq!(json.len(), FIELDS.len() - 1);

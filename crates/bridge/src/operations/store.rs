@@ -5,9 +5,6 @@
 use civic::{ClientId, Random, random_array};
 use store::{AppendTable, ColumnKind, Row, Store, StoreError, Value, params};
 
-/// Rows that go into one append.
-const BATCH_ROWS: usize = 500;
-
 static OPERATIONS: AppendTable = AppendTable {
     name: "bridge_operation",
     columns: &[
@@ -29,10 +26,10 @@ pub(super) struct Kept {
 }
 
 /// A record to be kept.
-pub(super) struct New {
+pub(super) struct New<'a> {
     pub(super) stored_s: i64,
-    pub(super) client: Option<ClientId>,
-    pub(super) provider: Option<ClientId>,
+    pub(super) client: Option<&'a ClientId>,
+    pub(super) provider: Option<&'a ClientId>,
     pub(super) json: String,
 }
 
@@ -59,24 +56,19 @@ pub(super) struct Found {
 }
 
 /// Writes records; durable when it returns.
-pub(super) async fn write(store: &Store, records: Vec<New>, random: &dyn Random) -> Result<(), StoreError> {
+pub(super) async fn write(store: &Store, records: Vec<New<'_>>, random: &dyn Random) -> Result<(), StoreError> {
     let mut rows: Vec<Vec<Value>> = Vec::with_capacity(records.len());
     for record in records {
         let id = i64::from_be_bytes(random_array::<8>(random)) & i64::MAX;
         rows.push(params![
             record.stored_s,
             id,
-            record.client.map(|client| client.to_string()),
-            record.provider.map(|provider| provider.to_string()),
+            record.client.map(ToString::to_string),
+            record.provider.map(ToString::to_string),
             record.json,
         ]);
     }
-    while !rows.is_empty() {
-        let rest = rows.split_off(rows.len().min(BATCH_ROWS));
-        store.append(&OPERATIONS, rows).await?;
-        rows = rest;
-    }
-    Ok(())
+    store.append(&OPERATIONS, rows).await
 }
 
 /// Finds records. Where more than the limit fit, the answer ends with the last whole second: no second is torn between two answers.

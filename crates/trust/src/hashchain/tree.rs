@@ -44,7 +44,13 @@ pub struct Way {
 
 /// Builds a batch. Each message is the digests of its files: the message first, then its attachments.
 pub fn build(algorithm: DigestAlgorithm, files: Files, messages: &[Vec<Vec<u8>>]) -> Result<Batch, HashChainError> {
-    let levels = tree(algorithm, messages)?;
+    if messages.iter().any(|message| !(1..=FILES_MAX).contains(&message.len())) {
+        return Err(HashChainError::Count);
+    }
+    check_lengths(algorithm, messages.iter().flatten())?;
+    let alone = messages.iter().all(|message| message.len() < 2);
+    let leaves = messages.iter().map(|message| collapse(algorithm, message)).collect();
+    let levels = tree(algorithm, leaves, alone)?;
     let chains = messages
         .iter()
         .enumerate()
@@ -64,10 +70,15 @@ pub struct Ways {
 
 impl Ways {
     /// Builds the batch of the files with these digests.
-    pub fn build(algorithm: DigestAlgorithm, files: Files, digests: &[Vec<u8>]) -> Result<Self, HashChainError> {
-        let messages: Vec<Vec<Vec<u8>>> = digests.iter().map(|digest| vec![digest.clone()]).collect();
-        let levels = tree(algorithm, &messages)?;
+    pub fn build(algorithm: DigestAlgorithm, files: Files, digests: Vec<Vec<u8>>) -> Result<Self, HashChainError> {
+        check_lengths(algorithm, digests.iter())?;
+        let levels = tree(algorithm, digests, true)?;
         Ok(Self { result: result(algorithm, files, &levels), algorithm, levels })
+    }
+
+    /// The digests of the files, in their order.
+    pub fn digests(&self) -> impl Iterator<Item = &[u8]> {
+        self.levels.first().into_iter().flatten().map(Vec::as_slice)
     }
 
     /// The way of the file that was given at this place.
@@ -85,18 +96,8 @@ impl Way {
         chain(self.algorithm, files, &[digest.to_vec()], &steps)
     }
 
-    /// For keeping: 1, how many steps, then each as 1 (sibling on the left) or 0 and the digest.
-    pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(2 + self.steps.len() * (1 + self.algorithm.output_len()));
-        bytes.extend_from_slice(&[WAY_FORMAT, u8::try_from(self.steps.len()).unwrap_or(u8::MAX)]);
-        for (sibling, left) in &self.steps {
-            bytes.push(u8::from(*left));
-            bytes.extend_from_slice(sibling);
-        }
-        bytes
-    }
-
-    /// Reads what [`Way::to_bytes`] wrote; `None` for anything else.
+    /// Reads a way that was kept: 1, how many steps, then each as 1 (sibling on the left) or 0 and the digest. `None` for anything else.
+    /// Message logs of earlier versions hold such ways; none is written any more.
     pub fn from_bytes(algorithm: DigestAlgorithm, bytes: &[u8]) -> Option<Self> {
         let (&[format, count], rest) = bytes.split_first_chunk::<2>()?;
         let steps = rest.chunks(1 + algorithm.output_len());
@@ -115,16 +116,23 @@ impl Way {
 
 const WAY_FORMAT: u8 = 1;
 
-fn tree(algorithm: DigestAlgorithm, messages: &[Vec<Vec<u8>>]) -> Result<Vec<Vec<Vec<u8>>>, HashChainError> {
-    let alone = messages.len() == 1 && messages.iter().all(|message| message.len() < 2);
-    let counted = messages.iter().all(|message| (1..=FILES_MAX).contains(&message.len()));
-    if !(1..=MESSAGES_MAX).contains(&messages.len()) || alone || !counted {
+fn check_lengths<'d>(
+    algorithm: DigestAlgorithm,
+    mut digests: impl Iterator<Item = &'d Vec<u8>>,
+) -> Result<(), HashChainError> {
+    match digests.find(|digest| digest.len() != algorithm.output_len()) {
+        None => Ok(()),
+        Some(odd) => {
+            Err(HashChainError::DigestLength { algorithm, expected: algorithm.output_len(), found: odd.len() })
+        }
+    }
+}
+
+/// The levels of the tree over these leaves; `alone` where each stands for one file, so that one leaf is no tree.
+fn tree(algorithm: DigestAlgorithm, leaves: Vec<Vec<u8>>, alone: bool) -> Result<Vec<Vec<Vec<u8>>>, HashChainError> {
+    if !(1..=MESSAGES_MAX).contains(&leaves.len()) || (alone && leaves.len() == 1) {
         return Err(HashChainError::Count);
     }
-    if let Some(odd) = messages.iter().flatten().find(|digest| digest.len() != algorithm.output_len()) {
-        return Err(HashChainError::DigestLength { algorithm, expected: algorithm.output_len(), found: odd.len() });
-    }
-    let leaves: Vec<Vec<u8>> = messages.iter().map(|message| collapse(algorithm, message)).collect();
     Ok(levels(algorithm, leaves))
 }
 
@@ -225,16 +233,26 @@ fn data_ref(name: &str, digest: &[u8]) -> String {
 mod tests {
     use super::*;
 
+    /// Bytes as earlier versions wrote them: never to be edited.
+    fn as_kept(way: &Way) -> Vec<u8> {
+        let mut bytes = vec![1, u8::try_from(way.steps.len()).unwrap()];
+        for (sibling, left) in &way.steps {
+            bytes.push(u8::from(*left));
+            bytes.extend_from_slice(sibling);
+        }
+        bytes
+    }
+
     #[test]
     fn a_way_says_what_its_hash_chain_says_and_reads_back() {
         for count in [2_u8, 3, 5, 8, 100] {
             let digests: Vec<Vec<u8>> = (0..count).map(|number| vec![number; 64]).collect();
             let messages: Vec<Vec<Vec<u8>>> = digests.iter().map(|digest| vec![digest.clone()]).collect();
             let batch = build(DigestAlgorithm::Sha512, Files::TIME_STAMP, &messages).unwrap();
-            let ways = Ways::build(DigestAlgorithm::Sha512, Files::TIME_STAMP, &digests).unwrap();
+            let ways = Ways::build(DigestAlgorithm::Sha512, Files::TIME_STAMP, digests.clone()).unwrap();
             assert_eq!(ways.result, batch.result);
             for (place, (digest, chain)) in digests.iter().zip(&batch.chains).enumerate() {
-                let kept = Way::from_bytes(DigestAlgorithm::Sha512, &ways.way(place).to_bytes()).unwrap();
+                let kept = Way::from_bytes(DigestAlgorithm::Sha512, &as_kept(&ways.way(place))).unwrap();
                 assert_eq!(kept.chain(Files::TIME_STAMP, digest), *chain);
             }
         }
@@ -242,9 +260,9 @@ mod tests {
 
     #[test]
     fn a_way_that_is_cut_or_too_long_or_of_another_kind_is_not_read() {
-        let digests = [vec![1; 64], vec![2; 64], vec![3; 64]];
-        let ways = Ways::build(DigestAlgorithm::Sha512, Files::TIME_STAMP, &digests).unwrap();
-        let bytes = ways.way(0).to_bytes();
+        let digests = vec![vec![1; 64], vec![2; 64], vec![3; 64]];
+        let ways = Ways::build(DigestAlgorithm::Sha512, Files::TIME_STAMP, digests).unwrap();
+        let bytes = as_kept(&ways.way(0));
         for end in 0..bytes.len() {
             assert_eq!(Way::from_bytes(DigestAlgorithm::Sha512, &bytes[..end]), None, "cut at {end}");
         }

@@ -1,15 +1,17 @@
 //! The folder of the archives: files appear in it whole or not at all.
 
 use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use trust::digest::{self, constant_time_eq};
+use trust::digest::{Sha256, constant_time_eq};
 
 use super::ArchiveFailure;
 
 const ASIDE: &str = ".part";
+/// A file is read in slices of this size.
+const SLICE_BYTES: usize = 64 * 1024;
 
 #[derive(Clone)]
 pub(super) struct Folder(Arc<Path>);
@@ -85,9 +87,20 @@ fn aside(name: &str) -> String {
 }
 
 fn is_meant(path: &Path, digest: &[u8; 32]) -> Result<bool, (PathBuf, io::Error)> {
-    match fs::read(path) {
-        Ok(bytes) => Ok(constant_time_eq(&digest::sha256(&bytes), digest)),
+    match digest_of(path) {
+        Ok(found) => Ok(constant_time_eq(&found, digest)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err((path.to_owned(), error)),
+    }
+}
+
+fn digest_of(path: &Path) -> io::Result<[u8; 32]> {
+    let (mut file, mut hash, mut slice) = (File::open(path)?, Sha256::new(), vec![0; SLICE_BYTES]);
+    loop {
+        let read = file.read(&mut slice)?;
+        if read == 0 {
+            return Ok(hash.finish());
+        }
+        hash.update(slice.get(..read).unwrap_or_default());
     }
 }

@@ -2,14 +2,10 @@
 
 use civic::Timestamp;
 use store::{AppendTable, ColumnKind, Row, StoreError, Tx, params};
-use trust::hashchain::Ways;
 
 const STAMPING: &str = "stamp messages";
 /// Waiting records are counted up to here: the count is made often while stamping fails.
 const COUNTED_MAX: i64 = 100_000;
-
-/// Rows of one statement: so many are in memory at a time.
-const ROWS_AT_ONCE: usize = 500;
 
 static STAMPED: AppendTable = AppendTable {
     name: "bridge_stamped",
@@ -101,24 +97,32 @@ pub(crate) fn passed_by(tx: &mut Tx<'_>, limit: i64) -> Result<Vec<(i64, Vec<u8>
     rows.iter().map(|row| Ok((row.get("id")?, row.get("signature_digest")?))).collect()
 }
 
-/// Keeps a stamp and the records under it, in their order, each with its way to the stamped file.
+/// Keeps a stamp and what lies under it.
 pub(crate) fn keep_stamp(
     tx: &mut Tx<'_>,
     stamp: i64,
     token: &[u8],
-    ways: &Ways,
-    records: &[i64],
+    result: &str,
+    leaves: &[u8],
 ) -> Result<(), StoreError> {
     tx.execute(
-        "INSERT INTO bridge_stamp (id, chain_result, token) VALUES ($1, $2, $3)",
-        &params![stamp, ways.result.as_bytes(), token],
-    )?;
-    let places: Vec<(usize, i64)> = records.iter().copied().enumerate().collect();
-    for some in places.chunks(ROWS_AT_ONCE) {
-        let row = |(place, record): &(usize, i64)| params![*record, stamp, ways.way(*place).to_bytes()];
-        tx.append(&STAMPED, &some.iter().map(row).collect::<Vec<_>>())?;
-    }
+        "INSERT INTO bridge_stamp (id, chain_result, token, leaves) VALUES ($1, $2, $3, $4)",
+        &params![stamp, result.as_bytes(), token, leaves],
+    )
+    .map(drop)
+}
+
+/// Notes the stamp of records.
+pub(crate) fn keep_stamped(tx: &mut Tx<'_>, stamp: i64, records: &[i64]) -> Result<(), StoreError> {
+    let row = |record: &i64| params![*record, stamp, Vec::<u8>::new()];
+    tx.append(&STAMPED, &records.iter().map(row).collect::<Vec<_>>())?;
     set_mark(tx, STAMPING, records.iter().copied().max().unwrap_or(0))
+}
+
+/// What lies under a stamp.
+pub(crate) fn stamp_leaves(tx: &mut Tx<'_>, stamp: i64) -> Result<Option<Vec<u8>>, StoreError> {
+    let row = tx.query_one("SELECT leaves FROM bridge_stamp WHERE id = $1", &params![stamp])?;
+    row.map_or(Ok(None), |row| row.get("leaves"))
 }
 
 /// Keeps a mould, or says that it goes on being used.

@@ -24,7 +24,7 @@ const ARCHIVING: &str = "archive messages";
 const LATE_MICROS: i64 = 86_400_000_000;
 
 const RECORD: &str = "SELECT m.id, m.message_id, m.request_id, m.role, m.kind, m.client, m.service, m.outcome, m.mode, m.content, \
-     m.signature_digest, s.chain AS stamp_chain, t.chain_result AS stamp_result, t.token AS stamp_token, f.common AS mould \
+     m.signature_digest, s.stamp, s.chain AS stamp_chain, t.chain_result AS stamp_result, t.token AS stamp_token, f.common AS mould \
      FROM bridge_message m LEFT JOIN bridge_mould f ON f.digest = m.mould LEFT JOIN bridge_stamped s ON s.record = m.id LEFT JOIN bridge_stamp t ON t.id = s.stamp";
 
 /// The highest id; 0 in an empty log.
