@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use bridge::testing::{ECHO, SoapService, TwoNodes, offer_soap, two_nodes};
+use bridge::api::{Role, operations_info};
+use bridge::config::{ApiLimits, NodeConfig};
+use bridge::testing::{ECHO, SoapService, TwoNodes, offer_soap, two_nodes, two_nodes_with};
 
 /// An interpreter with the packages of one list.
 struct Judge {
@@ -72,11 +74,11 @@ impl Judge {
         command
     }
 
-    /// Runs a script beside the nodes; it must end well.
-    async fn run(&self, name: &str, arguments: &[&str], work: &Path) {
+    /// Runs a script beside the nodes; it must end well. What it printed.
+    async fn run(&self, name: &str, arguments: &[&str], work: &Path) -> String {
         let mut command = self.script(name, arguments, work);
         let outcome = tokio::task::spawn_blocking(move || run(&mut command)).await.unwrap();
-        outcome.unwrap();
+        outcome.unwrap()
     }
 }
 
@@ -94,10 +96,10 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/judges")
 }
 
-fn run(command: &mut Command) -> Result<(), String> {
+fn run(command: &mut Command) -> Result<String, String> {
     let output = command.stdin(Stdio::null()).output().map_err(|error| format!("{command:?}: {error}"))?;
     if output.status.success() {
-        return Ok(());
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     let told = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
     Err(format!("{command:?} ended with {}: {told}", output.status))
@@ -198,6 +200,49 @@ async fn container(judge: Judge, script: &str, seed: u64) {
         std::fs::write(work.path().join(format!("{side}.asice")), &asic.body).unwrap();
     }
     judge.run(script, &["requestOnly.asice", "responseOnly.asice"], work.path()).await;
+    nodes.stop().await;
+}
+
+/// What schemathesis may hold against an answer. What it takes for granted and X-Road's API does not say is left out: that every body that fits
+/// the schema is accepted (a certificate must also be one), and that other methods of a path answer 405.
+const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,\
+                      response_schema_conformance,negative_data_rejection,ignored_auth";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn schemathesis_finds_no_answer_of_the_management_api_that_its_description_does_not_promise() {
+    let Some(judge) = Judge::prepare("schemathesis.txt") else { return };
+    let unlimited = |consumer: &mut NodeConfig, _: &mut NodeConfig| {
+        let limits = ApiLimits { calls_per_second_max: 100_000, calls_per_minute_max: 100_000, ..ApiLimits::default() };
+        consumer.limits.api = limits;
+    };
+    let nodes = two_nodes_with(908, unlimited).await;
+    let key = nodes.api_key(&nodes.consumer, &Role::ALL).await;
+    let description = format!("http://{}/api/v1/openapi.json", nodes.consumer.addresses().admin);
+    let work = tempfile::tempdir().unwrap();
+    let header = format!("Authorization: X-Road-ApiKey token={key}");
+    for known in [true, false] {
+        let mut arguments =
+            vec!["run", &description, "--seed", "4", "--max-examples", "10", "--phases", "examples,coverage,fuzzing"];
+        arguments.extend([
+            "--checks",
+            CHECKS,
+            "--request-timeout",
+            "30",
+            "--no-color",
+            "--workers",
+            "2",
+            "--generation-database",
+            "none",
+        ]);
+        if known {
+            arguments.extend(["--header", &header]);
+        }
+        let said = judge.run("call_with_schemathesis.py", &arguments, work.path()).await;
+        assert!(said.contains(&format!("Tested: {}", operations_info().len())), "{said}");
+        // A stranger gets the same answer everywhere.
+        let everywhere = format!("{} operations returned only 401/403 responses", operations_info().len());
+        assert_eq!(said.contains(&everywhere), !known, "{said}");
+    }
     nodes.stop().await;
 }
 
