@@ -37,7 +37,7 @@ enum Command {
     /// The governing authority of a federation, on a machine of its own.
     #[command(subcommand)]
     Authority(AuthorityCommand),
-    /// The API keys of the notary's clients.
+    /// A notary with a transparency log of its own, and the API keys of its clients.
     #[command(subcommand)]
     Notary(NotaryCommand),
     /// Configuration files: check one, or show every key.
@@ -100,7 +100,7 @@ pub fn main() -> ExitCode {
         Command::Verify(arguments) => started().and_then(|()| verify::run(arguments)),
         Command::Node(chosen) => command::node(chosen, &options),
         Command::Authority(chosen) => command::authority(chosen, &options),
-        Command::Notary(chosen) => started().and_then(|()| command::notary(chosen)),
+        Command::Notary(chosen) => command::notary(chosen, &options),
         Command::Config(chosen) => started().and_then(|()| command::config(chosen)),
     };
     match result {

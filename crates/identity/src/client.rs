@@ -8,14 +8,14 @@ use web::Text;
 use crate::assurance::Acr;
 use crate::error::IdentityError;
 
-/// A system that sends people here to log in. Clients are confidential and authenticate with private_key_jwt only.
+/// A system that sends people here to log in, or comes by itself. Clients are confidential and authenticate with private_key_jwt only.
 #[derive(Clone, Debug)]
 pub struct Client {
     /// The `client_id`.
     pub id: String,
     /// The organisation as people know it.
     pub name: Text,
-    /// Where answers may go; compared character by character (RFC 9700 §4.1.3).
+    /// Where answers may go; compared character by character (RFC 9700 §4.1.3). Empty only where nobody logs in through it.
     pub redirect_uris: Vec<String>,
     /// Where the browser may go after logout.
     pub post_logout_redirect_uris: Vec<String>,
@@ -27,8 +27,19 @@ pub struct Client {
     pub services: Vec<ServiceId>,
     /// The scopes that it may ask besides `openid`.
     pub scopes: Vec<Scope>,
+    /// The scopes of services that it may use by itself, without any citizen (client credentials, RFC 6749 §4.4).
+    pub own_scopes: Vec<String>,
     /// Whether it belongs to the same organisation as this provider.
     pub first_party: bool,
+}
+
+/// A service that clients use by themselves, in nobody's name, for instance the notary.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resource {
+    /// The word that opens it.
+    pub scope: String,
+    /// The audience of its tokens.
+    pub audience: ClientId,
 }
 
 /// What a client may learn about the person.
@@ -98,6 +109,8 @@ pub struct IdentityConfig {
     pub clients: Vec<Client>,
     /// The services that clients may ask for.
     pub services: Vec<ServiceNotice>,
+    /// The services that clients may use by themselves.
+    pub resources: Vec<Resource>,
 }
 
 impl IdentityConfig {
@@ -109,6 +122,11 @@ impl IdentityConfig {
     /// The notice of this service.
     pub fn notice(&self, service: &ServiceId) -> Option<&ServiceNotice> {
         self.services.iter().find(|notice| notice.service == *service)
+    }
+
+    /// The service that this scope opens to clients by themselves.
+    pub(crate) fn resource(&self, scope: &str) -> Option<&Resource> {
+        self.resources.iter().find(|resource| resource.scope == scope)
     }
 
     /// Whether the pages are served over TLS.
@@ -125,12 +143,24 @@ impl IdentityConfig {
         if self.rp_id.is_empty() || self.rp_id.parse::<std::net::IpAddr>().is_ok() {
             return fault("rp_id must be a host name, not an address (WebAuthn L3 §5.1.2)".to_owned());
         }
+        for (position, resource) in self.resources.iter().enumerate() {
+            let scope = &resource.scope;
+            let fits =
+                !scope.is_empty() && scope.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"\\".contains(&byte));
+            let twice = self.resources.iter().skip(position + 1).any(|other| other.scope == *scope);
+            if !fits || twice || Scope::from_word(scope).is_some() {
+                return fault(format!("the scope `{scope}` of a service is no word (RFC 6749 §3.3), or is taken"));
+            }
+        }
         for (position, client) in self.clients.iter().enumerate() {
             if self.clients.iter().skip(position + 1).any(|other| other.id == client.id) {
                 return fault(format!("client `{}` is listed twice", client.id));
             }
-            if client.redirect_uris.is_empty() {
+            if client.redirect_uris.is_empty() && client.own_scopes.is_empty() {
                 return fault(format!("client `{}` has no redirect_uri", client.id));
+            }
+            if let Some(scope) = client.own_scopes.iter().find(|scope| self.resource(scope).is_none()) {
+                return fault(format!("client `{}`: no service has the scope `{scope}`", client.id));
             }
             for uri in client.redirect_uris.iter().chain(&client.post_logout_redirect_uris) {
                 if !is_web_url(uri) || uri.contains('#') {

@@ -36,9 +36,12 @@ pub enum ProtocolError {
     /// The request URI is unknown, expired, spent, or of another client (RFC 9126 §2.2, §7.3).
     #[error("the request_uri is unknown, expired or already used: push the request again")]
     RequestUri,
-    /// Only `authorization_code` is served.
-    #[error("grant_type must be `authorization_code`")]
+    /// Only `authorization_code`, and `client_credentials` where any service takes it, are served.
+    #[error("grant_type must be one of `grant_types_supported` of the metadata")]
     GrantType,
+    /// The client may not use this grant (RFC 6749 §5.2).
+    #[error("this client is registered for no service that it could use by itself")]
+    Unauthorized,
     /// The code, its redirect URI or its verifier does not hold (RFC 6749 §5.2, RFC 7636 §4.6).
     #[error("the authorization code is not accepted: {0}")]
     Grant(&'static str),
@@ -65,6 +68,7 @@ impl ProtocolError {
             Self::RequestObject => "request_not_supported",
             Self::RequestUri => "invalid_request_uri",
             Self::GrantType => "unsupported_grant_type",
+            Self::Unauthorized => "unauthorized_client",
             Self::Grant(_) => "invalid_grant",
             Self::Token(_) => "invalid_token",
             Self::TooMany(_) | Self::Unavailable => "temporarily_unavailable",

@@ -19,6 +19,7 @@ use crate::assurance::Acr;
 use crate::browser::{Browser, session_config};
 use crate::client::IdentityConfig;
 use crate::error::IdentityError;
+use crate::machine::Pace;
 use crate::passkeys::Passkeys;
 use crate::store::{Event, Tables, migrations};
 use crate::token::AccessTokenVerifier;
@@ -43,6 +44,8 @@ pub(crate) struct Inner {
     pub(crate) messages: Arc<Messages>,
     pub(crate) clock: SharedClock,
     pub(crate) random: SharedRandom,
+    /// Tokens of clients that come by themselves.
+    pub(crate) pace: Pace,
     /// A hash that no PIN fits: checked where there is no account, so that the answer takes as long.
     pub(crate) dummy_pin_hash: String,
 }
@@ -86,6 +89,7 @@ impl Identity {
             messages,
             clock,
             random,
+            pace: Pace::default(),
             dummy_pin_hash,
         };
         Ok(Self { inner: Arc::new(inner), grants: None })

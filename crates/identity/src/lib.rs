@@ -50,6 +50,7 @@ mod grants;
 mod http;
 mod identity;
 mod login;
+mod machine;
 mod notice;
 mod oauth;
 mod passkeys;
@@ -69,7 +70,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 pub use account::{ACTIVATION_CODE_LENGTH, NewCitizen, draw_activation_code, draw_pin, weak_pin};
 pub use assurance::{Acr, Amr, Authentication, UnknownAcr};
-pub use client::{Client, IdentityConfig, Scope, ServiceNotice};
+pub use client::{Client, IdentityConfig, Resource, Scope, ServiceNotice};
 pub use details::BridgeService;
 pub use error::{IdentityError, ProtocolError};
 pub use identity::Identity;

@@ -30,13 +30,15 @@ const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-be
 /// The answer of the token endpoint.
 #[derive(Debug, Serialize)]
 pub(crate) struct TokenAnswer {
-    access_token: String,
-    token_type: &'static str,
-    expires_in: i64,
-    id_token: String,
-    scope: String,
+    pub(crate) access_token: String,
+    pub(crate) token_type: &'static str,
+    pub(crate) expires_in: i64,
+    /// Only where a citizen logged in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) id_token: Option<String>,
+    pub(crate) scope: String,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    authorization_details: Vec<crate::details::BridgeService>,
+    pub(crate) authorization_details: Vec<crate::details::BridgeService>,
 }
 
 impl Identity {
@@ -54,8 +56,8 @@ impl Identity {
             "jwks_uri": format!("{issuer}/jwks"),
             "response_types_supported": ["code"],
             "response_modes_supported": ["query"],
-            "grant_types_supported": ["authorization_code"],
-            "scopes_supported": Scope::ALL.map(Scope::as_str),
+            "grant_types_supported": self.grant_types(),
+            "scopes_supported": self.scopes(),
             "subject_types_supported": ["pairwise"],
             "acr_values_supported": Acr::OFFERED.map(Acr::as_str),
             "claims_supported": ["sub", "acr", "amr", "auth_time", "name", "person", "national_number"],
@@ -71,6 +73,16 @@ impl Identity {
             "request_uri_parameter_supported": false,
             "claims_parameter_supported": false,
         })
+    }
+
+    fn grant_types(&self) -> &'static [&'static str] {
+        let code_only = self.inner.config.resources.is_empty();
+        if code_only { &["authorization_code"] } else { &["authorization_code", "client_credentials"] }
+    }
+
+    fn scopes(&self) -> Vec<&str> {
+        let of_services = self.inner.config.resources.iter().map(|resource| resource.scope.as_str());
+        Scope::ALL.iter().map(|scope| scope.as_str()).chain(of_services).collect()
     }
 
     /// Authenticates the client of a PAR or token request (private_key_jwt only; an assertion works once).
@@ -149,12 +161,20 @@ impl Identity {
         Ok(code)
     }
 
-    /// Exchanges a code for tokens (RFC 6749 §4.1.3).
+    /// Answers the token endpoint by the kind of grant.
     pub(crate) async fn exchange(&self, parameters: &Parameters) -> Result<TokenAnswer, ProtocolError> {
+        if parameters.get("grant_type") == Some("client_credentials") && !self.inner.config.resources.is_empty() {
+            return self.own_token(parameters).await;
+        }
         let client = self.authenticate(parameters).await?;
         if parameters.require("grant_type")? != "authorization_code" {
             return Err(ProtocolError::GrantType);
         }
+        self.redeem(client, parameters).await
+    }
+
+    /// Exchanges a code for tokens (RFC 6749 §4.1.3).
+    async fn redeem(&self, client: &Client, parameters: &Parameters) -> Result<TokenAnswer, ProtocolError> {
         let code_hash = secret_hash(parameters.require("code")?);
         let redirect_uri = parameters.require("redirect_uri")?;
         let verifier = parameters.require("code_verifier")?;
@@ -242,8 +262,8 @@ impl Identity {
             jti: token_id,
             iat: now.seconds(),
             exp: until.seconds(),
-            auth_time: authentication.at.seconds(),
-            acr: authentication.acr,
+            auth_time: Some(authentication.at.seconds()),
+            acr: Some(authentication.acr),
         };
         let access_token = self.sign(ACCESS_TOKEN_TYPE, &access)?;
         let personal = Personal::of(account.as_ref(), &request.scopes);
@@ -253,7 +273,7 @@ impl Identity {
             aud: client.id.clone(),
             iat: now.seconds(),
             exp: now.plus(ID_TOKEN_LIFETIME).seconds(),
-            auth_time: access.auth_time,
+            auth_time: authentication.at.seconds(),
             acr: authentication.acr,
             amr: authentication.amr,
             nonce: request.nonce,
@@ -263,7 +283,7 @@ impl Identity {
             national_number: personal.national_number,
         };
         Ok(TokenAnswer {
-            id_token: self.sign(ID_TOKEN_TYPE, &id)?,
+            id_token: Some(self.sign(ID_TOKEN_TYPE, &id)?),
             access_token,
             token_type: "Bearer",
             expires_in: access.exp - access.iat,
@@ -272,7 +292,7 @@ impl Identity {
         })
     }
 
-    fn sign(&self, typ: &str, claims: &impl Serialize) -> Result<String, ProtocolError> {
+    pub(crate) fn sign(&self, typ: &str, claims: &impl Serialize) -> Result<String, ProtocolError> {
         jws_sign_with(&self.inner.key, &self.inner.jwk, typ, claims)
             .map_err(|error| ours(IdentityError::Sign(error.to_string())))
     }

@@ -41,6 +41,7 @@ pub fn client(id: &str, member: &str, url: &str, key: &SigningKey) -> Result<Cli
         member,
         services: Vec::new(),
         scopes: vec![Scope::Profile],
+        own_scopes: Vec::new(),
         first_party: false,
     })
 }
@@ -76,6 +77,7 @@ pub fn config(issuer: &str, clients: Vec<Client>, services: Vec<ServiceNotice>) 
         withdraw_url: "http://localhost:8600/autorisations".to_owned(),
         clients,
         services,
+        resources: Vec::new(),
     }
 }
 

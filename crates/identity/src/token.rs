@@ -28,7 +28,7 @@ const ASSERTION_LIFETIME_MAX: Duration = Duration::from_mins(10);
 pub struct AccessToken {
     /// The identity provider.
     pub iss: String,
-    /// The citizen, as this client knows them.
+    /// The citizen, as this client knows them; the client itself where it came by itself.
     pub sub: String,
     /// The provider subsystem whose service is opened (`BB/GOV/1002/fisc`), or the issuer itself for its userinfo.
     pub aud: String,
@@ -47,10 +47,12 @@ pub struct AccessToken {
     pub iat: i64,
     /// When it ends, in seconds: one hour later, or with the grant.
     pub exp: i64,
-    /// When the citizen logged in, in seconds.
-    pub auth_time: i64,
+    /// When the citizen logged in, in seconds; nobody did where the client came by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth_time: Option<i64>,
     /// How sure that login was.
-    pub acr: Acr,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acr: Option<Acr>,
 }
 
 impl AccessToken {

@@ -15,7 +15,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 
 use crate::cli::print_line;
-use crate::settings::{self, AuthoritySettings, Loaded, NodeSettings};
+use crate::settings::{self, AuthoritySettings, Loaded, NodeSettings, NotarySettings};
 use crate::telemetry::LogOptions;
 pub(crate) use notary::{NotaryCommand, notary};
 
@@ -66,7 +66,7 @@ pub(crate) enum AuthorityCommand {
 pub(crate) enum ConfigCommand {
     /// Say whether a configuration file is good, without starting anything.
     Check {
-        /// The file; `authority` in its name makes it that of an authority.
+        /// The file; `authority` or `notary` in its name makes it that of an authority or a notary.
         #[arg(value_name = "FILE")]
         file: PathBuf,
     },
@@ -102,8 +102,16 @@ pub(crate) struct NodeFile;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct AuthorityFile;
 
+/// The file of a notary.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NotaryFile;
+
 impl Named for NodeFile {
     const NAME: &'static str = "node.toml";
+}
+
+impl Named for NotaryFile {
+    const NAME: &'static str = "notary.toml";
 }
 
 impl Named for AuthorityFile {
@@ -143,7 +151,9 @@ pub(crate) fn config(command: &ConfigCommand) -> anyhow::Result<ExitCode> {
         ConfigCommand::Metrics => print_line(settings::metrics_markdown()?.trim_end()),
         ConfigCommand::Check { file } => {
             let name = file.file_name().unwrap_or_default().to_string_lossy();
-            if name.contains("authority") {
+            if name.contains("notary") {
+                Loaded::<NotarySettings>::read(file)?.plan()?;
+            } else if name.contains("authority") {
                 let loaded = Loaded::<AuthoritySettings>::read(file)?;
                 loaded.config()?;
                 loaded.location(&loaded.settings.store)?;

@@ -1,4 +1,8 @@
-//! `baobab notary …`: the API keys of the notary's clients.
+//! `baobab notary …`: a notary as a process of its own, and the API keys of its clients.
+
+mod founding;
+mod keys;
+mod running;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -7,12 +11,19 @@ use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use store::{Location, Store};
 
-use super::process::{block_on, clock, key_ring, random};
+use super::process::{block_on, clock, key_ring, random, start_quiet_logs};
+use super::{ConfigFile, NotaryFile};
 use crate::cli::print_line;
+use crate::settings::{Loaded, NotarySettings};
+use crate::telemetry::LogOptions;
 
 /// `baobab notary …`
 #[derive(Debug, Subcommand)]
 pub(crate) enum NotaryCommand {
+    /// Make keys, stores and a configuration file, and show the line by which policies name its log.
+    Init(founding::InitArguments),
+    /// Run the notary until SIGTERM; SIGHUP reads the filter of log lines again.
+    Run(ConfigFile<NotaryFile>),
     /// Make an API key for a client, and show it once. The notary may run or not.
     AddKey {
         #[command(flatten)]
@@ -39,27 +50,48 @@ pub(crate) enum NotaryCommand {
 /// Where a notary keeps its data.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct NotaryPlace {
-    /// The store of the notary: `sqlite:PATH` or `postgres://USER@HOST/DATABASE`.
-    #[arg(long, value_name = "STORE")]
-    store: Location,
-    /// The file with the key that seals the store.
-    #[arg(long, value_name = "FILE")]
-    store_key: PathBuf,
+    /// The configuration file of the notary.
+    #[arg(long, value_name = "FILE", default_value = "notary.toml", conflicts_with = "store")]
+    config: PathBuf,
+    /// For a notary without such a file: its store, `sqlite:PATH` or `postgres://USER@HOST/DATABASE`.
+    #[arg(long, value_name = "STORE", requires = "store_key")]
+    store: Option<Location>,
+    /// The file with the key that seals that store.
+    #[arg(long, value_name = "FILE", requires = "store")]
+    store_key: Option<PathBuf>,
 }
 
 impl NotaryPlace {
     async fn open(&self) -> anyhow::Result<Store> {
-        if let Location::Sqlite(path) = &self.store {
+        let (location, key) = if let (Some(store), Some(key)) = (&self.store, &self.store_key) {
+            (store.clone(), key.clone())
+        } else {
+            let loaded = Loaded::<NotarySettings>::read(&self.config)?;
+            (loaded.location(&loaded.settings.store)?, loaded.path_of(&loaded.settings.store_key))
+        };
+        if let Location::Sqlite(path) = &location {
             anyhow::ensure!(path.exists(), "there is no store at {}", path.display());
         }
-        let opened = Store::open(&self.store, key_ring(&self.store_key, false)?, random()).await;
-        opened.with_context(|| format!("the store {} cannot be opened", self.store))
+        let opened = Store::open(&location, key_ring(&key, false)?, random()).await;
+        opened.with_context(|| format!("the store {location} cannot be opened"))
     }
 }
 
-pub(crate) fn notary(command: &NotaryCommand) -> anyhow::Result<ExitCode> {
+pub(crate) fn notary(command: &NotaryCommand, log: &LogOptions) -> anyhow::Result<ExitCode> {
+    match command {
+        NotaryCommand::Init(arguments) => founding::init(arguments, log),
+        NotaryCommand::Run(file) => running::run(&file.config, log),
+        NotaryCommand::AddKey { .. } | NotaryCommand::Keys { .. } | NotaryCommand::RevokeKey { .. } => {
+            start_quiet_logs(log)?;
+            api_keys(command)
+        }
+    }
+}
+
+fn api_keys(command: &NotaryCommand) -> anyhow::Result<ExitCode> {
     block_on(async {
         match command {
+            NotaryCommand::Init(_) | NotaryCommand::Run(_) => {}
             NotaryCommand::AddKey { place, client } => {
                 let store = place.open().await?;
                 let made = notary::add_key(&store, client, &clock(), &random()).await?;

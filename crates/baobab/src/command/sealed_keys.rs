@@ -29,6 +29,11 @@ impl SealedKeys {
         self.signing(name, SigningKey::generate_ed25519)
     }
 
+    /// A P-256 key.
+    pub(super) fn p256(&self, name: &str) -> anyhow::Result<SigningKey> {
+        self.signing(name, SigningKey::generate_p256)
+    }
+
     /// An ML-DSA-44 key.
     pub(super) fn ml_dsa(&self, name: &str) -> anyhow::Result<MlDsaKey> {
         let pem = self.pem(name, || Ok(MlDsaKey::generate()?.to_pkcs8_pem()?))?;

@@ -6,7 +6,7 @@ use authority::Authority;
 use civic::{SharedClock, SharedRandom};
 use consent::{Consent, ConsentConfig, Grants, GrantsConfig};
 use identity::rp::{RelyingParty, RpConfig};
-use identity::{Client, Identity, IdentityConfig, Phone, Scope};
+use identity::{AccessTokenVerifier, Client, Identity, IdentityConfig, Phone, Resource, Scope};
 use ledger::Submitters;
 use portal::{LedgerNotice, PortalConfig, Source};
 use store::Store;
@@ -83,6 +83,11 @@ impl Agency {
     /// Whom the others believe about grants: issuer and keys.
     pub(super) fn issuer(&self) -> (String, Jwks) {
         (self.identity.issuer().to_owned(), self.identity.keys().clone())
+    }
+
+    /// What checks the access tokens of the identity provider.
+    pub(super) fn tokens(&self) -> AccessTokenVerifier {
+        self.identity.access_token_verifier()
     }
 
     /// The citizen portal.
@@ -172,6 +177,7 @@ fn identity_config(ports: Ports, portal: &PublicKey, bank: &PublicKey) -> anyhow
         member: client(Organisation::Agency)?,
         services: Vec::new(),
         scopes: vec![Scope::Profile, Scope::Person],
+        own_scopes: Vec::new(),
         first_party: true,
     };
     let bank = Client {
@@ -183,6 +189,7 @@ fn identity_config(ports: Ports, portal: &PublicKey, bank: &PublicKey) -> anyhow
         member: client(Organisation::Bank)?,
         services: vec![income_service()?],
         scopes: Vec::new(),
+        own_scopes: vec![notary::SCOPE.to_owned()],
         first_party: false,
     };
     Ok(IdentityConfig {
@@ -193,6 +200,7 @@ fn identity_config(ports: Ports, portal: &PublicKey, bank: &PublicKey) -> anyhow
         withdraw_url: format!("{}/autorisations", public_url(ports.portal())),
         clients: vec![portal, bank],
         services: vec![income_notice(income_service()?)],
+        resources: vec![Resource { scope: notary::SCOPE.to_owned(), audience: notary::SUBMITTER.parse()? }],
     })
 }
 

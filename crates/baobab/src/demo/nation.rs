@@ -85,7 +85,7 @@ impl Nation {
 
         let around = Surroundings { means: &means, anchor: &anchor, logs: &logs };
         let nodes = start_nodes(nodes, &houses, &agency, &around).await?;
-        let notary = notary::open(&houses.agency, &houses.bank, &logs.state, &means).await?;
+        let notary = notary::open(&houses.agency, &houses.bank, &logs.state, agency.tokens(), &means).await?;
         stores.push(notary.store);
         let portal = agency.portal(&logs, vec![notary.card], &means).await?;
         runner.run_room(ports.portal(), portal).await?;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use identity::AccessTokenVerifier;
 use notary::{Notary, NotaryConfig};
 use serde::Serialize;
 use store::Store;
@@ -26,6 +27,9 @@ pub(super) struct NotaryDescription {
     pub(super) api_key: String,
 }
 
+/// The scope that opens it to clients of the identity provider.
+pub(super) const SCOPE: &str = "notary";
+
 /// A notary that runs.
 pub(super) struct Office {
     pub(super) card: Card,
@@ -39,7 +43,13 @@ pub(super) fn submitter_key(agency: &House) -> anyhow::Result<PublicKey> {
 }
 
 /// Opens the notary of the agency over the State's log and serves it.
-pub(super) async fn open(agency: &House, bank: &House, log: &Log, means: &Means<'_>) -> anyhow::Result<Office> {
+pub(super) async fn open(
+    agency: &House,
+    bank: &House,
+    log: &Log,
+    tokens: AccessTokenVerifier,
+    means: &Means<'_>,
+) -> anyhow::Result<Office> {
     let store = agency.store("notary").await?;
     let client = log.client(SUBMITTER, agency.p256("notary-submitter")?, means)?;
     let url = public_url(means.ports.notary());
@@ -48,7 +58,7 @@ pub(super) async fn open(agency: &House, bank: &House, log: &Log, means: &Means<
         public_url: url.clone(),
         key: agency.p256("notary")?,
         policy: log.policy().clone(),
-        tokens: None,
+        tokens: Some((tokens, SUBMITTER.parse()?)),
     };
     let (clock, random) = (Arc::clone(means.clock), Arc::clone(means.random));
     let notary = Notary::open(store.clone(), client, config, clock, random).await?;

@@ -6,6 +6,7 @@ mod authority;
 mod legacy;
 mod metrics;
 mod node;
+mod notary;
 mod reference;
 mod token;
 mod witness;
@@ -21,6 +22,7 @@ use store::Location;
 pub(crate) use authority::AuthoritySettings;
 pub use metrics::metrics_markdown;
 pub(crate) use node::NodeSettings;
+pub(crate) use notary::{NotaryPlan, NotarySettings};
 pub use reference::{Document, Key, Section, reference, reference_markdown};
 pub(crate) use witness::WitnessPlan;
 

@@ -7,6 +7,7 @@ use super::node::{
     ClientEntry, ConsentSettings, LedgerSettings, LimitSettings, ListenSettings, ManagementSettings,
     MessageLogSettings, NodeSettings, RhythmSettings, RightEntry, ServiceEntry,
 };
+use super::notary::{BookSettings, NotarySettings, SubmitterEntry, TokensSettings};
 use super::token::TokenSettings;
 use super::witness::WitnessSettings;
 use super::{Documented, LogSettings};
@@ -64,6 +65,17 @@ pub fn reference() -> Vec<Document> {
                 section::<MessageLogSettings>("[message_log]"),
                 section::<LimitSettings>("[limits]"),
                 section::<RhythmSettings>("[rhythm]"),
+                section::<LogSettings>("[log]"),
+            ],
+        },
+        Document {
+            file: "notary.toml",
+            about: about::<NotarySettings>(),
+            sections: vec![
+                section::<NotarySettings>(""),
+                section::<BookSettings>("[book]"),
+                section::<SubmitterEntry>("[[book.submitter]]"),
+                section::<TokensSettings>("[tokens]"),
                 section::<LogSettings>("[log]"),
             ],
         },

@@ -22,6 +22,7 @@ mod machines;
 mod management;
 mod nation;
 mod notary;
+mod office;
 mod processes;
 mod replicas;
 mod rotation;

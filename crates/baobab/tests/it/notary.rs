@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use http::header::{AUTHORIZATION, HeaderValue};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use trust::digest::sha256;
@@ -111,6 +111,39 @@ async fn a_proof_is_judged_offline_on_the_command_line() {
         let (valid, said) = verify(proof, document);
         assert!(!valid && said.contains(word), "{}: {said}", proof.display());
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_of_the_bank_registers_with_a_token_of_the_identity_provider() {
+    let data = tempfile::tempdir().unwrap();
+    let nation = DemoProcess::start(data.path());
+    let issuer = nation.description()["identity"].as_str().unwrap().to_owned();
+    let key = std::fs::read_to_string(data.path().join("banque/client.key.pem")).unwrap();
+    let key = SigningKey::from_pkcs8_pem(&key).unwrap();
+    let http = HttpClient::new(ClientLimits::default(), None);
+    let ask = async |scope: &str, jti: &str| {
+        let now = civic::Clock::now(&baobab::SystemClock).seconds();
+        let name = "banque-du-fleuve";
+        let claims = json!({"iss": name, "sub": name, "aud": issuer, "iat": now, "exp": now + 60, "jti": jti});
+        let assertion = trust::jose::jws_sign(&key, "JWT", &claims).unwrap();
+        let form = web::form_text(&[
+            ("grant_type", "client_credentials"),
+            ("scope", scope),
+            ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"),
+            ("client_assertion", &assertion),
+        ]);
+        let kind = [(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"))];
+        let url = format!("{}/token", issuer.replace("localhost", "127.0.0.1"));
+        http.send(Method::POST, &url, &kind, form.into()).await.unwrap()
+    };
+    assert_eq!(ask("profile", "one").await.status, StatusCode::BAD_REQUEST, "a scope of citizens");
+    let answer: Value = ask("notary", "two").await.success().unwrap().json().unwrap();
+    let token = answer["access_token"].as_str().unwrap();
+    let url = nation.description()["notary"]["url"].as_str().unwrap().replace("localhost", "127.0.0.1");
+    let bearer = [(AUTHORIZATION, HeaderValue::from_str(&format!("Bearer {token}")).unwrap())];
+    let body = json!({ "sha256": hex::encode(sha256(b"a contract of the bank")) }).to_string();
+    let made = http.send(Method::POST, &format!("{url}/notary"), &bearer, body.into()).await.unwrap();
+    assert_eq!(made.status, StatusCode::CREATED, "{}", String::from_utf8_lossy(&made.body));
 }
 
 /// The operator's commands, on the store of the nation's notary.

@@ -9,7 +9,7 @@ use consent::Grants;
 use consent::testing::TestIssuer;
 use identity::rp::{Ask, Callback, Outcome, RelyingParty, RpConfig};
 use identity::testing::{PIN, citizen, client, config, income_notice};
-use identity::{Acr, BridgeService, Identity, NewCitizen, Phone, Scope};
+use identity::{Acr, BridgeService, Identity, NewCitizen, Phone, Resource, Scope};
 use serde_json::{Value, json};
 use store::Store;
 use tokio::net::TcpListener;
@@ -20,6 +20,8 @@ use web::testing::{Answer, Browser};
 use web::{HttpClient, form_text};
 
 pub(crate) const PORTAL_URL: &str = "http://localhost:8600";
+/// The audience of the tokens that open the notary.
+pub(crate) const NOTARY: &str = "BB/GOV/1000/notary";
 pub(crate) const BANK_URL: &str = "http://localhost:8602";
 pub(crate) const ASSERTION: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 pub(crate) const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
@@ -35,6 +37,7 @@ pub(crate) struct Bed {
     pub(crate) portal: RelyingParty,
     pub(crate) bank: RelyingParty,
     pub(crate) bank_key: SigningKey,
+    pub(crate) portal_key: SigningKey,
     pub(crate) awa: NewCitizen,
     _stop: DropGuard,
 }
@@ -61,7 +64,13 @@ impl Bed {
         let mut bank = client("bank", "BB/COM/2001/credit", BANK_URL, &bank_key).unwrap();
         let notice = income_notice(Acr::Substantial).unwrap();
         bank.services = vec![notice.service.clone()];
-        let config = config(&issuer, vec![portal, bank], vec![notice]);
+        bank.own_scopes = vec!["notary".to_owned(), "notary-batch".to_owned(), "archive".to_owned()];
+        let mut config = config(&issuer, vec![portal, bank], vec![notice]);
+        for (scope, audience) in
+            [("notary", NOTARY), ("notary-batch", NOTARY), ("archive", "BB/GOV/1003/archive"), ("stamps", NOTARY)]
+        {
+            config.resources.push(Resource { scope: scope.to_owned(), audience: audience.parse().unwrap() });
+        }
         let key = SigningKey::generate_p256().unwrap();
         let test_issuer = TestIssuer { issuer: issuer.clone(), key: key.clone() };
         let grants =
@@ -84,7 +93,8 @@ impl Bed {
         };
         Self {
             phone: Phone::new(identity.clone()),
-            portal: party("portal", PORTAL_URL, portal_key),
+            portal: party("portal", PORTAL_URL, portal_key.clone()),
+            portal_key,
             bank: party("bank", BANK_URL, bank_key.clone()),
             bank_key,
             identity,

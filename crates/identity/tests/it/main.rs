@@ -12,5 +12,6 @@ mod clients;
 mod consents;
 mod flows;
 mod guessing;
+mod machines;
 mod pages;
 mod passkeys;

@@ -4,6 +4,7 @@
 
 mod api;
 mod strangers;
+mod tokens;
 
 use std::sync::Arc;
 
@@ -12,11 +13,13 @@ use axum::body::Body;
 use civic::testing::{SeededRandom, TestClock};
 use civic::{SharedClock, SharedRandom};
 use http::{Request, StatusCode};
+use identity::AccessTokenVerifier;
 use ledger::testing::{NOW, ServedLedger, served_on};
 use notary::{Notary, NotaryConfig};
 use serde_json::Value;
 use store::Store;
 use trust::digest::sha256;
+use trust::jose::Jwks;
 use trust::keys::SigningKey;
 use trust::note::policy::Policy;
 use web::Text;
@@ -27,6 +30,8 @@ struct Office {
     log: ServedLedger,
     policy: Policy,
     router: Router,
+    /// The key of the identity provider whose tokens are believed.
+    issuer: SigningKey,
     awa: String,
     bank: String,
 }
@@ -37,17 +42,21 @@ impl Office {
         let random: SharedRandom = Arc::new(SeededRandom::new(41));
         let log = served_on(store::testing::sqlite().await, Arc::clone(&clock), &["notary"]).await;
         let policy = Policy::log_only(log.ledger.verifier());
+        let issuer = SigningKey::generate_p256().unwrap();
+        let keys = Jwks::of([issuer.public()]).unwrap();
+        let tokens =
+            Some((AccessTokenVerifier::new(tokens::ISSUER.to_owned(), keys), tokens::AUDIENCE.parse().unwrap()));
         let config = NotaryConfig {
             organisation: Text::name("Agence"),
             public_url: "http://localhost:1".to_owned(),
             key: SigningKey::generate_p256().unwrap(),
             policy: policy.clone(),
-            tokens: None,
+            tokens,
         };
         let notary = Notary::open(store.clone(), log.client("notary"), config, clock, random).await.unwrap();
         let (awa, bank) = (notary.add_key("Awa SARL").await.unwrap().key, notary.add_key("Banque").await.unwrap().key);
         let router = notary.room().unwrap().router;
-        Self { notary, log, policy, router, awa, bank }
+        Self { notary, log, policy, router, issuer, awa, bank }
     }
 
     /// An answer: status, headers as text, body.
