@@ -185,7 +185,7 @@ impl Node {
     pub async fn ready(&self) -> Result<(), String> {
         self.core.conf.refresh().await.map_err(|error| error.to_string())?;
         let snapshot = self.core.conf.current().ok_or("there is no global configuration")?;
-        self.core.own_ocsp.renew(&snapshot, &self.core.outbound).await
+        reload::renew_responses(&self.core, &snapshot).await
     }
 
     /// Stamps what waits for a time stamp; answers how many records were stamped.
@@ -344,7 +344,7 @@ impl Node {
                 core.metrics.configuration_seconds.set((end - now) / 1_000_000);
                 // The first configuration brings the first OCSP responses; a later one mends what an outage left stale.
                 if core.own_ocsp.signing().is_err() {
-                    core.own_ocsp.renew(&snapshot, &core.outbound).await?;
+                    reload::renew_responses(&core, &snapshot).await?;
                 }
                 core.hear_of_logs(&snapshot)?;
                 management::settle(&core).await?;
@@ -354,7 +354,7 @@ impl Node {
         self.job("OCSP responses", rhythm.ocsp, |core| async move {
             // Without a configuration the job above says so, and fetches the responses once it has one.
             let Some(snapshot) = core.conf.current() else { return Ok(()) };
-            core.own_ocsp.renew(&snapshot, &core.outbound).await
+            reload::renew_responses(&core, &snapshot).await
         });
         self.job("registry", registry::RHYTHM, |core| async move {
             if core.registry.refresh().await.map_err(|error| error.to_string())? {
@@ -464,13 +464,15 @@ async fn build(
         None => Monitor::open(log.store().clone(), Arc::clone(&clock)).await?,
     });
     let files = keys;
-    let keys = api::keys_in_force(log.store(), files.clone(), config.token.as_ref()).await.map_err(unusable)?;
+    let owner = config.server.owner();
+    let keys = api::keys_in_force(log.store(), files.clone(), config.token.as_ref(), owner).await;
+    let keys = keys.map_err(unusable)?.own;
     let tls = Arc::new(TlsIdentity::new(&keys).map_err(|error| unusable(error.to_string()))?);
     let transport = Transport::new(&tls, &conf, &clock, &config).map_err(|error| unusable(error.to_string()))?;
     let authoriser = config.consent.clone().map(|trust| Authoriser::new(trust, keys.sign.clone()));
     let core = Core {
         registry: Registry::open(log.store().clone(), Arc::clone(&clock), &config).await?,
-        own_ocsp: OwnOcsp::new(&keys, Arc::clone(&clock)).map_err(unusable)?,
+        own_ocsp: OwnOcsp::new(config.server.owner(), &keys, Arc::clone(&clock)).map_err(unusable)?,
         tls,
         keys: RwLock::new(keys.clone()),
         files: RwLock::new(files),

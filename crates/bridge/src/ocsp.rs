@@ -6,13 +6,14 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use civic::{SharedClock, Timestamp};
+use civic::{MemberId, SharedClock, Timestamp};
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use trust::cert::Certificate;
 use trust::digest;
+use trust::keys::SigningKey;
 use trust::ocsp::{CertId, OcspRequest, OcspResponse, OcspStatus};
 use trust::xades::{Signature, Signer};
 
@@ -30,22 +31,38 @@ const RESPONSE_BYTES_MAX: usize = 64 * 1024;
 /// Certificates that are remembered; more than any federation has nodes.
 const REMEMBERED_MAX: usize = 20_000;
 
-/// There is no good response about an own certificate now.
-#[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("the node has no fresh OCSP response for its {0} certificate")]
-pub(crate) struct NoOcsp(&'static str);
+/// Why the node cannot sign, or show its certificate, now.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(crate) enum NoOcsp {
+    /// There is no good response about an own certificate.
+    #[error("the node has no fresh OCSP response for its {0} certificate")]
+    Stale(&'static str),
+    /// It has clients of a member whose key it has not.
+    #[error(
+        "the node has no signing certificate of {0} in use: make a key and a request with its member_id, let the authority sign it and import \
+         the certificate"
+    )]
+    NoCertificate(MemberId),
+}
 
-/// The own certificates with the key that signs and the responses about them; exchanged whole when the node gets new ones.
+/// The own certificates with the keys that sign and the responses about them; exchanged whole when the node gets new ones.
 pub(crate) struct OwnOcsp {
+    owner: MemberId,
     own: RwLock<Arc<Own>>,
+    /// What signs for the other members who are clients of the node.
+    others: RwLock<HashMap<MemberId, Arc<Signing>>>,
     clock: SharedClock,
 }
 
-/// What goes together: a signature shows the response about the certificate of its key.
 struct Own {
-    signer: Arc<Signer>,
-    sign: Held,
+    sign: Signing,
     auth: Held,
+}
+
+/// What goes together: a signature shows the response about the certificate of its key.
+struct Signing {
+    signer: Arc<Signer>,
+    held: Held,
 }
 
 struct Held {
@@ -55,15 +72,20 @@ struct Held {
 }
 
 impl OwnOcsp {
-    pub(crate) fn new(keys: &NodeKeys, clock: SharedClock) -> Result<Self, String> {
-        Ok(Self { own: RwLock::new(Arc::new(Own::new(keys)?)), clock })
+    pub(crate) fn new(owner: &MemberId, keys: &NodeKeys, clock: SharedClock) -> Result<Self, String> {
+        let own = RwLock::new(Arc::new(Own::new(keys)?));
+        Ok(Self { owner: owner.clone(), own, others: RwLock::default(), clock })
     }
 
-    /// The signing key with the response about its certificate.
-    pub(crate) fn signer(&self) -> Result<(Arc<Signer>, Bytes), NoOcsp> {
-        let own = self.own();
-        let response = own.sign.fresh(self.clock.now())?;
-        Ok((Arc::clone(&own.signer), response))
+    /// The signing key of a member with the response about its certificate.
+    pub(crate) fn signer(&self, member: &MemberId) -> Result<(Arc<Signer>, Bytes), NoOcsp> {
+        let now = self.clock.now();
+        if *member == self.owner {
+            return self.own().sign.with_response(now);
+        }
+        let others = self.others.read().unwrap_or_else(PoisonError::into_inner);
+        let signing = others.get(member).ok_or_else(|| NoOcsp::NoCertificate(member.clone()))?;
+        signing.with_response(now)
     }
 
     /// The own certificates by their use, with the end of the response about each.
@@ -73,12 +95,12 @@ impl OwnOcsp {
             let response = held.response.read().unwrap_or_else(PoisonError::into_inner);
             (key, held.certificate.clone(), response.as_ref().map(|(_, until)| *until))
         };
-        [shown("sign", &own.sign), shown("auth", &own.auth)]
+        [shown("sign", &own.sign.held), shown("auth", &own.auth)]
     }
 
     /// The response about the signing certificate.
     pub(crate) fn signing(&self) -> Result<Bytes, NoOcsp> {
-        self.own().sign.fresh(self.clock.now())
+        self.own().sign.held.fresh(self.clock.now())
     }
 
     /// The response about the authentication certificate.
@@ -104,10 +126,41 @@ impl OwnOcsp {
         Ok(())
     }
 
+    /// Signs for these members from now on, beside the owner: keys with their certificates, of which each names a member. What there is no
+    /// response about is left out, and told.
+    pub(crate) async fn sign_for(&self, keys: &[(SigningKey, Certificate)], snapshot: &Snapshot, outbound: &Outbound) {
+        let mut others = HashMap::new();
+        for (key, certificate) in keys {
+            let named = snapshot.own().map(|own| own.check_sign_cert(certificate, &[], snapshot.now()));
+            let Some(Ok(member)) = named else { continue };
+            // Those of before know their responses: they serve while no new ones can be had.
+            let signing =
+                self.present(&member, certificate).map_or_else(|| Signing::new(key, certificate).map(Arc::new), Ok);
+            let renewed = match &signing {
+                Ok(signing) => signing.held.renew(snapshot, outbound).await,
+                Err(reason) => Err(reason.clone()),
+            };
+            if let Err(reason) = renewed {
+                tracing::warn!(%member, reason, "no OCSP response for the signing certificate of a client");
+            }
+            if let Ok(signing) = signing
+                && member != self.owner
+            {
+                others.insert(member, signing);
+            }
+        }
+        *self.others.write().unwrap_or_else(PoisonError::into_inner) = others;
+    }
+
+    fn present(&self, member: &MemberId, certificate: &Certificate) -> Option<Arc<Signing>> {
+        let others = self.others.read().unwrap_or_else(PoisonError::into_inner);
+        others.get(member).filter(|signing| signing.held.certificate.der() == certificate.der()).map(Arc::clone)
+    }
+
     /// Whether these are the certificates in use.
     pub(crate) fn uses(&self, keys: &NodeKeys) -> bool {
         let own = self.own();
-        own.sign.certificate.der() == keys.sign_certificate.der()
+        own.sign.held.certificate.der() == keys.sign_certificate.der()
             && own.auth.certificate.der() == keys.auth_certificate.der()
     }
 
@@ -121,39 +174,45 @@ impl OwnOcsp {
             sha256.is_some_and(|hex| hex.eq_ignore_ascii_case(&hex_text(&held.certificate.sha256())))
                 || sha1.is_some_and(|hex| hex.eq_ignore_ascii_case(&hex_text(&held.certificate.sha1())))
         };
-        [&own.sign, &own.auth].into_iter().find(wanted).map(|held| held.fresh(self.clock.now()))
+        [&own.sign.held, &own.auth].into_iter().find(wanted).map(|held| held.fresh(self.clock.now()))
     }
 }
 
 impl Own {
     fn new(keys: &NodeKeys) -> Result<Self, String> {
-        let held = |name, certificate: &Certificate| Held {
-            name,
-            certificate: certificate.clone(),
-            response: RwLock::new(None),
-        };
-        let signer = Signer::new(keys.sign.clone(), &keys.sign_certificate, &[]).map_err(|error| error.to_string())?;
-        Ok(Self {
-            signer: Arc::new(signer),
-            sign: held("signing", &keys.sign_certificate),
-            auth: held("authentication", &keys.auth_certificate),
-        })
+        let sign = Signing::new(&keys.sign, &keys.sign_certificate)?;
+        Ok(Self { sign, auth: Held::new("authentication", &keys.auth_certificate) })
     }
 
     async fn renew(&self, snapshot: &Snapshot, outbound: &Outbound) -> Result<(), String> {
-        for held in [&self.sign, &self.auth] {
+        for held in [&self.sign.held, &self.auth] {
             held.renew(snapshot, outbound).await.map_err(|reason| format!("{}: {reason}", held.name))?;
         }
         Ok(())
     }
 }
 
+impl Signing {
+    fn new(key: &SigningKey, certificate: &Certificate) -> Result<Self, String> {
+        let signer = Signer::new(key.clone(), certificate, &[]).map_err(|error| error.to_string())?;
+        Ok(Self { signer: Arc::new(signer), held: Held::new("signing", certificate) })
+    }
+
+    fn with_response(&self, now: Timestamp) -> Result<(Arc<Signer>, Bytes), NoOcsp> {
+        Ok((Arc::clone(&self.signer), self.held.fresh(now)?))
+    }
+}
+
 impl Held {
+    fn new(name: &'static str, certificate: &Certificate) -> Self {
+        Self { name, certificate: certificate.clone(), response: RwLock::new(None) }
+    }
+
     fn fresh(&self, now: Timestamp) -> Result<Bytes, NoOcsp> {
         let response = self.response.read().unwrap_or_else(PoisonError::into_inner);
         match response.as_ref() {
             Some((bytes, until)) if now < *until => Ok(bytes.clone()),
-            _ => Err(NoOcsp(self.name)),
+            _ => Err(NoOcsp::Stale(self.name)),
         }
     }
 
@@ -272,7 +331,7 @@ fn good_until(certificate: &Certificate, response: &[u8], snapshot: &Snapshot) -
 
 /// Asks the responders of its authority about a certificate; answers a response that it is good.
 pub(crate) async fn ask(certificate: &Certificate, snapshot: &Snapshot, outbound: &Outbound) -> Result<Bytes, String> {
-    let held = Held { name: "signing", certificate: certificate.clone(), response: RwLock::new(None) };
+    let held = Held::new("signing", certificate);
     held.renew(snapshot, outbound).await?;
     held.fresh(snapshot.now()).map_err(|error| error.to_string())
 }

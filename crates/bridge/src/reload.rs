@@ -4,11 +4,12 @@ use std::sync::{Arc, PoisonError};
 
 use tokio::net::TcpListener;
 
-use crate::api;
+use crate::api::{self, InForce};
 use crate::config::NodeConfig;
 use crate::consumer;
 use crate::core::Core;
 use crate::detached::detached;
+use crate::globalconf::Snapshot;
 use crate::internal_tls::{self, Caller};
 use crate::keys::NodeKeys;
 use crate::listener::serve;
@@ -55,10 +56,28 @@ impl Node {
 /// Works with the keys that are active now, from the next exchange on; on an error with those before. Exchanges under way end as they
 /// began.
 pub(crate) async fn take_over(core: &Core) -> Result<(), String> {
-    let keys = api::keys_in_force(core.log.store(), core.files(), core.config.token.as_ref()).await?;
-    if core.own_ocsp.uses(&keys) {
-        return Ok(());
+    let keys = in_force(core).await?;
+    if !core.own_ocsp.uses(&keys.own) {
+        take_over_own(core, keys.own).await?;
     }
+    if let Some(snapshot) = core.conf.current() {
+        core.own_ocsp.sign_for(&keys.others, &snapshot, &core.outbound).await;
+    }
+    Ok(())
+}
+
+/// Asks the authorities for fresh responses about all certificates that the node works with.
+pub(crate) async fn renew_responses(core: &Core, snapshot: &Snapshot) -> Result<(), String> {
+    core.own_ocsp.sign_for(&in_force(core).await?.others, snapshot, &core.outbound).await;
+    core.own_ocsp.renew(snapshot, &core.outbound).await
+}
+
+async fn in_force(core: &Core) -> Result<InForce, String> {
+    let (token, owner) = (core.config.token.as_ref(), core.config.server.owner());
+    api::keys_in_force(core.log.store(), core.files(), token, owner).await
+}
+
+async fn take_over_own(core: &Core, keys: NodeKeys) -> Result<(), String> {
     core.conf.refresh().await.map_err(|error| error.to_string())?;
     let snapshot = core.conf.current().ok_or("there is no global configuration")?;
     if snapshot.server_of(&keys.auth_certificate.sha256()) != Some(&core.config.server) {

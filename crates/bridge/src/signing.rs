@@ -27,11 +27,12 @@ pub(crate) struct Signed {
     pub(crate) batch: Option<BatchParts>,
 }
 
-/// Signs a message for the organisation: `message` and `attachments` are the SHA-512 of its parts. Where batch signatures are on, one
-/// signature serves all messages that wait at this moment.
+/// Signs a message for a member whom the node serves: `message` and `attachments` are the SHA-512 of its parts. Where batch signatures are on, one
+/// signature serves all messages of the node's owner that wait at this moment.
 pub(crate) async fn sign(
     core: &Core,
     side: Side,
+    member: &MemberId,
     message: &[u8; 64],
     attachments: &[[u8; 64]],
 ) -> Result<Signed, Fault> {
@@ -39,17 +40,17 @@ pub(crate) async fn sign(
         let message = format!("{error}. The signing key and certificate of the node are to be looked at");
         Fault::new(side, Reason::CannotCreateSignature, message)
     };
-    if core.config.batch_signatures {
+    if core.config.batch_signatures && member == core.config.server.owner() {
         return core.signatures.sign(core, message, attachments).await.map_err(failed);
     }
     let names: Vec<String> = (1..=attachments.len()).map(attachment_name).collect();
     let mut files = vec![DataRef { name: xades::MESSAGE, sha512: *message }];
     files.extend(names.iter().zip(attachments).map(|(name, sha512)| DataRef { name, sha512: *sha512 }));
-    Ok(Signed { signature: sign_files(core, &files).map_err(failed)?, batch: None })
+    Ok(Signed { signature: sign_files(core, member, &files).map_err(failed)?, batch: None })
 }
 
-fn sign_files(core: &Core, files: &[DataRef<'_>]) -> Result<Bytes, String> {
-    let (signer, ocsp) = core.own_ocsp.signer().map_err(|error| error.to_string())?;
+fn sign_files(core: &Core, member: &MemberId, files: &[DataRef<'_>]) -> Result<Bytes, String> {
+    let (signer, ocsp) = core.own_ocsp.signer(member).map_err(|error| error.to_string())?;
     let signature = signer.sign(files, core.clock.now(), &[&ocsp]).map_err(|error| error.to_string())?;
     Ok(Bytes::from(signature))
 }
@@ -196,13 +197,13 @@ fn signed_batch(core: &Core, messages: &[Vec<Vec<u8>>]) -> Result<Vec<Signed>, S
         && let [digest] = message.as_slice()
     {
         let sha512 = digest.as_slice().try_into().map_err(|_| "a digest has another length".to_owned())?;
-        let signature = sign_files(core, &[DataRef { name: xades::MESSAGE, sha512 }])?;
+        let signature = sign_files(core, core.config.server.owner(), &[DataRef { name: xades::MESSAGE, sha512 }])?;
         return Ok(vec![Signed { signature, batch: None }]);
     }
     let built = hashchain::build(DigestAlgorithm::Sha512, hashchain::Files::SIGNATURE, messages)
         .map_err(|error| error.to_string())?;
     let file = DataRef { name: xades::HASH_CHAIN_RESULT, sha512: digest::sha512(built.result.as_bytes()) };
-    let (signature, result) = (sign_files(core, &[file])?, Bytes::from(built.result));
+    let (signature, result) = (sign_files(core, core.config.server.owner(), &[file])?, Bytes::from(built.result));
     let one = |chain: String| Signed {
         signature: signature.clone(),
         batch: Some(BatchParts { result: result.clone(), chain: Bytes::from(chain) }),

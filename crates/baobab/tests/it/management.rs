@@ -16,6 +16,8 @@ pub(crate) struct House {
     http: HttpClient,
     pub(crate) key: String,
     processes: Vec<Process>,
+    /// The address of the service behind the tax office's node.
+    service: String,
     _service: tokio_util::sync::DropGuard,
 }
 
@@ -41,7 +43,8 @@ impl House {
         );
         federation.join("agency", 5, "BB/GOV/1000/node-1", "management", &management).await;
         federation.join("bank", 3, "BB/COM/2001/node-1", "credit", "").await;
-        let rights = format!("{}[[right]]\nclient = \"BB/COM/2001/cards\"\nservice = \"{ECHO}\"\n", offer(&url));
+        let right = |client: &str| format!("[[right]]\nclient = \"{client}\"\nservice = \"{ECHO}\"\n");
+        let rights = offer(&url) + &right("BB/COM/2001/cards") + &right("BB/COM/2002/loans");
         federation.join("tax", 4, "BB/GOV/1002/node-1", "fisc", &rights).await;
         let mut processes = Vec::new();
         for (name, host) in [("agency", 5), ("bank", 3), ("tax", 4)] {
@@ -52,7 +55,7 @@ impl House {
         assert!(well, "{key}");
         let key = key.lines().last().unwrap().trim().to_owned();
         let http = HttpClient::new(ClientLimits { timeout: Duration::from_mins(1), ..ClientLimits::default() }, None);
-        Self { federation, http, key, processes, _service: stop.drop_guard() }
+        Self { federation, http, key, processes, service: url, _service: stop.drop_guard() }
     }
 
     pub(crate) async fn send(&self, method: Method, path: &str, kind: &'static str, body: Bytes) -> Reply {
@@ -77,6 +80,38 @@ impl House {
 
     pub(crate) async fn get(&self, path: &str) -> Json {
         self.api(Method::GET, path, Json::Null, 200).await
+    }
+
+    /// A key for signing that is made here, with the authority's certificate for this member.
+    async fn import_signing_certificate(&self, member: &str) {
+        let wanted = json!({
+            "key_label": member,
+            "csr_generate_request": {
+                "key_usage_type": "SIGNING", "csr_format": "PEM", "ca_name": "x", "member_id": member, "subject_field_values": { "C": "BB" },
+            },
+        });
+        let made = self.api(Method::POST, "/tokens/0/keys-with-csrs", wanted, 201).await;
+        let (key, csr) = (made["key"]["id"].as_str().unwrap(), made["csr_id"].as_str().unwrap());
+        let path = format!("/keys/{key}/csrs/{csr}?csr_format=PEM");
+        let request = self.send(Method::GET, &path, "application/json", Bytes::new()).await;
+        std::fs::write(self.federation.home("authority").join("member.pem"), &request.body).unwrap();
+        let (named, node) = (member.replace(':', "/"), "BB/COM/2001/node-1");
+        let answer = self.authority(&["sign", "--profile", "sign", "--server", node, "--member", &named, "member.pem"]);
+        let reply = self.send(Method::POST, "/token-certificates", "application/octet-stream", answer.into()).await;
+        let imported: Json = serde_json::from_slice(&reply.body).unwrap();
+        assert_eq!((reply.status.as_u16(), &imported["active"]), (201, &json!(true)), "{imported}");
+        assert_eq!(imported["owner_id"], member);
+    }
+
+    /// A service of a client, over the API, which the bank may use.
+    async fn offer_rates(&self, client: &str) {
+        let described =
+            json!({ "url": self.service, "rest_service_code": "rates", "type": "REST", "ignore_warnings": false });
+        let made = self.api(Method::POST, &format!("{client}/service-descriptions"), described, 201).await;
+        let description = made["id"].as_str().unwrap();
+        self.put(&format!("/service-descriptions/{description}/enable"), Json::Null, 204).await;
+        let items = json!({ "items": [{ "id": BANK.replace('/', ":"), "service_client_type": "SUBSYSTEM" }] });
+        self.api(Method::POST, "/services/BB:COM:2002:loans:rates/service-clients", items, 201).await;
     }
 
     /// Waits until a field of an answer has a value.
@@ -228,6 +263,51 @@ async fn a_new_authentication_certificate_is_registered_activated_and_the_old_on
     house.until(&old, "status", "SAVED").await;
     tokio::time::sleep(Duration::from_secs(3)).await;
     house.call_until_well(BANK).await;
+    house.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_signs_for_the_member_of_a_client_and_goes_over_to_it() {
+    let mut house = House::start().await;
+    house.call_until_well(BANK).await;
+    house.authority(&["add-member", "BB/COM/2002", "Microfinance du Lac"]);
+    // The node learns it within the second of its rhythm.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let loans =
+        json!({ "member_class": "COM", "member_code": "2002", "subsystem_code": "loans", "connection_type": "HTTP" });
+    house.api(Method::POST, "/clients", json!({ "client": loans }), 201).await;
+    let path = "/clients/BB:COM:2002:loans";
+    let unsigned = house.put(&format!("{path}/register"), Json::Null, 409).await;
+    assert_eq!(unsigned["error"]["code"], "certificate_not_found", "{unsigned}");
+    house.import_signing_certificate("BB:COM:2002").await;
+    assert_eq!(house.get(path).await["has_valid_local_sign_cert"], true);
+    house.put(&format!("{path}/register"), Json::Null, 204).await;
+    house.authority(&["approve", &house.waiting("clientReg")]);
+    house.until(path, "status", "REGISTERED").await;
+    house.call_until_well("BB/COM/2002/loans").await;
+    house.offer_rates(path).await;
+    let rates = "BB/COM/2002/loans/rates";
+    house.federation.call_until_well(&house.federation.at(3, 8080), rates).await;
+
+    let member = json!({ "member_class": "COM", "member_code": "2002", "connection_type": "HTTP" });
+    house.api(Method::POST, "/clients", json!({ "client": member }), 201).await;
+    house.put("/clients/BB:COM:2002/register", Json::Null, 204).await;
+    house.authority(&["approve", &house.waiting("clientReg")]);
+    house.until("/clients/BB:COM:2002", "status", "REGISTERED").await;
+    house.put("/clients/BB:COM:2002/make-owner", Json::Null, 204).await;
+    house.authority(&["approve", &house.waiting("ownerChange")]);
+
+    // The operator writes the new id into the file; the key that signed until now signs for the member who was the owner.
+    assert_eq!(house.processes.remove(1).terminate().0.code(), Some(0));
+    let file = house.federation.home("bank").join("node.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replacen("BB/COM/2001/node-1", "BB/COM/2002/node-1", 1)).unwrap();
+    house.processes.push(house.federation.run_node("bank", 3).await);
+    house.call_until_well("BB/COM/2002/loans").await;
+    house.call_until_well(BANK).await;
+    house.federation.call_until_well(&house.federation.at(3, 8080), rates).await;
+    let owner = house.get("/clients/BB:COM:2002").await;
+    assert_eq!((&owner["owner"], &owner["has_valid_local_sign_cert"]), (&json!(true), &json!(true)), "{owner}");
     house.stop();
 }
 

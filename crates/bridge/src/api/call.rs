@@ -98,6 +98,11 @@ impl Call {
         self.core.registry.current()
     }
 
+    /// Whether the node has clients of this member.
+    pub(super) fn serves_member(&self, member: &MemberId) -> bool {
+        self.offer().clients.keys().any(|client| client.member() == member)
+    }
+
     pub(super) fn has(&self, roles: &[Role]) -> bool {
         self.holder.roles.iter().any(|role| roles.contains(role))
     }

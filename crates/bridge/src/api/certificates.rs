@@ -1,3 +1,4 @@
+use civic::MemberId;
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 use trust::cert::{Certificate, KeyUse, NameAttribute};
@@ -76,9 +77,7 @@ pub(super) async fn import(call: Call) -> Result {
     }
     let owner = call.core.config.server.owner();
     let named = snapshot.own().and_then(|own| own.check_sign_cert(&certificate, &[], call.core.clock.now()).ok());
-    let serves = |member: &civic::MemberId| {
-        member == owner || call.offer().clients.contains_key(&civic::ClientId::of_member(member.clone()))
-    };
+    let serves = |member: &MemberId| member == owner || call.serves_member(member);
     if row.usage == "SIGNING" && !named.as_ref().is_some_and(serves) {
         return conflict(
             "client_not_found",
@@ -89,16 +88,29 @@ pub(super) async fn import(call: Call) -> Result {
         return conflict("certificate_not_valid", "the certificate does not hold now");
     }
     let status = if row.usage == "SIGNING" { "registered" } else { "saved" };
+    let member = named.filter(|_| row.usage == "SIGNING");
+    // A client's first certificate is in use at once: there is none to go on with.
+    let of_client = |member: &MemberId| member != owner;
+    let signs = |member: &MemberId| {
+        all.iter().flat_map(|row| &row.certificates).any(|one| one.active && one.is_of(member, owner))
+    };
+    let active = member.as_ref().is_some_and(|member| of_client(member) && !signs(member));
     let kept = KeptCertificate {
         id: hash.clone(),
         key: row.id.clone(),
         certificate: certificate.der().to_vec(),
         status: status.to_owned(),
-        active: false,
+        active,
+        member,
     };
     let now = call.core.clock.now();
-    call.store().tx("bridge.import_certificate", move |tx| store::insert_certificate(tx, &kept, now)).await?;
+    let import = move |tx: &mut ::store::Tx<'_>| {
+        store::insert_certificate(tx, &kept, now)?;
+        store::raise_version(tx)
+    };
+    call.store().tx("bridge.import_certificate", import).await?;
     call.audit("import_certificate", &hash).await?;
+    crate::reload::take_over(&call.core).await.map_err(|reason| ApiError::conflict("action_not_possible", reason))?;
     let (row, kept) = find(&call, &hash).await?;
     Ok(Reply::created(shown(&call, &row, &kept, &certificate)))
 }
@@ -138,15 +150,7 @@ pub(super) async fn activate(call: Call) -> Result {
         let what = "the global configuration does not name this certificate for this node: register it first, and wait for the authority";
         return Err(ApiError::conflict("action_not_possible", what));
     }
-    let names = || snapshot.own().and_then(|own| own.check_sign_cert(&certificate, &[], call.core.clock.now()).ok());
-    if row.usage == "SIGNING" && names().as_ref() != Some(call.core.config.server.owner()) {
-        let what =
-            "the certificate names another member than the owner of this node: it serves for the change of owner only";
-        return Err(ApiError::conflict("action_not_possible", what));
-    }
-    // The certificate of the files is in use where none of the others is.
-    let chosen = (!row.own).then(|| kept.id.clone());
-    use_only(&call, row.usage, chosen).await?;
+    use_only(&call, &row, &kept, true).await?;
     call.audit("activate_certificate", &kept.id).await?;
     Ok(Reply::done())
 }
@@ -159,18 +163,23 @@ pub(super) async fn disable(call: Call) -> Result {
         return Err(ApiError::conflict("action_not_possible", what));
     }
     if kept.active {
-        use_only(&call, row.usage, None).await?;
+        use_only(&call, &row, &kept, false).await?;
     }
     call.audit("disable_certificate", &kept.id).await?;
     Ok(Reply::done())
 }
 
-/// Of the certificates for this use that were imported, only the chosen one is in use. Where the node cannot work with it, all stays.
-async fn use_only(call: &Call, usage: &str, chosen: Option<String>) -> Result<()> {
+/// Of the imported certificates for the use and the member of this one, it alone is in use, or none. The certificate of the files is in use where
+/// none of the others is. Where the node cannot work with that, all stays.
+async fn use_only(call: &Call, row: &KeyRow, kept: &KeptCertificate, used: bool) -> Result<()> {
     let all = rows(call).await?;
-    let of_usage = all.iter().filter(|row| row.usage == usage && !row.own).flat_map(|row| &row.certificates);
-    let before: Vec<(String, bool)> = of_usage.map(|one| (one.id.clone(), one.active)).collect();
-    let after = before.iter().map(|(id, _)| (id.clone(), Some(id) == chosen.as_ref())).collect();
+    let owner = call.core.config.server.owner();
+    let member = kept.member.as_ref().unwrap_or(owner);
+    let rivals =
+        all.iter().filter(|other| other.usage == row.usage && !other.own).flat_map(|other| &other.certificates);
+    let before: Vec<(String, bool)> =
+        rivals.filter(|one| one.is_of(member, owner)).map(|one| (one.id.clone(), one.active)).collect();
+    let after = before.iter().map(|(id, _)| (id.clone(), used && *id == kept.id)).collect();
     set_active(call, after).await?;
     if let Err(reason) = crate::reload::take_over(&call.core).await {
         set_active(call, before).await?;
@@ -310,7 +319,7 @@ pub(super) fn shown(call: &Call, row: &KeyRow, kept: &KeptCertificate, certifica
     };
     json!({
         "ocsp_status": ocsp,
-        "owner_id": member_id(call.core.config.server.owner()),
+        "owner_id": member_id(kept.member.as_ref().unwrap_or(call.core.config.server.owner())),
         "active": kept.active,
         "saved_to_configuration": true,
         "certificate_details": details(certificate),

@@ -87,11 +87,6 @@ pub(super) async fn add(call: Call) -> Result {
         Some(code) => member.subsystem(code).map_err(bad)?,
         None => ClientId::of_member(member.clone()),
     };
-    if &member != call.core.config.server.owner() && client.subsystem().is_some() {
-        let what =
-            "this node sends for its owner only: another member may be added without subsystem, to take the node over";
-        return Err(ApiError::conflict("unsupported_member", what));
-    }
     let known = call.core.conf.current().is_some_and(|snapshot| snapshot.knows_member(&member));
     if !known && !wanted.ignore_warnings {
         return Err(ApiError::warning("unregistered_member", client_id(&ClientId::of_member(member))));
@@ -274,7 +269,7 @@ fn shown(call: &Call, client: &ClientId, settings: Option<&ClientSettings>, snap
         "member_class": member.class(),
         "member_code": member.code(),
         "owner": client.subsystem().is_none() && member == call.core.config.server.owner(),
-        "has_valid_local_sign_cert": member == call.core.config.server.owner() && call.core.own_ocsp.signing().is_ok(),
+        "has_valid_local_sign_cert": call.core.own_ocsp.signer(member).is_ok(),
     });
     let Some(fields) = shown.as_object_mut() else { return shown };
     if let Some(subsystem) = client.subsystem() {

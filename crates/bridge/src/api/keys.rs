@@ -12,7 +12,7 @@ use trust::keys::{KeyKind, PublicKey, SigningKey};
 use trust::pkcs11::TokenError;
 
 use super::auth::Role;
-use super::call::{Call, Reply, Result, client_id, member_id, parse_client, shorten};
+use super::call::{Call, Reply, Result, member_id, parse_client, shorten};
 use super::certificates::{hash_of, shown as shown_certificate};
 use super::error::ApiError;
 use super::store::{self, KeptCertificate, KeptCsr, KeptKey};
@@ -219,14 +219,13 @@ pub(super) async fn delete_csr(call: Call) -> Result {
 pub(super) async fn sign_certificates_of_client(call: Call) -> Result {
     let client = call.client(&call.offer())?;
     let mut shown = Vec::new();
+    let owner = call.core.config.server.owner();
     for row in rows(&call).await?.iter().filter(|row| row.usage == "SIGNING") {
-        for kept in &row.certificates {
+        for kept in row.certificates.iter().filter(|kept| kept.is_of(client.member(), owner)) {
             let certificate = Certificate::from_der(&kept.certificate).map_err(ApiError::internal)?;
             shown.push(shown_certificate(&call, row, kept, &certificate));
         }
     }
-    // The node signs for its owner; what the client is, is checked above.
-    tracing::debug!(client = client_id(&client), "its signing certificates are those of the owner");
     Ok(Reply::json(json!(shown)))
 }
 
@@ -262,6 +261,7 @@ pub(super) async fn rows(call: &Call) -> Result<Vec<KeyRow>> {
             // One that rests was registered once, and may have been given back.
             status: if in_use.der() == certificate.der() { "registered" } else { "saved" }.to_owned(),
             active: in_use.der() == certificate.der(),
+            member: None,
         };
         let public = certificate.public_key().clone();
         rows.push(KeyRow {
@@ -297,19 +297,29 @@ pub(super) async fn rows(call: &Call) -> Result<Vec<KeyRow>> {
     Ok(rows)
 }
 
-/// The keys that the node works with: those that it started with, unless others were activated.
+/// The keys that the node works with.
+pub(crate) struct InForce {
+    /// Those that it started with, unless others were activated.
+    pub(crate) own: NodeKeys,
+    /// What signs for members who may be its clients: keys that were activated, and the key of its files where that of the owner is another.
+    pub(crate) others: Vec<(SigningKey, Certificate)>,
+}
+
+/// The keys that a node of this owner works with now.
 pub(crate) async fn in_force(
     store: &::store::Store,
     files: NodeKeys,
     token: Option<&TokenKeys>,
-) -> std::result::Result<NodeKeys, String> {
+    owner: &MemberId,
+) -> std::result::Result<InForce, String> {
     let (keys, certificates) = store
         .read("bridge.active_keys", |tx| {
             Ok::<_, ::store::StoreError>((store::node_keys(tx)?, store::certificates(tx)?))
         })
         .await
         .map_err(|error| error.to_string())?;
-    let mut used = files;
+    let mut own = files.clone();
+    let mut others = Vec::new();
     for active in certificates.iter().filter(|one| one.active) {
         let Some(key) = keys.iter().find(|key| key.id == active.key) else { continue };
         let secret =
@@ -318,14 +328,20 @@ pub(crate) async fn in_force(
         let gone = "a key in use lies in a token, and the configuration names none. Bring its table [token] back";
         let secret = secret.key(token).ok_or(gone)?;
         let certificate = Certificate::from_der(&active.certificate).map_err(|error| error.to_string())?;
-        used = if key.usage == "signing" {
-            NodeKeys::new(secret, certificate, used.auth, used.auth_certificate)
+        let taken = if key.usage != "signing" {
+            NodeKeys::new(own.sign, own.sign_certificate, secret, certificate)
+        } else if active.is_of(owner, owner) {
+            NodeKeys::new(secret, certificate, own.auth, own.auth_certificate)
         } else {
-            NodeKeys::new(used.sign, used.sign_certificate, secret, certificate)
-        }
-        .map_err(|error| error.to_string())?;
+            others.push((secret, certificate));
+            Ok(own)
+        };
+        own = taken.map_err(|error| error.to_string())?;
     }
-    Ok(used)
+    if own.sign_certificate.der() != files.sign_certificate.der() {
+        others.push((files.sign, files.sign_certificate));
+    }
+    Ok(InForce { own, others })
 }
 
 async fn make(call: &Call, label: &str, usage: Usage) -> Result<String> {
@@ -382,7 +398,7 @@ fn check_csr(call: &Call, wanted: &CsrGenerate) -> Result<()> {
     member_of(call, wanted).map(drop)
 }
 
-/// The member whom the certificate will name: the owner of the node, or for signing one who is its client and may take the node over.
+/// The member whom the certificate will name: the owner of the node, or for signing one who is its client.
 fn member_of(call: &Call, wanted: &CsrGenerate) -> Result<MemberId> {
     let owner = call.core.config.server.owner();
     let Some(text) = wanted.member_id.as_deref().filter(|member| !member.is_empty() && *member != member_id(owner))
@@ -390,12 +406,11 @@ fn member_of(call: &Call, wanted: &CsrGenerate) -> Result<MemberId> {
         return Ok(owner.clone());
     };
     let client = parse_client(text)?;
-    let served = client.subsystem().is_none() && call.offer().clients.contains_key(&client);
+    let served = client.subsystem().is_none() && call.serves_member(client.member());
     if served && wanted.key_usage_type == Usage::Signing {
         return Ok(client.member().clone());
     }
-    let what =
-        "this node signs for its owner, and for a member who is its client and may take it over: add that client first";
+    let what = "this node signs for its owner, and for members who are its clients: add that client first";
     Err(ApiError::conflict("unsupported_member", what))
 }
 

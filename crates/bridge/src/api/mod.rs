@@ -42,7 +42,7 @@ mod yaml;
 pub use api_keys::{ApiKeyError, NewKey, first_key};
 pub use auth::Role;
 pub(crate) use auth::{RateLimiter, holder, holder_of_key};
-pub(crate) use keys::in_force as keys_in_force;
+pub(crate) use keys::{InForce, in_force as keys_in_force};
 pub(crate) use management::settle;
 pub(crate) use serve::{Done, Refusal, Wish, perform, router};
 pub use table::{OperationInfo, operations_info};

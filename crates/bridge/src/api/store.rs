@@ -1,7 +1,7 @@
 //! The SQL of the management API: its keys, and keys and certificates of the node that were made over it.
 
 use ::store::{Row, StoreError, Tx, Value, params};
-use civic::Timestamp;
+use civic::{MemberId, Timestamp};
 use serde_json::Value as Json;
 
 use super::auth::{Holder, Role};
@@ -32,6 +32,15 @@ pub(super) struct KeptCertificate {
     pub(super) certificate: Vec<u8>,
     pub(super) status: String,
     pub(super) active: bool,
+    /// Whom a signing certificate names; of the owner where nothing is said.
+    pub(super) member: Option<MemberId>,
+}
+
+impl KeptCertificate {
+    /// Whether it speaks for this member of a node with this owner.
+    pub(super) fn is_of(&self, member: &MemberId, owner: &MemberId) -> bool {
+        self.member.as_ref().unwrap_or(owner) == member
+    }
 }
 
 fn roles(row: &Row) -> Result<Vec<Role>, StoreError> {
@@ -133,7 +142,8 @@ pub(super) fn csrs(tx: &mut Tx<'_>) -> Result<Vec<KeptCsr>, StoreError> {
 }
 
 pub(super) fn certificates(tx: &mut Tx<'_>) -> Result<Vec<KeptCertificate>, StoreError> {
-    let sql = "SELECT id, key_id, certificate, status, active FROM bridge_key_certificate ORDER BY imported, id";
+    let sql =
+        "SELECT id, key_id, certificate, status, active, member FROM bridge_key_certificate ORDER BY imported, id";
     let read = |row: &Row| {
         Ok(KeptCertificate {
             id: row.get("id")?,
@@ -141,9 +151,16 @@ pub(super) fn certificates(tx: &mut Tx<'_>) -> Result<Vec<KeptCertificate>, Stor
             certificate: row.get("certificate")?,
             status: row.get("status")?,
             active: row.get("active")?,
+            member: member(row)?,
         })
     };
     tx.query(sql, &[])?.iter().map(read).collect()
+}
+
+fn member(row: &Row) -> Result<Option<MemberId>, StoreError> {
+    let Some(text) = row.get::<Option<String>>("member")? else { return Ok(None) };
+    let wrong = |_| StoreError::Column { column: "member".into(), reason: format!("`{text}` names no member") };
+    text.parse().map(Some).map_err(wrong)
 }
 
 pub(super) fn insert_key(tx: &mut Tx<'_>, key: &KeptKey, now: Timestamp) -> Result<(), StoreError> {
@@ -181,8 +198,17 @@ pub(super) fn remove_csr(tx: &mut Tx<'_>, id: &str) -> Result<(), StoreError> {
 
 pub(super) fn insert_certificate(tx: &mut Tx<'_>, one: &KeptCertificate, now: Timestamp) -> Result<(), StoreError> {
     tx.execute(
-        "INSERT INTO bridge_key_certificate (id, key_id, certificate, status, active, imported) VALUES ($1, $2, $3, $4, $5, $6)",
-        &params![one.id.as_str(), one.key.as_str(), &one.certificate, one.status.as_str(), one.active, now],
+        "INSERT INTO bridge_key_certificate (id, key_id, certificate, status, active, imported, member) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        &params![
+            one.id.as_str(),
+            one.key.as_str(),
+            &one.certificate,
+            one.status.as_str(),
+            one.active,
+            now,
+            one.member.as_ref().map(ToString::to_string)
+        ],
     )?;
     Ok(())
 }

@@ -113,7 +113,7 @@ pub(super) fn reachable(core: &Core, request: &AnyRequest, observed: &Observed) 
 async fn whole(dispatch: &Dispatch<'_>, attachments: Vec<Attachment>) -> Result<(Sent, Result<Came, Fault>), Fault> {
     let Dispatch { core, request, .. } = *dispatch;
     let digests: Vec<[u8; 64]> = attachments.iter().map(|attachment| *attachment.body.sha512()).collect();
-    let signed = signing::sign(core, Side::ClientProxy, &request.sha512(), &digests).await?;
+    let signed = signing::sign(core, Side::ClientProxy, request.client().member(), &request.sha512(), &digests).await?;
     let envelope = Envelope {
         ocsp: vec![own_ocsp(core)?],
         message: request.message(),
@@ -218,7 +218,8 @@ async fn pump(
     }
     let body = collector.finish().await.map_err(spool_fault)?;
     let (length, digest) = (body.len(), *body.sha512());
-    let signed = signing::sign(core, Side::ClientProxy, &request.sha512(), &[digest]).await?;
+    let signed =
+        signing::sign(core, Side::ClientProxy, request.client().member(), &request.sha512(), &[digest]).await?;
     writer.sign(signed.batch.as_ref(), &signed.signature);
     let attachments = vec![Attachment::rest(body)];
     let envelope =

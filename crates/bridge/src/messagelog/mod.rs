@@ -162,6 +162,7 @@ pub fn migrations() -> Vec<Migration> {
         crate::operations::MIGRATION,
         own(5, "moulds of signatures", include_str!("../../migrations/0005_moulds.sql")),
         own(6, "what lies under a stamp", include_str!("../../migrations/0006_leaves.sql")),
+        own(7, "members whom a node signs for", include_str!("../../migrations/0007_members.sql")),
     ]
 }
 

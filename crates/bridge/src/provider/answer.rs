@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use civic::MemberId;
 use http::Response;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::body::Incoming;
@@ -99,7 +100,7 @@ async fn kept(
     response: &AnyResponse,
     attachments: Vec<Attachment>,
 ) -> Result<Reply, Fault> {
-    let envelope = match envelope(&ending.core, response, attachments).await {
+    let envelope = match envelope(&ending.core, ending.member(), response, attachments).await {
         Ok(envelope) => envelope,
         Err(fault) => return Err(ending.failed(fault, false).await),
     };
@@ -123,7 +124,7 @@ async fn stream(ending: Ending, boundary: String, response: AnyResponse, source:
     writer.start(Kind::Response, &[], &response.message());
     writer.begin_rest_body();
     let outcome = match pump(&core, source, writer.take(), &sender).await {
-        Ok(body) => envelope(&core, &response, vec![Attachment::rest(body)]).await,
+        Ok(body) => envelope(&core, ending.member(), &response, vec![Attachment::rest(body)]).await,
         Err(fault) => Err(fault),
     };
     let outcome = match outcome {
@@ -178,14 +179,24 @@ async fn pass(core: &Core, sender: &FlowSender, slice: Bytes) -> Result<(), Faul
     Err(Fault::new(Side::ServerProxy, Reason::NetworkError, message))
 }
 
-async fn envelope(core: &Core, response: &AnyResponse, attachments: Vec<Attachment>) -> Result<Envelope, Fault> {
+async fn envelope(
+    core: &Core,
+    member: &MemberId,
+    response: &AnyResponse,
+    attachments: Vec<Attachment>,
+) -> Result<Envelope, Fault> {
     let digests: Vec<[u8; 64]> = attachments.iter().map(|attachment| *attachment.body.sha512()).collect();
     let message = response.message();
-    let signed = signing::sign(core, Side::ServerProxy, &digest::sha512(message.bytes()), &digests).await?;
+    let signed = signing::sign(core, Side::ServerProxy, member, &digest::sha512(message.bytes()), &digests).await?;
     Ok(Envelope { ocsp: Vec::new(), message, attachments, batch: signed.batch, signature: signed.signature })
 }
 
 impl Ending {
+    /// Whose service answers.
+    fn member(&self) -> &MemberId {
+        self.verified.request.service().client().member()
+    }
+
     /// Logs what is not yet logged, with the answer.
     async fn answered(mut self, envelope: &Envelope) -> Result<(), Fault> {
         self.records.push(record(&self.core, &self.verified, RecordKind::Response, "answered", envelope).await?);

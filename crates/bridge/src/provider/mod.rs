@@ -143,9 +143,9 @@ fn authenticate(core: &Core, peer: &Peer, head: &Parts, envelope: Envelope) -> R
     let provider = request.service().client();
     let offer = core.registry.current();
     // The owner itself is a client of its node, for metaservices.
-    let open = provider.subsystem().is_none() || offer.open_client(provider).is_some();
-    let ours = provider.member() == core.config.server.owner() && open;
-    if !ours || !snapshot.serves(&core.config.server, provider) {
+    let is_owner = provider.subsystem().is_none() && provider.member() == core.config.server.owner();
+    let open = is_owner || offer.open_client(provider).is_some();
+    if !open || !snapshot.serves(&core.config.server, provider) {
         let message =
             format!("{provider} is not served by this node. Check the service id and the global configuration");
         return Err(Fault::new(side, Reason::UnknownMember, message));
