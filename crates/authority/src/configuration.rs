@@ -235,8 +235,8 @@ fn private_params(federation: &[String], config: &AuthorityConfig) -> Result<Pri
         instance: config.instance.clone(),
         anchors: anchors.collect::<Result<_, _>>()?,
         management: ManagementService {
-            auth_cert_reg_address: config.url("/authcertreg"),
-            auth_cert_reg_cert: config.tls_certificate.clone(),
+            auth_cert_reg_address: config.auth_cert_reg_url.clone().unwrap_or_else(|| config.url("/authcertreg")),
+            auth_cert_reg_cert: config.auth_cert_reg_certificate.clone(),
             provider: config.management_service.clone(),
         },
         time_stamping_interval_s: u32::try_from(config.time_stamping_interval.as_secs()).unwrap_or(u32::MAX),

@@ -99,8 +99,10 @@ pub struct AuthorityConfig {
     pub certificate_validity: Duration,
     /// Which requests of nodes need no operator.
     pub auto_approval: AutoApproval,
-    /// The TLS certificate (DER) of the public URL, which nodes then check when they register.
-    pub tls_certificate: Option<Vec<u8>>,
+    /// Where nodes send the registration of an authentication certificate; `None`: `/authcertreg` below the public URL.
+    pub auth_cert_reg_url: Option<String>,
+    /// The TLS certificate (DER) that nodes believe there, and no other; `None`: whom the system believes.
+    pub auth_cert_reg_certificate: Option<Vec<u8>>,
     /// The policy of time stamps, dotted decimals; the default is the example of OpenSSL's manual.
     pub tsa_policy: String,
 }
@@ -123,7 +125,8 @@ impl AuthorityConfig {
             time_stamping_interval: Duration::from_mins(1),
             certificate_validity: Duration::from_hours(2 * 365 * 24),
             auto_approval: AutoApproval::default(),
-            tls_certificate: None,
+            auth_cert_reg_url: None,
+            auth_cert_reg_certificate: None,
             tsa_policy: "1.2.3.4.1".to_owned(),
         }
     }

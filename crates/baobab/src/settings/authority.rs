@@ -24,6 +24,12 @@ settings! {
         management: String = String::new();
         /// Where it listens for nodes: configuration, OCSP, time stamps, requests to join.
         listen: String = "0.0.0.0:8604".to_owned();
+        /// Where nodes send the registration of an authentication certificate, if not to `/authcertreg` below `public_url`: for instance
+        /// `https://authority.example:4001/authcertreg`, where a proxy takes TLS off and passes on to `listen`.
+        auth_cert_reg_url: String = String::new();
+        /// The certificate (PEM) that is shown there. Nodes then believe it and no other; it may be self-signed. Empty: nodes
+        /// believe whom their system believes.
+        auth_cert_reg_certificate: PathBuf = PathBuf::new();
         /// Where it takes the management requests of nodes (`/managementservice`) that the node of the management service brings.
         /// It believes whom that node vouches for: only that node may reach it. Empty: none.
         management_listen: String = "127.0.0.1:8606".to_owned();
@@ -130,6 +136,27 @@ impl Loaded<AuthoritySettings> {
             owner_change: approves(ApprovalName::OwnerChange),
         };
         config.tsa_policy.clone_from(&settings.tsa_policy);
+        self.registration(&mut config)?;
         Ok(config)
+    }
+
+    /// Where authentication certificates are registered, and the certificate that is believed there.
+    fn registration(&self, config: &mut AuthorityConfig) -> anyhow::Result<()> {
+        let AuthoritySettings { auth_cert_reg_url: url, auth_cert_reg_certificate: file, .. } = &self.settings;
+        if !url.is_empty() {
+            if !(url.starts_with("http://") || url.starts_with("https://")) {
+                return Err(self.refused("auth_cert_reg_url", &"it must start with http:// or https://").into());
+            }
+            config.auth_cert_reg_url = Some(url.clone());
+        }
+        if !file.as_os_str().is_empty() {
+            if !url.starts_with("https://") {
+                let reason = "it stands beside auth_cert_reg_url, which must start with https://";
+                return Err(self.refused("auth_cert_reg_certificate", &reason).into());
+            }
+            let certificate = self.certificate("auth_cert_reg_certificate", file)?;
+            config.auth_cert_reg_certificate = Some(certificate.der().to_vec());
+        }
+        Ok(())
     }
 }

@@ -18,6 +18,7 @@ use anyhow::Context as _;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use store::Location;
+use trust::cert::Certificate;
 
 pub(crate) use authority::AuthoritySettings;
 pub use metrics::metrics_markdown;
@@ -135,6 +136,14 @@ impl<T> Loaded<T> {
             Location::Sqlite(path) => Location::Sqlite(self.path_of(&path)),
             other @ Location::Postgres { .. } => other,
         })
+    }
+
+    /// The certificate in a PEM file that a key names.
+    pub(crate) fn certificate(&self, key: &str, file: &Path) -> anyhow::Result<Certificate> {
+        let path = self.path_of(file);
+        let text = std::fs::read_to_string(&path).map_err(|error| error.to_string());
+        let certificate = text.and_then(|text| Certificate::from_pem(&text).map_err(|error| error.to_string()));
+        Ok(certificate.map_err(|error| self.refused(key, &format!("{}: {error}", path.display())))?)
     }
 
     /// A key whose value is refused.

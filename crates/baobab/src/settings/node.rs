@@ -16,7 +16,6 @@ use bridge::registry::Connection;
 use civic::{ClientId, ServerId};
 use serde::{Deserialize, Serialize};
 use trust::age::Recipient;
-use trust::cert::Certificate;
 
 use super::token::TokenSettings;
 use super::witness::WitnessSettings;
@@ -379,14 +378,7 @@ impl Loaded<NodeSettings> {
             let reason = "it goes with connection = \"https-client-certificate\", and needs one file at least";
             return Err(self.refused(&key, &reason).into());
         }
-        let read = |path: &PathBuf| -> anyhow::Result<Vec<u8>> {
-            let path = self.path_of(path);
-            let text = std::fs::read_to_string(&path).map_err(|error| error.to_string());
-            let certificate = text.and_then(|text| Certificate::from_pem(&text).map_err(|error| error.to_string()));
-            let certificate =
-                certificate.map_err(|error| self.refused(&key, &format!("{}: {error}", path.display())))?;
-            Ok(certificate.der().to_vec())
-        };
+        let read = |path: &PathBuf| Ok(self.certificate(&key, path)?.der().to_vec());
         Ok(match entry.connection {
             None => None,
             Some(ConnectionName::Http) => Some(Connection::Http),

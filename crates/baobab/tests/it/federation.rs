@@ -21,8 +21,13 @@ pub(crate) struct Process {
 impl Process {
     /// Starts `baobab` with these arguments in a folder; log lines go to `log` there.
     pub(crate) fn start(folder: &Path, arguments: &[&str]) -> Self {
+        Self::of(env!("CARGO_BIN_EXE_baobab"), folder, arguments)
+    }
+
+    /// The same of another program.
+    pub(crate) fn of(program: &str, folder: &Path, arguments: &[&str]) -> Self {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(folder.join("log")).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_baobab"))
+        let child = Command::new(program)
             .args(arguments)
             .current_dir(folder)
             .stdout(Stdio::null())
@@ -75,6 +80,11 @@ pub(crate) struct Federation {
 impl Federation {
     /// Founds a federation: an authority that runs, in a fresh folder.
     pub(crate) fn found() -> Self {
+        Self::found_with(|_, _| String::new())
+    }
+
+    /// The same; `more` may lay files into the folder of the authority and answers lines for its settings, given the network.
+    pub(crate) fn found_with(more: impl FnOnce(&Path, &str) -> String) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let net = free_net();
         let home = folder.path().join("authority");
@@ -83,7 +93,7 @@ impl Federation {
             "instance = \"BB\"\nname = \"Agence du numérique\"\npublic_url = \"http://{net}.2:8604\"\nlisten = \"{net}.2:8604\"\n\
              management_listen = \"{net}.2:8606\"\nadmin = \"{net}.2:8605\"\nrefresh_s = 1\n"
         );
-        std::fs::write(home.join("authority.toml"), settings).unwrap();
+        std::fs::write(home.join("authority.toml"), settings + &more(&home, &net)).unwrap();
         let (well, said) = run(&home, &["authority", "init"]);
         assert!(well && said.contains("Next: baobab authority run"), "{said}");
         let authority = Process::start(&home, &["authority", "run"]);

@@ -1,5 +1,7 @@
 //! Nodes that ask the authority by themselves: over their management API, as processes of their own, with an operator who decides.
 
+use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
@@ -30,13 +32,16 @@ const ROLES: [&str; 4] = [
 
 impl House {
     pub(crate) async fn start() -> Self {
+        Self::start_in(Federation::found()).await
+    }
+
+    pub(crate) async fn start_in(federation: Federation) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let stop = tokio_util::sync::CancellationToken::new();
         let service = axum::Router::new().fallback(|| async { "a good answer" });
         tokio::spawn(web::serve(listener, service, stop.clone()));
 
-        let federation = Federation::found();
         let management = format!(
             "[management]\nclient = \"BB/GOV/1000/management\"\nurl = \"http://{}/managementservice\"\n",
             federation.at(2, 8606)
@@ -217,9 +222,39 @@ async fn a_subsystem_is_asked_for_refused_asked_for_again_approved_used_and_give
     house.stop();
 }
 
+/// A self-signed certificate with its key, `NAME.pem` and `NAME.key`.
+fn certificate_for(home: &Path, name: &str) {
+    let made = Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30"])
+        .args(["-subj", &format!("/CN={name}"), "-out", &format!("{name}.pem"), "-keyout", &format!("{name}.key")])
+        .current_dir(home)
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+}
+
+/// What takes TLS off in front of the authority, with this certificate.
+async fn front(federation: &Federation, name: &str) -> Process {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/tls_front.py");
+    let (here, behind) = (federation.at(2, 4001), federation.at(2, 8604));
+    let (certificate, key) = (format!("{name}.pem"), format!("{name}.key"));
+    let arguments = [script.to_str().unwrap(), &here, &certificate, &key, &behind];
+    let process = Process::of("python3", &federation.home("authority"), &arguments);
+    while tokio::net::TcpStream::connect(&here).await.is_err() {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    process
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_authentication_certificate_is_registered_activated_and_the_old_one_given_back_without_a_restart() {
-    let house = House::start().await;
+    let federation = Federation::found_with(|home, net| {
+        certificate_for(home, "front");
+        certificate_for(home, "stranger");
+        format!("auth_cert_reg_url = \"https://{net}.2:4001/authcertreg\"\nauth_cert_reg_certificate = \"front.pem\"\n")
+    });
+    let stranger = front(&federation, "stranger").await;
+    let house = House::start_in(federation).await;
     house.call_until_well(BANK).await;
     let wanted = json!({
         "key_label": "next",
@@ -243,6 +278,12 @@ async fn a_new_authentication_certificate_is_registered_activated_and_the_old_on
     assert!(early.to_string().contains("register it first"), "{early}");
     let wrong = house.put(&format!("{next}/register"), json!({ "address": "not an address" }), 400).await;
     assert!(wrong.to_string().contains("HOST:PORT"), "{wrong}");
+    // Whoever stands between shows another certificate than the signed configuration names: nothing is told to him.
+    let tapped = house.put(&format!("{next}/register"), Json::Null, 503).await;
+    assert!(tapped.to_string().contains("could not be reached"), "{tapped}");
+    assert_eq!(house.get(&next).await["status"], "SAVED");
+    drop(stranger);
+    let _front = front(&house.federation, "front").await;
     house.put(&format!("{next}/register"), Json::Null, 204).await;
     house.until(&next, "status", "REGISTRATION_IN_PROGRESS").await;
     house.put(&format!("{next}/register"), Json::Null, 409).await;
