@@ -1,4 +1,4 @@
-//! The guide, followed word for word from empty folders on three machines; then their cables are cut and slowed.
+//! The guide, followed word for word from empty folders on four machines; then their cables are cut and slowed.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ struct Block {
 
 #[test]
 fn the_guide_leads_a_newcomer_to_the_first_exchange_and_the_link_may_fail() {
-    let Some(mut network) = Network::of(&["authority", "tax", "bank"]) else { return };
+    let Some(mut network) = Network::of(&["authority", "tax", "bank", "notary"]) else { return };
     follow(&mut network, "guide.md");
     cut_and_mend(&mut network);
     slowed(&mut network);
@@ -21,7 +21,7 @@ fn the_guide_leads_a_newcomer_to_the_first_exchange_and_the_link_may_fail() {
 
 #[test]
 fn the_french_guide_leads_to_the_first_exchange() {
-    let Some(mut network) = Network::of(&["authority", "tax", "bank"]) else { return };
+    let Some(mut network) = Network::of(&["authority", "tax", "bank", "notary"]) else { return };
     follow(&mut network, "guide.fr.md");
 }
 

@@ -20,7 +20,7 @@ const CALLERS: usize = 4;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn links_that_are_slow_and_cut_in_mid_body_lose_no_answered_exchange_and_need_no_hand() {
-    let Some(mut network) = Network::of(&["authority", "tax", "bank"]) else { return };
+    let Some(mut network) = Network::of(&["authority", "tax", "bank", "notary"]) else { return };
     follow(&mut network, "guide.md");
     let nodes = [network.processes_of("tax", "baobab"), network.processes_of("bank", "baobab")];
     assert_eq!(nodes.clone().map(|pids| pids.len()), [1, 1], "one node on each machine");
