@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bridge::Node;
 use bridge::api::Role;
-use bridge::testing::{ECHO, TwoNodes, two_nodes};
+use bridge::testing::{ECHO, Outage, TwoNodes, two_nodes};
 use civic::SharedClock;
 use ledger::witness::Witness;
 use ledger::{Ledger, LedgerConfig};
@@ -96,6 +96,11 @@ fn policy(log: &VerifierKey, url: &str, witnesses: &[Served], needed: usize) -> 
 /// What the node's health says of the logs, after it took the newest configuration and looked.
 async fn health(nodes: &TwoNodes, node: &Node) -> String {
     node.ready().await.unwrap();
+    said(nodes, node).await
+}
+
+/// The same without a new configuration.
+async fn said(nodes: &TwoNodes, node: &Node) -> String {
     node.look_at_logs().await.unwrap();
     let url = format!("http://{}/health", node.addresses().admin);
     let request = http::Request::builder().uri(url).body(http_body_util::Full::default()).unwrap();
@@ -184,5 +189,25 @@ async fn a_poisoned_list_is_refused_by_itself_and_the_last_good_one_stays() {
     }
     nodes.federation.name_logs(&good, &good);
     assert_eq!(health(&nodes, node).await, "ok");
+    nodes.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_starts_anew_without_its_authority_keeps_the_last_good_list() {
+    let nodes = two_nodes(963).await;
+    let log = Log::with_three_witnesses(Arc::clone(&nodes.clock) as SharedClock).await;
+    log.grow("first").await;
+    let good = log.part(2);
+    nodes.federation.name_logs(&good, &good);
+    assert_eq!(health(&nodes, &nodes.provider).await, "ok");
+    nodes.federation.name_logs(b"rubbish", b"rubbish");
+    assert!(health(&nodes, &nodes.provider).await.contains("not readable"));
+    nodes.federation.set_outage(Outage::Configuration, true);
+    let again = nodes.replica_of_provider(store::testing::sqlite().await).await;
+    let told = said(&nodes, &again).await;
+    assert!(told.contains("the last good one stays") && told.contains("the newer one was refused"), "{told}");
+    let page = operator(&nodes, &again).await.page("/console/logs").await;
+    assert!(page.contains(ORIGIN) && page.contains("quorum atteint"), "{page}");
+    again.stop().await;
     nodes.stop().await;
 }
