@@ -77,7 +77,9 @@ pub(crate) fn ensure(packages: &[Package]) -> anyhow::Result<()> {
 }
 
 /// Judges of the ledger from the Python registry, in these versions. They ask for Python 3.12 and run on 3.11.
-const JUDGES: &[&str] = &["aics-tlog==0.2.1", "aics-witness==0.1.0", "metamorphic-log==0.1.11"];
+/// moto is an S3 server by another hand.
+const JUDGES: &[&str] =
+    &["aics-tlog==0.2.1", "aics-witness==0.1.0", "metamorphic-log==0.1.11", "moto[s3,server]==5.2.1"];
 
 /// A Python that has the judges, in an environment of its own below the folder; `None`, said aloud, where the registry
 /// cannot be reached: the tests that ask them are then left out.
@@ -85,7 +87,7 @@ pub(crate) fn judges(folder: &Path) -> Option<std::path::PathBuf> {
     let home = folder.join("judges");
     let python = home.join("bin/python");
     let marker = home.join("installed");
-    if marker.is_file() {
+    if std::fs::read_to_string(&marker).is_ok_and(|installed| installed == JUDGES.join("\n")) {
         return Some(python);
     }
     step("installing the judges of the ledger with pip");

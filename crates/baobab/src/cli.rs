@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::command::{self, AuthorityCommand, ConfigCommand, NodeCommand, NotaryCommand};
+use crate::command::{self, AuthorityCommand, ConfigCommand, LedgerCommand, NodeCommand, NotaryCommand};
 use crate::settings::Refused;
 use crate::telemetry::{self, LogFormat, LogOptions};
 use crate::{demo, verify};
@@ -40,6 +40,9 @@ enum Command {
     /// A notary with a transparency log of its own, and the API keys of its clients.
     #[command(subcommand)]
     Notary(NotaryCommand),
+    /// A transparency log on a machine of its own: run it, check it offline.
+    #[command(subcommand)]
+    Ledger(LedgerCommand),
     /// Configuration files: check one, or show every key.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -101,6 +104,7 @@ pub fn main() -> ExitCode {
         Command::Node(chosen) => command::node(chosen, &options),
         Command::Authority(chosen) => command::authority(chosen, &options),
         Command::Notary(chosen) => command::notary(chosen, &options),
+        Command::Ledger(chosen) => command::ledger(chosen, &options),
         Command::Config(chosen) => started().and_then(|()| command::config(chosen)),
     };
     match result {
@@ -114,7 +118,7 @@ pub fn main() -> ExitCode {
 }
 
 #[expect(clippy::print_stderr, reason = "the command line speaks to the terminal")]
-fn eprint_line(text: &str) {
+pub(crate) fn eprint_line(text: &str) {
     eprintln!("{text}");
 }
 

@@ -2,12 +2,22 @@ use std::path::PathBuf;
 
 use civic::SharedClock;
 use store::Store;
+use store::bucket::Bucket;
 use trust::keys::SigningKey;
 use trust::mldsa::MlDsaKey;
 use trust::note::policy::Policy;
 
 /// Leaves that are remembered, unless told otherwise: 60 MB where the log is that long.
 const RECENT_ENTRIES: usize = 1 << 20;
+
+/// Where tiles and entries are kept outside of the store.
+#[derive(Debug, Clone)]
+pub enum Tiles {
+    /// A folder of a file system.
+    Folder(PathBuf),
+    /// A bucket of an object store.
+    Bucket(Bucket),
+}
 
 /// What a log is opened with.
 pub struct LedgerConfig {
@@ -16,7 +26,7 @@ pub struct LedgerConfig {
     pub(crate) origin: String,
     pub(crate) clock: SharedClock,
     pub(crate) post_quantum: Option<MlDsaKey>,
-    pub(crate) folder: Option<PathBuf>,
+    pub(crate) tiles: Option<Tiles>,
     pub(crate) recent_entries_max: usize,
     pub(crate) policy: Option<Policy>,
 }
@@ -31,7 +41,7 @@ impl LedgerConfig {
             origin,
             clock,
             post_quantum: None,
-            folder: None,
+            tiles: None,
             recent_entries_max: RECENT_ENTRIES,
             policy: None,
         }
@@ -48,7 +58,15 @@ impl LedgerConfig {
     /// the store. A log may move from rows to a folder; back it does not find its entries.
     #[must_use]
     pub fn folder(mut self, path: impl Into<PathBuf>) -> Self {
-        self.folder = Some(path.into());
+        self.tiles = Some(Tiles::Folder(path.into()));
+        self
+    }
+
+    /// Keeps them in this bucket instead, under the same names. While its server is away, whoever appends waits, up to
+    /// the time that the bucket is given; then nothing more is acknowledged until the next start.
+    #[must_use]
+    pub fn bucket(mut self, bucket: Bucket) -> Self {
+        self.tiles = Some(Tiles::Bucket(bucket));
         self
     }
 

@@ -10,7 +10,7 @@
 //!   beside them, answer.
 //! - The checkpoint row is changed by compare-and-swap on its size, so two processes never sign two histories. It is all
 //!   that is trusted: checkpoints carry an Ed25519 signature and, where the log has such a key, one of ML-DSA-44.
-//! - Tiles are derived, and live in the store or in a folder that any web server can serve. Opening checks that the
+//! - Tiles are derived, and live in the store, in a folder that any web server can serve, or in a bucket (S3). Opening checks that the
 //!   last ones lead to the signed root and writes anew what a crash may have taken; [`Ledger::check`] checks all. A
 //!   tile, proof or bundle that does not lead to the signed root is an error, never an answer.
 //! - The same entry twice is the same index while it is among the last million: a caller that lost the answer asks again.
@@ -42,6 +42,7 @@ mod config;
 mod error;
 mod folder;
 pub mod http;
+pub mod inspect;
 mod log;
 mod metrics;
 pub mod monitor;
@@ -62,7 +63,7 @@ mod witnessing;
 pub use check::CheckReport;
 pub use client::{ClientError, LedgerClient};
 pub use commitment::Commitment;
-pub use config::LedgerConfig;
+pub use config::{LedgerConfig, Tiles};
 pub use error::LedgerError;
 pub use log::{ENTRIES_MAX, ENTRY_BYTES_MAX, Ledger};
 pub use outbox::Outbox;

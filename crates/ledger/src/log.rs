@@ -78,7 +78,7 @@ impl Ledger {
         config.store.migrate(rows::MIGRATIONS).await?;
         let post_quantum = config.post_quantum.map(|key| Cosigner::ml_dsa(&config.origin, key)).transpose()?;
         let keys = LogKeys { signer: NoteSigner::new(config.origin, config.key)?, post_quantum };
-        let folder = config.folder.as_deref().map(Folder::at).transpose()?.map(Arc::new);
+        let folder = config.tiles.as_ref().map(Folder::at).transpose()?.map(Arc::new);
         let parts = Arc::new(Parts {
             store: config.store,
             keys,

@@ -18,7 +18,7 @@ use crate::log::Parts;
 use crate::plan::Plan;
 use crate::recent::Recent;
 use crate::rows::{self, BatchRow, Rows};
-use crate::source::{damaged, load_edge, load_recent};
+use crate::source::{damaged, load_edge, load_recent, recent_tiles};
 
 /// Staged batches are read so many at a time when a log is opened.
 const REPLAY_BATCHES: u32 = 64;
@@ -127,6 +127,7 @@ pub(crate) async fn load(parts: &Arc<Parts>) -> Result<(Published, Recent), Ledg
     let published = finish(checkpoint, note, edge)?;
     blocking(folder, move |folder| {
         folder.mend(&published.edge, &published.note)?;
+        folder.read_ahead(recent_tiles(published.edge.size(), most))?;
         let recent = load_recent(&mut crate::folder::Files(folder), &published.edge, most)?;
         Ok((published, recent))
     })

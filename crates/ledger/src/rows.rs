@@ -143,6 +143,21 @@ pub(crate) fn batches(tx: &mut Tx<'_>, from: u64, count: u32) -> Result<Vec<Batc
     rows.iter().map(batch_of).collect()
 }
 
+/// The batches that hold entries from `start` to before `end`, whole, in order.
+pub(crate) fn batches_over(tx: &mut Tx<'_>, start: u64, end: u64) -> Result<Vec<BatchRow>, LedgerError> {
+    let rows = tx.query(
+        "SELECT first, entries, bundle FROM ledger_batch
+         WHERE first >= COALESCE((SELECT MAX(first) FROM ledger_batch WHERE first <= $1), 0) AND first < $2 ORDER BY first",
+        &params![signed(start)?, signed(end)?],
+    )?;
+    rows.iter().map(batch_of).collect()
+}
+
+/// Whether entries of the first format are there.
+pub(crate) fn has_legacy(tx: &mut Tx<'_>) -> Result<bool, LedgerError> {
+    Ok(tx.query_one("SELECT position FROM ledger_entry LIMIT 1", &[])?.is_some())
+}
+
 /// Forgets the batches that end at or before this entry: the synced folder holds them.
 pub(crate) fn forget_batches(tx: &mut Tx<'_>, end: u64) -> Result<u64, LedgerError> {
     Ok(tx.execute("DELETE FROM ledger_batch WHERE first + entries <= $1", &params![signed(end)?])?)

@@ -1,6 +1,7 @@
 //! Where tiles and entries are read from, and what is made of them once they are verified against the signed root.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use trust::merkle::{
@@ -197,12 +198,17 @@ pub(crate) fn load_edge(source: &mut dyn Source, size: u64) -> Result<Edge, Ledg
         .ok_or_else(|| damaged("the last entries", "some are missing"))
 }
 
+/// The full tiles of the last leaves of a log of this size.
+pub(crate) fn recent_tiles(size: u64, most: usize) -> Range<u64> {
+    size.saturating_sub(most as u64) / TILE_WIDTH..size / TILE_WIDTH
+}
+
 /// The last leaves before this edge, as many as are remembered.
 pub(crate) fn load_recent(source: &mut dyn Source, edge: &Edge, most: usize) -> Result<Recent, LedgerError> {
     let mut recent = Recent::new(most);
-    let full = edge.size() / TILE_WIDTH;
-    let first = (edge.size().saturating_sub(most as u64)) / TILE_WIDTH;
-    for index in first..full {
+    let tiles = recent_tiles(edge.size(), most);
+    let full = tiles.end;
+    for index in tiles {
         for (position, leaf) in (index * TILE_WIDTH..).zip(full_tile(source, 0, index)?) {
             recent.insert(&leaf, position);
         }

@@ -38,6 +38,7 @@
 //! ```
 
 mod append;
+pub mod bucket;
 mod error;
 mod job;
 mod location;
@@ -99,6 +100,25 @@ impl Store {
     /// Opens the storage, creating what is missing, and brings the store's own tables up to date.
     pub async fn open(location: &Location, keys: KeyRing, random: SharedRandom) -> Result<Self, StoreError> {
         Self::open_guarded(location, keys, random, None).await
+    }
+
+    /// Opens storage that exists, to look at it only: nothing is created, migrated or changed, and every write is refused
+    /// with [`StoreError::Closed`].
+    pub async fn open_to_read(location: &Location, keys: KeyRing, random: SharedRandom) -> Result<Self, StoreError> {
+        let location = location.clone();
+        let opened = tokio::task::spawn_blocking(move || {
+            let sealer = Sealer::new(keys, Arc::clone(&random));
+            let metrics = Metrics::new();
+            let engine = match &location {
+                Location::Sqlite(path) => Engine::Sqlite(sqlite::Engine::open_to_read(path, &sealer)?),
+                Location::Postgres { url, schema } => {
+                    Engine::Postgres(pg::Engine::open_to_read(url, schema.as_deref(), &sealer, &metrics, &random)?)
+                }
+            };
+            Ok(Inner { engine, sealer, metrics, location, _guard: None })
+        });
+        let inner = opened.await.map_err(|error| StoreError::Unavailable { reason: error.to_string() })??;
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     async fn open_guarded(
@@ -243,6 +263,17 @@ impl Store {
             engine.health()?;
         }
         self.read("store.health", |tx| tx.query("SELECT 1 AS alive", &[]).map(drop)).await
+    }
+
+    /// What the engine finds wrong with its own files, at most twenty complaints. PostgreSQL says nothing here: its tool
+    /// is `pg_amcheck`.
+    pub async fn integrity(&self) -> Result<Vec<String>, StoreError> {
+        if matches!(self.inner.engine, Engine::Postgres(_)) {
+            return Ok(Vec::new());
+        }
+        let rows = self.read("store.integrity", |tx| tx.query("PRAGMA integrity_check(20)", &[])).await?;
+        let said: Result<Vec<String>, StoreError> = rows.iter().map(|row| row.get("integrity_check")).collect();
+        Ok(said?.into_iter().filter(|line| line != "ok").collect())
     }
 
     /// A job that did not even enter the line.

@@ -58,6 +58,7 @@ pub(crate) struct Engine {
     work: Arc<Line<Work>>,
     appends: Arc<Line<AppendJob>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    only_reads: bool,
 }
 
 impl Engine {
@@ -68,6 +69,28 @@ impl Engine {
         metrics: &Metrics,
         random: &SharedRandom,
     ) -> Result<Self, StoreError> {
+        Self::start(url, schema, sealer, metrics, random, false)
+    }
+
+    /// Opens a database that exists, for reads only.
+    pub(crate) fn open_to_read(
+        url: &str,
+        schema: Option<&str>,
+        sealer: &Sealer,
+        metrics: &Metrics,
+        random: &SharedRandom,
+    ) -> Result<Self, StoreError> {
+        Self::start(url, schema, sealer, metrics, random, true)
+    }
+
+    fn start(
+        url: &str,
+        schema: Option<&str>,
+        sealer: &Sealer,
+        metrics: &Metrics,
+        random: &SharedRandom,
+        only_reads: bool,
+    ) -> Result<Self, StoreError> {
         let mut config: Config =
             url.parse().map_err(|_| StoreError::Location { text: "the postgres connection text".into() })?;
         config.connect_timeout(Duration::from_secs(5)).tcp_user_timeout(Duration::from_secs(20));
@@ -76,7 +99,7 @@ impl Engine {
         }
         let mut first = Session::new(config.clone(), schema.map(str::to_owned));
         first.ensure().map_err(|refusal| refusal.error)?;
-        if let Some(schema) = schema {
+        if let Some(schema) = schema.filter(|_| !only_reads) {
             first.create_schema(schema)?;
         }
         let work = Arc::new(Line::new());
@@ -92,10 +115,13 @@ impl Engine {
         let mut server = Server::new(Session::new(config.clone(), schema.map(str::to_owned)), sealer, metrics, random);
         let line = Arc::clone(&appends);
         threads.push(spawn(move || server.serve_appends(&line))?);
-        Ok(Self { work, appends, threads: Mutex::new(threads) })
+        Ok(Self { work, appends, threads: Mutex::new(threads), only_reads })
     }
 
     pub(crate) fn write(&self, job: Box<dyn Job>) -> Result<(), StoreError> {
+        if self.only_reads {
+            return Err(StoreError::Closed);
+        }
         self.work.push(Work { job, begin: BEGIN_WRITE })
     }
 
@@ -104,6 +130,9 @@ impl Engine {
     }
 
     pub(crate) fn append(&self, job: AppendJob, patience: Duration) -> Result<(), StoreError> {
+        if self.only_reads {
+            return Err(StoreError::Closed);
+        }
         self.appends.push_patient(job, patience)
     }
 

@@ -14,7 +14,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use rusqlite::types::{ToSqlOutput, ValueRef};
-use rusqlite::{CachedStatement, Connection, ErrorCode};
+use rusqlite::{CachedStatement, Connection, ErrorCode, OpenFlags};
 
 use self::checkpoint::Checkpoints;
 use crate::error::shorten;
@@ -53,12 +53,24 @@ impl Engine {
         for _ in 0..thread::available_parallelism().map_or(2, usize::from).clamp(2, 4) {
             readers.push(open_reader(path).map_err(|error| unavailable(&error))?);
         }
+        // SQLite syncs the name of its new write-ahead log and overlooks an error there.
+        sync_folder(path)?;
         let mut threads = vec![spawn("store-writer", move || writer.serve())?];
         for connection in readers {
             let (line, sealer) = (Arc::clone(&reads), sealer.clone());
             threads.push(spawn("store-reader", move || serve_reads(&connection, &line, &sealer))?);
         }
         Ok(Self { writes, reads, broken, threads: Mutex::new(threads) })
+    }
+
+    /// Opens a file that exists, for reads only.
+    pub(crate) fn open_to_read(path: &Path, sealer: &Sealer) -> Result<Self, StoreError> {
+        let connection = open_only_to_read(path).map_err(|error| unavailable(&error))?;
+        let (writes, reads) = (Arc::new(Line::new()), Arc::new(Line::new()));
+        writes.close();
+        let (line, sealer) = (Arc::clone(&reads), sealer.clone());
+        let reader = spawn("store-reader", move || serve_reads(&connection, &line, &sealer))?;
+        Ok(Self { writes, reads, broken: Arc::new(AtomicBool::new(false)), threads: Mutex::new(vec![reader]) })
     }
 
     pub(crate) fn write(&self, job: Work) -> Result<(), StoreError> {
@@ -351,11 +363,28 @@ fn serve_reads(connection: &Connection, line: &Line<Work>, sealer: &Sealer) {
 /// The file exists, is ours alone, and its name is on disk.
 fn prepare_file(path: &Path) -> Result<(), StoreError> {
     use std::os::unix::fs::OpenOptionsExt as _;
-    let reason = |error: std::io::Error| StoreError::Unavailable { reason: format!("{}: {error}", path.display()) };
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    std::fs::create_dir_all(folder).map_err(reason)?;
-    std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path).map_err(reason)?;
-    std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(reason)
+    std::fs::create_dir_all(folder_of(path)).map_err(|error| of_file(path, &error))?;
+    std::fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(|error| of_file(path, &error))?;
+    sync_folder(path)
+}
+
+/// The names of the files beside this one are on disk.
+fn sync_folder(path: &Path) -> Result<(), StoreError> {
+    let synced = std::fs::File::open(folder_of(path)).and_then(|folder| folder.sync_all());
+    synced.map_err(|error| of_file(path, &error))
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+fn of_file(path: &Path, error: &std::io::Error) -> StoreError {
+    StoreError::Unavailable { reason: format!("{}: {error}", path.display()) }
 }
 
 fn open_connection(path: &Path) -> rusqlite::Result<Connection> {
@@ -377,6 +406,17 @@ fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
     connection.pragma_update(None, "query_only", true)?;
     // There are several readers, and most of what they read is read once: 4 MiB each.
     connection.pragma_update(None, "cache_size", -4_000)?;
+    Ok(connection)
+}
+
+/// A connection that changes no byte of the database, of its format neither.
+fn open_only_to_read(path: &Path) -> rusqlite::Result<Connection> {
+    let connection =
+        Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    connection.busy_timeout(BUSY_TIME_MAX)?;
+    connection.pragma_update(None, "query_only", true)?;
+    connection.pragma_update(None, "trusted_schema", false)?;
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
     Ok(connection)
 }
 

@@ -2,6 +2,7 @@
 
 mod authority;
 mod join;
+mod ledger;
 mod node;
 mod notary;
 mod process;
@@ -15,8 +16,9 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 
 use crate::cli::print_line;
-use crate::settings::{self, AuthoritySettings, Loaded, NodeSettings, NotarySettings};
+use crate::settings::{self, AuthoritySettings, KeptLogSettings, Loaded, NodeSettings, NotarySettings};
 use crate::telemetry::LogOptions;
+pub(crate) use ledger::{LedgerCommand, ledger};
 pub(crate) use notary::{NotaryCommand, notary};
 
 /// `baobab node …`
@@ -66,7 +68,7 @@ pub(crate) enum AuthorityCommand {
 pub(crate) enum ConfigCommand {
     /// Say whether a configuration file is good, without starting anything.
     Check {
-        /// The file; `authority` or `notary` in its name makes it that of an authority or a notary.
+        /// The file; `authority`, `notary` or `ledger` in its name makes it that of an authority, a notary or a log.
         #[arg(value_name = "FILE")]
         file: PathBuf,
     },
@@ -86,6 +88,14 @@ pub(crate) struct ConfigFile<F: Named> {
     pub(crate) config: PathBuf,
     #[arg(skip)]
     kind: std::marker::PhantomData<F>,
+}
+
+/// The file of a log.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LogFile;
+
+impl Named for LogFile {
+    const NAME: &'static str = "ledger.toml";
 }
 
 /// The usual name of a configuration file.
@@ -156,6 +166,12 @@ pub(crate) fn config(command: &ConfigCommand) -> anyhow::Result<ExitCode> {
             } else if name.contains("authority") {
                 let loaded = Loaded::<AuthoritySettings>::read(file)?;
                 loaded.config()?;
+                loaded.location(&loaded.settings.store)?;
+            } else if name.contains("ledger") {
+                let loaded = Loaded::<KeptLogSettings>::read(file)?;
+                loaded.tiles()?;
+                loaded.policy()?;
+                loaded.submitters()?;
                 loaded.location(&loaded.settings.store)?;
             } else {
                 let loaded = Loaded::<NodeSettings>::read(file)?;

@@ -3,6 +3,7 @@
 //! A relative path in a file is relative to the folder of that file, wherever the program was started.
 
 mod authority;
+mod ledger;
 mod legacy;
 mod metrics;
 mod node;
@@ -21,6 +22,7 @@ use store::Location;
 use trust::cert::Certificate;
 
 pub(crate) use authority::AuthoritySettings;
+pub(crate) use ledger::KeptLogSettings;
 pub use metrics::metrics_markdown;
 pub(crate) use node::NodeSettings;
 pub(crate) use notary::{NotaryPlan, NotarySettings};

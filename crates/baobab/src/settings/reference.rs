@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::authority::{AuthoritySettings, MemberClassSettings};
+use super::ledger::{AppenderEntry, BucketSettings, KeptLogSettings};
 use super::node::{
     ClientEntry, ConsentSettings, LedgerSettings, LimitSettings, ListenSettings, ManagementSettings,
     MessageLogSettings, NodeSettings, RhythmSettings, RightEntry, ServiceEntry,
@@ -85,6 +86,16 @@ pub fn reference() -> Vec<Document> {
             sections: vec![
                 section::<AuthoritySettings>(""),
                 section::<MemberClassSettings>("[[member_class]]"),
+                section::<LogSettings>("[log]"),
+            ],
+        },
+        Document {
+            file: "ledger.toml",
+            about: about::<KeptLogSettings>(),
+            sections: vec![
+                section::<KeptLogSettings>(""),
+                section::<AppenderEntry>("[[submitter]]"),
+                section::<BucketSettings>("[bucket]"),
                 section::<LogSettings>("[log]"),
             ],
         },

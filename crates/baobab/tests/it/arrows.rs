@@ -32,6 +32,7 @@ const ONLY_HOME: &[(&str, &str)] = &[
     ("rusqlite", "store"),
     ("postgres", "store"),
     ("tokio-postgres", "store"),
+    ("object_store", "store"),
     ("anyhow", "baobab"),
     ("clap", "baobab"),
     ("tracing-subscriber", "baobab"),

@@ -16,6 +16,7 @@ mod demo;
 mod federation;
 mod guide;
 mod journey;
+mod ledger;
 mod links;
 mod logs;
 mod machines;

@@ -18,6 +18,10 @@ pub(crate) trait Disk: Send + Sync + 'static {
     fn write(&self, path: &str, bytes: &[u8]) -> io::Result<()>;
     /// The content of a file, where there is one.
     fn read(&self, path: &str) -> io::Result<Option<Vec<u8>>>;
+    /// Says what will be read next, each once. Nothing where a read takes no time.
+    fn read_ahead(&self, _paths: &[String]) -> io::Result<()> {
+        Ok(())
+    }
     /// The names of what is in a folder; none where there is no such folder.
     fn list(&self, path: &str) -> io::Result<Vec<String>>;
     /// Takes away a folder with the files in it, where there is one.
@@ -161,19 +165,11 @@ impl Disk for RealDisk {
     }
 
     fn read(&self, path: &str) -> io::Result<Option<Vec<u8>>> {
-        match fs::read(self.root.join(path)) {
-            Ok(bytes) => Ok(Some(bytes)),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
+        read_file(&self.root.join(path))
     }
 
     fn list(&self, path: &str) -> io::Result<Vec<String>> {
-        match fs::read_dir(self.root.join(path)) {
-            Ok(items) => items.map(|item| Ok(item?.file_name().to_string_lossy().into_owned())).collect(),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
-            Err(error) => Err(error),
-        }
+        list_folder(&self.root.join(path))
     }
 
     fn remove_folder(&self, path: &str) -> io::Result<()> {
@@ -186,6 +182,55 @@ impl Disk for RealDisk {
     fn sync(&self) -> io::Result<()> {
         // One flush for hundreds of tiles, their names included, instead of two for each.
         Ok(rustix::fs::syncfs(&self.folder)?)
+    }
+}
+
+/// The machine's file system for who only looks.
+pub(crate) struct ReadDisk {
+    root: PathBuf,
+}
+
+impl ReadDisk {
+    pub(crate) fn new(root: &Path) -> Self {
+        Self { root: root.to_owned() }
+    }
+}
+
+impl Disk for ReadDisk {
+    fn write(&self, _: &str, _: &[u8]) -> io::Result<()> {
+        Err(ErrorKind::PermissionDenied.into())
+    }
+
+    fn read(&self, path: &str) -> io::Result<Option<Vec<u8>>> {
+        read_file(&self.root.join(path))
+    }
+
+    fn list(&self, path: &str) -> io::Result<Vec<String>> {
+        list_folder(&self.root.join(path))
+    }
+
+    fn remove_folder(&self, _: &str) -> io::Result<()> {
+        Err(ErrorKind::PermissionDenied.into())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        Err(ErrorKind::PermissionDenied.into())
+    }
+}
+
+fn read_file(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn list_folder(path: &Path) -> io::Result<Vec<String>> {
+    match fs::read_dir(path) {
+        Ok(items) => items.map(|item| Ok(item?.file_name().to_string_lossy().into_owned())).collect(),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error),
     }
 }
 

@@ -4,18 +4,22 @@
 //! Nothing here is trusted. What was not synced when the machine stopped is written anew from the staged batches; what
 //! was synced must lead to the signed root, or it is named and not served.
 
+mod bucket;
 mod disk;
 #[cfg(test)]
 mod loss;
 #[cfg(test)]
 mod model;
 
-use std::path::Path;
+use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
 use trust::merkle::{Edge, TILE_WIDTH, Tile};
 
-use self::disk::{CHECKPOINT, Disk, RealDisk};
+use self::bucket::BucketDisk;
+pub(crate) use self::disk::CHECKPOINT;
+use self::disk::{Disk, ReadDisk, RealDisk};
+use crate::config::Tiles;
 use crate::plan::Plan;
 use crate::source::{Source, damaged, load_edge};
 use crate::{LedgerError, bundle};
@@ -36,10 +40,23 @@ struct Open {
 }
 
 impl Folder {
-    /// The folder at this path, made where there is none.
-    pub(crate) fn at(path: &Path) -> Result<Self, LedgerError> {
-        let disk = RealDisk::open(path).map_err(|error| failed(&path.display().to_string(), &error))?;
-        Ok(Self::on(disk))
+    /// The folder at this place, made where there is none. A bucket exists.
+    pub(crate) fn at(place: &Tiles) -> Result<Self, LedgerError> {
+        Ok(match place {
+            Tiles::Folder(path) => {
+                Self::on(RealDisk::open(path).map_err(|error| failed(&path.display().to_string(), &error))?)
+            }
+            Tiles::Bucket(bucket) => Self::on(BucketDisk::new(bucket.clone())),
+        })
+    }
+
+    /// The folder at this place, for who only looks: it is not made, and nothing in it changes.
+    pub(crate) fn to_read(place: &Tiles) -> Self {
+        match place {
+            Tiles::Folder(path) => Self::on(ReadDisk::new(path)),
+            // It is not written either: whoever looks calls nothing that writes.
+            Tiles::Bucket(bucket) => Self::on(BucketDisk::new(bucket.clone())),
+        }
     }
 
     fn on(disk: impl Disk) -> Self {
@@ -111,7 +128,7 @@ impl Folder {
     }
 
     /// The widths of the partial tiles beside this one.
-    fn narrower(&self, path: &str) -> Result<Vec<u16>, LedgerError> {
+    pub(crate) fn narrower(&self, path: &str) -> Result<Vec<u16>, LedgerError> {
         let folder = path.rsplit_once('/').map_or(path, |(folder, _)| folder);
         let names = self.disk.list(folder).map_err(|error| failed(folder, &error))?;
         Ok(names.iter().filter_map(|name| name.parse().ok()).filter(|width| (1..256).contains(width)).collect())
@@ -126,6 +143,12 @@ impl Folder {
             }
         }
         Ok(())
+    }
+
+    /// Brings the full tiles of level 0 in this range nearer, where each read alone would take its time.
+    pub(crate) fn read_ahead(&self, tiles: Range<u64>) -> Result<(), LedgerError> {
+        let paths: Vec<String> = tiles.map(|index| Tile { level: 0, index, width: 256 }.path()).collect();
+        self.disk.read_ahead(&paths).map_err(|error| failed("the folder of tiles", &error))
     }
 
     /// Makes all that was written survive a power cut. After an error nothing more may be written.
@@ -150,7 +173,7 @@ impl Folder {
         self.disk.write(path, bytes).map_err(|error| failed(path, &error))
     }
 
-    fn read(&self, path: &str) -> Result<Option<Vec<u8>>, LedgerError> {
+    pub(crate) fn read(&self, path: &str) -> Result<Option<Vec<u8>>, LedgerError> {
         self.disk.read(path).map_err(|error| failed(path, &error))
     }
 

@@ -16,15 +16,19 @@ use crate::log::{ORIGIN, clock, entry, fill, key};
 
 /// The Python that has the judges, if any has.
 fn python() -> Option<PathBuf> {
+    python_with("aics_tlog, aics_witness, metamorphic_log")
+}
+
+/// The Python that has these modules, if any has.
+pub(crate) fn python_with(modules: &str) -> Option<PathBuf> {
     #[expect(clippy::disallowed_methods, reason = "the one door through which `cargo xtask test` names the judges")]
     let named = std::env::var("BAOBAB_JUDGES").ok().filter(|path| !path.is_empty());
     let python = PathBuf::from(named.unwrap_or_else(|| "python3".to_owned()));
-    let modules = ["-c", "import aics_tlog, aics_witness, metamorphic_log"];
-    let there = Command::new(&python).args(modules).stderr(Stdio::null()).status();
+    let there = Command::new(&python).args(["-c", &format!("import {modules}")]).stderr(Stdio::null()).status();
     if there.is_ok_and(|status| status.success()) {
         return Some(python);
     }
-    eprintln!("LEFT OUT: aics-tlog, aics-witness and metamorphic-log are not installed");
+    eprintln!("LEFT OUT: {modules}: not installed");
     None
 }
 

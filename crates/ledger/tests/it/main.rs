@@ -8,10 +8,12 @@
 )]
 #![expect(clippy::print_stderr, reason = "what was left out, and counts, must be said")]
 
+mod bucket;
 mod crash;
 mod cross;
 mod damage;
 mod folder;
+mod inspect;
 mod judges;
 mod log;
 mod monitor;

@@ -1,0 +1,124 @@
+//! `ledger.toml`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use ledger::{Submitters, Tiles};
+use store::bucket::{Bucket, BucketConfig};
+use trust::keys::PublicKey;
+use trust::note::policy::Policy;
+
+use super::{Loaded, LogSettings, settings};
+use crate::command::credential;
+
+settings! {
+    /// A transparency log on a machine of its own: `baobab ledger run --config ledger.toml`. Its keys are made at the first start.
+    KeptLogSettings {
+        /// Required. The name of the log, as in an address without its scheme: `log.example/2027`. It cannot change later.
+        origin: String = String::new();
+        /// Where it listens for everyone: tiles, checkpoint, proofs, `POST /append`.
+        listen: String = "0.0.0.0:8620".to_owned();
+        /// Where it listens for its operator: `/health`, `/metrics`. Keep it on the loopback or behind a firewall.
+        admin: String = "127.0.0.1:8621".to_owned();
+        /// The folder of its keys. Whoever reads it can sign a second history, which the witnesses would see.
+        keys: PathBuf = "keys".into();
+        /// Where checkpoint and entries are kept: `sqlite:PATH` or `postgres://USER@HOST/DATABASE`.
+        store: String = "sqlite:data/ledger.db".to_owned();
+        /// The file with the key that seals columns of the store. Where systemd gives a credential of the same name
+        /// (`LoadCredential=`), that one is used.
+        store_key: PathBuf = "store.key".into();
+        /// A folder for tiles and entries, which any web server can serve. Without it and without `[bucket]` they are rows of the store.
+        /// A log may move from rows to a folder, not back.
+        tiles: Option<PathBuf> = None;
+        /// A file with the witnesses that must cosign each checkpoint (C2SP tlog-policy). Without it there are none.
+        policy: Option<PathBuf> = None;
+        /// Who may append.
+        submitter: Vec<AppenderEntry> = Vec::new();
+        /// Tiles and entries in a bucket instead of a folder.
+        bucket: Option<BucketSettings> = None;
+        /// Log lines.
+        log: LogSettings = LogSettings::default();
+    }
+}
+
+settings! {
+    /// Who may append to the log.
+    AppenderEntry {
+        /// Required. Its name, for instance `BB/COM/2001`.
+        name: String = String::new();
+        /// Required. Its public key, P-256 or Ed25519: the base64 lines of its PEM file (SubjectPublicKeyInfo) as one.
+        key: String = String::new();
+    }
+}
+
+settings! {
+    /// A bucket of an S3 server for tiles and entries. Nothing in it is secret or trusted: it is verified when it is read.
+    BucketSettings {
+        /// Required. The address of the server, `http://10.1.2.3:9000`. For a server that only speaks TLS, put a proxy beside the log.
+        endpoint: String = String::new();
+        /// Required. The name of the bucket, which exists.
+        name: String = String::new();
+        /// The region that the server wants to be named; most take any.
+        region: String = "us-east-1".to_owned();
+        /// What stands before the name of each object, without a slash at its ends. Give each log its own.
+        prefix: String = String::new();
+        /// Required. The access key. It needs the rights to put, get, list and delete objects.
+        access_key: String = String::new();
+        /// A file with the secret key. Where systemd gives a credential of the same name (`LoadCredential=`), that one is used.
+        secret_key_file: PathBuf = "bucket.key".into();
+        /// Seconds that the server may be away: so long do those wait who append. Then the process ends, and loses nothing.
+        away_s_max: u64 = 300;
+    }
+}
+
+impl Loaded<KeptLogSettings> {
+    /// Where tiles and entries are kept outside of the store.
+    pub(crate) fn tiles(&self) -> anyhow::Result<Option<Tiles>> {
+        match (&self.settings.tiles, &self.settings.bucket) {
+            (Some(_), Some(_)) => Err(self.refused("tiles", &"there is a [bucket] too: choose one").into()),
+            (Some(path), None) => Ok(Some(Tiles::Folder(self.path_of(path)))),
+            (None, Some(settings)) => Ok(Some(Tiles::Bucket(self.bucket(settings)?))),
+            (None, None) => Ok(None),
+        }
+    }
+
+    fn bucket(&self, settings: &BucketSettings) -> anyhow::Result<Bucket> {
+        let file = self.path_of(&settings.secret_key_file);
+        let file = credential(&file).unwrap_or(file);
+        let secret = std::fs::read_to_string(&file)
+            .map_err(|error| self.refused("bucket.secret_key_file", &format!("{}: {error}", file.display())))?;
+        let config = BucketConfig {
+            endpoint: settings.endpoint.clone(),
+            bucket: settings.name.clone(),
+            region: settings.region.clone(),
+            prefix: settings.prefix.clone(),
+            access_key: settings.access_key.clone(),
+            secret_key: secret.trim().to_owned(),
+            away_max: Duration::from_secs(settings.away_s_max),
+        };
+        Ok(Bucket::new(config).map_err(|error| self.refused("bucket", &error))?)
+    }
+
+    /// Who may append.
+    pub(crate) fn submitters(&self) -> anyhow::Result<Submitters> {
+        let mut submitters = Submitters::new();
+        for entry in &self.settings.submitter {
+            let refused = |reason: String| self.refused("submitter.key", &format!("{}: {reason}", entry.name));
+            let der = STANDARD.decode(&entry.key).map_err(|error| refused(error.to_string()))?;
+            let key = PublicKey::from_spki_der(&der).map_err(|error| refused(error.to_string()))?;
+            submitters.allow(&entry.name, &key).map_err(|error| refused(error.to_string()))?;
+        }
+        Ok(submitters)
+    }
+
+    /// The witnesses, where there are any.
+    pub(crate) fn policy(&self) -> anyhow::Result<Option<Policy>> {
+        let Some(file) = &self.settings.policy else { return Ok(None) };
+        let file = self.path_of(file);
+        let text = std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+        Ok(Some(text.parse().map_err(|error| self.refused("policy", &error))?))
+    }
+}
