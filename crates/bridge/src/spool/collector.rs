@@ -1,13 +1,17 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
+use tokio::task::JoinHandle;
 use trust::digest::Sha512;
 
 use super::body::Kept;
 use super::{Body, MEMORY_BYTES_MAX, PIECE_BYTES, Spool, SpoolError, SpoolFile, blocking};
 
+/// Pieces on their way to the disk: they are sealed and written while the next ones come.
+type UnderWay = Option<JoinHandle<Result<(), SpoolError>>>;
+
 /// Takes a body as it comes. [`push`](Self::push) never waits; [`settle`](Self::settle) brings to the disk what is too much for the
-/// memory and is to be awaited after each slice.
+/// memory and is to be awaited after each slice: it waits for the pieces before, never for those that it sends.
 #[derive(Debug)]
 pub struct Collector {
     hash: Sha512,
@@ -25,7 +29,7 @@ enum Held {
     /// Several slices, put together.
     Many(BytesMut),
     /// Whole pieces that wait for the disk, and the one that is not full yet.
-    Pieces { file: Arc<SpoolFile>, written: u64, full: Vec<Vec<u8>>, last: Vec<u8> },
+    Pieces { file: Arc<SpoolFile>, written: u64, full: Vec<Vec<u8>>, last: Vec<u8>, under_way: UnderWay },
     /// Too long to be kept: only the digest goes on.
     Nothing,
 }
@@ -110,14 +114,15 @@ impl Collector {
                 Held::Many(data) => fill(&mut full, &mut last, &data),
                 Held::Pieces { .. } | Held::Nothing => {}
             }
-            self.held = Held::Pieces { file, written: 0, full, last };
+            self.held = Held::Pieces { file, written: 0, full, last, under_way: None };
         }
-        if let Held::Pieces { file, written, full, .. } = &mut self.held
+        if let Held::Pieces { file, written, full, under_way, .. } = &mut self.held
             && !full.is_empty()
         {
+            arrived(file, under_way).await?;
             let (file, pieces, from) = (Arc::clone(file), std::mem::take(full), *written);
             *written += pieces.len() as u64;
-            write(file, from, pieces).await?;
+            *under_way = Some(tokio::task::spawn_blocking(move || write(&file, from, pieces)));
         }
         Ok(())
     }
@@ -125,10 +130,12 @@ impl Collector {
     /// The body, its last piece on the disk where it is there.
     pub async fn finish(mut self) -> Result<Body, SpoolError> {
         self.settle().await?;
-        if let Held::Pieces { file, written, last, .. } = &mut self.held
-            && !last.is_empty()
-        {
-            write(Arc::clone(file), *written, vec![std::mem::take(last)]).await?;
+        if let Held::Pieces { file, written, last, under_way, .. } = &mut self.held {
+            arrived(file, under_way).await?;
+            if !last.is_empty() {
+                let (of, pieces, from) = (Arc::clone(file), vec![std::mem::take(last)], *written);
+                blocking(&file.folder, move || write(&of, from, pieces)).await?;
+            }
         }
         Ok(self.body())
     }
@@ -167,15 +174,19 @@ fn fill(full: &mut Vec<Vec<u8>>, last: &mut Vec<u8>, mut data: &[u8]) {
     }
 }
 
-async fn write(file: Arc<SpoolFile>, from: u64, pieces: Vec<Vec<u8>>) -> Result<(), SpoolError> {
-    let folder = file.folder.clone();
-    blocking(&folder, move || {
-        for (number, piece) in (from..).zip(pieces) {
-            file.write(number, piece)?;
-        }
-        Ok(())
+/// Waits until the pieces that are under way are on the disk.
+async fn arrived(file: &SpoolFile, under_way: &mut UnderWay) -> Result<(), SpoolError> {
+    let Some(writing) = under_way.take() else { return Ok(()) };
+    writing.await.unwrap_or_else(|error| {
+        Err(SpoolError::Io { folder: file.folder.clone(), error: std::io::Error::other(error) })
     })
-    .await
+}
+
+fn write(file: &SpoolFile, from: u64, pieces: Vec<Vec<u8>>) -> Result<(), SpoolError> {
+    for (number, piece) in (from..).zip(pieces) {
+        file.write(number, piece)?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
