@@ -28,30 +28,39 @@ pub(super) struct Description {
 }
 
 #[derive(Clone, Debug, Serialize)]
-struct MemberDescription {
+pub(super) struct MemberDescription {
     id: String,
     name: &'static str,
     consumer_url: String,
     transport_url: String,
     admin_url: String,
+    /// Opens the console of its node, below `admin_url`, and its management API.
+    console_key: String,
 }
 
 impl Description {
+    /// The organisations, in their order, with the keys of their consoles.
+    pub(super) fn members(ports: Ports, console_keys: Vec<String>) -> Vec<MemberDescription> {
+        let member = |(organisation, console_key): (Organisation, String)| MemberDescription {
+            id: organisation.client().to_owned(),
+            name: organisation.title(),
+            consumer_url: socket_url(ports.consumer(organisation)),
+            transport_url: format!("https://127.0.0.1:{}", ports.transport(organisation)),
+            admin_url: socket_url(ports.admin(organisation)),
+            console_key,
+        };
+        Organisation::ALL.into_iter().zip(console_keys).map(member).collect()
+    }
+
     pub(super) fn new(
         ports: Ports,
+        members: Vec<MemberDescription>,
         anchor: PathBuf,
         trust: PathBuf,
         logs: Vec<LogDescription>,
         notary: NotaryDescription,
         citizens: Vec<SampleCitizen>,
     ) -> Self {
-        let member = |organisation: Organisation| MemberDescription {
-            id: organisation.client().to_owned(),
-            name: organisation.title(),
-            consumer_url: socket_url(ports.consumer(organisation)),
-            transport_url: format!("https://127.0.0.1:{}", ports.transport(organisation)),
-            admin_url: socket_url(ports.admin(organisation)),
-        };
         Self {
             portal: public_url(ports.portal()),
             identity: public_url(ports.identity()),
@@ -60,7 +69,7 @@ impl Description {
             instance: "BB",
             anchor,
             trust,
-            members: Organisation::ALL.map(member).to_vec(),
+            members,
             logs,
             notary,
             citizens,
@@ -90,6 +99,16 @@ impl Description {
         writeln!(text, "\n  {:<22} {:<26} {:<24} health, metrics", "Organisation", "Member", "Its own node")?;
         for member in &self.members {
             writeln!(text, "  {:<22} {:<26} {:<24} {}", member.name, member.id, member.consumer_url, member.admin_url)?;
+        }
+        writeln!(text, "\n  {:<22} {:<45} key", "Console of the node", "Address")?;
+        for member in &self.members {
+            writeln!(
+                text,
+                "  {:<22} {:<45} {}",
+                member.name,
+                format!("{}/console", member.admin_url),
+                member.console_key
+            )?;
         }
         writeln!(text, "\n  {:<22} {:<16} {:<8} {:<12} phone", "Log in as", "National number", "PIN", "1st use code")?;
         for citizen in self.citizens.iter().take(3) {

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use authority::{Authority, AuthorityConfig};
+use authority::{Authority, AuthorityConfig, AutoApproval};
 use bridge::Node;
 use bridge::config::ConsentTrust;
 use civic::{SharedClock, SharedRandom};
@@ -21,7 +21,7 @@ use super::bank::{BankConfig, bank};
 use super::description::Description;
 use super::folder::{Folder, Founding};
 use super::letters;
-use super::node::{Prepared, Surroundings};
+use super::node::{CONFIGURATION, Prepared, Surroundings};
 use super::notary;
 use super::organisation::House;
 use super::ports::{Organisation, Ports, public_url, socket_url};
@@ -94,7 +94,10 @@ impl Nation {
         stores.push(bank_store);
 
         let (anchor, trust) = (folder.join("anchor.xml"), folder.join("trust"));
-        let description = Description::new(ports, anchor, trust, logs.describe(), notary.description, citizens);
+        let keys = Organisation::ALL.map(|organisation| houses.of(organisation).console_key());
+        let members = Description::members(ports, keys.into_iter().collect::<Result<Vec<_>, _>>()?);
+        let description =
+            Description::new(ports, members, anchor, trust, logs.describe(), notary.description, citizens);
         description.write(&folder.join("demo.json"))?;
         Ok(Self { runner, nodes, stores, description, folder })
     }
@@ -139,12 +142,19 @@ impl Houses {
 async fn start_authority(house: &House, store: Store, means: &Means<'_>) -> anyhow::Result<Authority> {
     let management = registers::client(Organisation::Agency)?;
     let url = socket_url(means.ports.authority());
-    let config = AuthorityConfig::new("BB", Organisation::Agency.title(), &url, management);
+    // Nobody sits at the authority of a demo: what a node asks for is granted where everybody whom it names is registered.
+    let auto_approval = AutoApproval { auth_cert_reg: true, client_reg: true, owner_change: true };
+    let config = AuthorityConfig {
+        auto_approval,
+        refresh: CONFIGURATION,
+        ..AuthorityConfig::new("BB", Organisation::Agency.title(), &url, management)
+    };
     let folder = house.folder().join("authority");
     let opened = Authority::open(store, &folder, config, Arc::clone(means.clock), Arc::clone(means.random)).await;
     let authority = opened?;
     means.runner.run_jobs(authority.jobs());
     means.runner.serve(means.ports.authority(), authority.router()).await?;
+    means.runner.serve(means.ports.service(Organisation::Agency), authority.management_router()).await?;
     Ok(authority)
 }
 

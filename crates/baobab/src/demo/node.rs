@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use authority::{Authority, Profile};
-use bridge::config::{Addresses, ConsentTrust, NodeConfig, ServiceConfig};
+use bridge::config::{Addresses, ConsentTrust, ManagementHost, NodeConfig, Rhythm, ServiceConfig};
 use bridge::{Listeners, Node, NodeKeys, NodeParts};
 use civic::{ClientId, ServerId};
 use trust::keys::PublicKey;
@@ -12,7 +13,10 @@ use trust::keys::PublicKey;
 use super::agency::Means;
 use super::logs::Logs;
 use super::organisation::House;
-use super::ports::{Organisation, Ports, local};
+use super::ports::{Organisation, Ports, local, socket_url};
+
+/// How often a configuration is made, and looked for: whoever tries something out does not wait a minute for it.
+pub(super) const CONFIGURATION: Duration = Duration::from_secs(5);
 
 /// A node that is registered and has its certificates, and does not run yet.
 pub(super) struct Prepared {
@@ -85,16 +89,23 @@ impl Prepared {
             admin: local(ports.admin(self.organisation)),
         })
         .await?;
+        let management = (self.organisation == Organisation::Agency).then(|| ManagementHost {
+            client: self.client.clone(),
+            url: format!("{}/managementservice", socket_url(ports.service(Organisation::Agency))),
+        });
         let config = NodeConfig {
             clients: vec![self.client.clone()],
             services,
             rights,
+            management,
             consent,
+            rhythm: Rhythm { configuration: CONFIGURATION, ..Rhythm::default() },
             ..NodeConfig::new(self.server, self.folder, around.anchor.to_vec())
         };
         let log = around.logs.of_node(self.organisation);
         let ledger = log.client(&self.client.to_string(), self.keys.sign.clone(), means)?;
         let store = house.store("node").await?;
+        house.make_console_key(&store, means.clock).await?;
         let parts = NodeParts {
             ledger: Some(ledger),
             monitor: None,

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use civic::SharedRandom;
+use civic::{SharedClock, SharedRandom};
 use store::{Location, Store};
 use trust::keys::SigningKey;
 use trust::mldsa::MlDsaKey;
@@ -11,7 +11,7 @@ use trust::seal::KeyRing;
 
 use super::folder::Folder;
 use super::ports::Organisation;
-use crate::files::secret_file;
+use crate::files::{secret_file, write_secret};
 
 /// The folder of an organisation with its sealing keys.
 #[derive(Clone)]
@@ -56,6 +56,24 @@ impl House {
         let path = self.folder.join(format!("{name}.key.pem"));
         let pem = secret_file(&path, || Ok(MlDsaKey::generate()?.to_pkcs8_pem()?))?;
         MlDsaKey::from_pkcs8_pem(&pem).with_context(|| format!("{} is damaged", path.display()))
+    }
+
+    /// The key of the console and the management API of its node, all roles: made at the first start.
+    pub(super) async fn make_console_key(&self, node: &Store, clock: &SharedClock) -> anyhow::Result<()> {
+        if self.console_key_file().exists() {
+            return Ok(());
+        }
+        let key = bridge::api::first_key(node, clock, &self.random, &bridge::api::Role::ALL).await?.key;
+        write_secret(&self.console_key_file(), key.as_bytes())
+    }
+
+    pub(super) fn console_key(&self) -> anyhow::Result<String> {
+        let path = self.console_key_file();
+        std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
+    }
+
+    fn console_key_file(&self) -> PathBuf {
+        self.folder.join("console.key")
     }
 
     fn key(

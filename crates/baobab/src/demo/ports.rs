@@ -124,7 +124,7 @@ impl Ports {
         self.base + organisation.offset() + 3
     }
 
-    /// The information system behind a node.
+    /// The information system behind a node; of the agency, the management services of its authority.
     pub(super) const fn service(self, organisation: Organisation) -> u16 {
         self.base + organisation.offset() + 5
     }
@@ -142,6 +142,7 @@ impl Ports {
             self.log(Organisation::Bank),
             self.witness(Organisation::Bank),
             self.notary(),
+            self.service(Organisation::Agency),
             self.service(Organisation::Civil),
             self.service(Organisation::Fisc),
         ];

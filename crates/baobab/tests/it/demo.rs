@@ -60,6 +60,34 @@ async fn every_node_tells_its_health_and_its_metrics() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_engineer_registers_a_subsystem_of_the_bank_with_the_key_of_the_description() {
+    let data = tempfile::tempdir().unwrap();
+    let nation = DemoProcess::start(data.path());
+    let bank = nation.description()["members"][3].clone();
+    let api = |path: &str| format!("{}/api/v1/clients{path}", bank["admin_url"].as_str().unwrap());
+    let key = format!("X-Road-ApiKey token={}", bank["console_key"].as_str().unwrap());
+    let headers = [
+        (http::header::AUTHORIZATION, http::HeaderValue::from_str(&key).unwrap()),
+        (http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/json")),
+    ];
+    let cards = r#"{"client": {"member_class": "COM", "member_code": "2001", "subsystem_code": "cards", "connection_type": "HTTP"}}"#;
+    let added = client().send(http::Method::POST, &api(""), &headers, cards.into()).await.unwrap();
+    assert_eq!(added.status.as_u16(), 201, "{}", String::from_utf8_lossy(&added.body));
+    let path = "/BB:COM:2001:cards";
+    let asked = client().send(http::Method::PUT, &api(&format!("{path}/register")), &headers, "".into()).await.unwrap();
+    assert_eq!(asked.status.as_u16(), 204, "{}", String::from_utf8_lossy(&asked.body));
+    // The next configuration is a minute away at most.
+    for _ in 0..900 {
+        let found = client().get(&api(path), &headers).await.unwrap();
+        if String::from_utf8_lossy(&found.body).contains("\"REGISTERED\"") {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    panic!("the subsystem is not registered");
+}
+
 #[test]
 fn a_port_that_is_taken_is_named_with_what_to_do() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
