@@ -24,6 +24,8 @@ use crate::settings::{Loaded, NodeSettings};
 use crate::telemetry::LogOptions;
 
 const ASK_AGAIN: Duration = Duration::from_secs(2);
+/// A newcomer may wait for an authority that is busy: it has nothing else to do.
+const PATIENT: ClientLimits = ClientLimits { timeout: Duration::from_secs(60), answer_bytes_max: 4 * 1024 * 1024 };
 
 /// Options of `baobab node init`. Those about the node are needed once: they go into the configuration file.
 #[derive(Clone, Debug, Args)]
@@ -146,7 +148,7 @@ pub(super) async fn fetch_certificates(loaded: &Loaded<NodeSettings>, places: &K
             path.display()
         );
     }
-    let http = HttpClient::new(ClientLimits::default(), None);
+    let http = HttpClient::new(PATIENT, None);
     let kind = [(CONTENT_TYPE, HeaderValue::from_static("application/json"))];
     let sent = http.send(Method::POST, &format!("{authority}/join"), &kind, bytes.into()).await?.success()?;
     let Taken { id } = sent.json()?;
@@ -215,7 +217,7 @@ async fn bring_anchor(
         }
         None => {
             let url = format!("{}/anchor.xml", loaded.settings.authority.trim_end_matches('/'));
-            HttpClient::new(ClientLimits::default(), None).get(&url, &[]).await?.success()?.body.to_vec()
+            HttpClient::new(PATIENT, None).get(&url, &[]).await?.success()?.body.to_vec()
         }
     };
     let found = hex::encode(digest::sha256(&bytes));
