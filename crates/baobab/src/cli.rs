@@ -77,11 +77,12 @@ pub struct VerifyArguments {
     /// For a container: trust data, a folder with `INSTANCE/shared-params.xml`, as `GET /verificationconf` of a node gives it.
     #[arg(long, value_name = "DIR", required_unless_present = "policy")]
     pub trust: Option<PathBuf>,
-    /// For a proof: the keys of the log and the quorum of its witnesses (C2SP tlog-policy).
-    #[arg(long, value_name = "FILE", conflicts_with = "trust")]
+    /// The keys of the logs that are trusted and the quorum of their witnesses (C2SP tlog-policy). For a proof; and for a container whose
+    /// proof of the ledger is to be judged too: one without is then refused.
+    #[arg(long, value_name = "FILE")]
     pub policy: Option<PathBuf>,
     /// For a proof of the notary: the document whose digest it must show.
-    #[arg(long, value_name = "FILE", requires = "policy")]
+    #[arg(long, value_name = "FILE", requires = "policy", conflicts_with = "trust")]
     pub document: Option<PathBuf>,
     /// Print the verdict as JSON.
     #[arg(long)]

@@ -14,7 +14,7 @@ use crate::fault::{Fault, Reason, Side};
 use crate::globalconf::{GlobalConf, Snapshot, Target};
 use crate::keys::NodeKeys;
 use crate::message::AnyRequest;
-use crate::messagelog::{Archiver, Committer, MessageLog, Role, Stamper};
+use crate::messagelog::{Archiver, Committer, MessageLog, Role, Stamper, StoredRecord};
 use crate::metrics::Metrics;
 use crate::ocsp::{self, OwnOcsp, Trusted};
 use crate::operations::Operations;
@@ -97,6 +97,13 @@ impl Core {
         fault
     }
 
+    /// Writes down how a request ended that is in the message log already. The fault is what counts: where this fails it is only said.
+    pub(crate) async fn note_failure(&self, role: Role, request: &AnyRequest, fault: &Fault) {
+        if let Err(error) = self.log.note_failure(role, request, fault.code()).await {
+            tracing::warn!(node = %self.config.server, %error, "how an exchange ended is not in the message log");
+        }
+    }
+
     /// Who is at the other end of a connection.
     pub(crate) fn peer_of(&self, shown: &Shown) -> Result<Peer, String> {
         let snapshot = self.conf.current().ok_or("there is no global configuration")?;
@@ -156,6 +163,16 @@ impl Core {
     pub(crate) fn hear_of_logs(&self, snapshot: &Snapshot) -> Result<(), String> {
         self.watch.hear(snapshot.logs());
         self.witness.as_ref().map_or(Ok(()), |witness| witness.take_over(snapshot.logs()))
+    }
+
+    /// The proof that a record is in the ledger, with what opens its entry; `None` while it is not, or the ledger cannot be reached.
+    pub(crate) async fn record_proof(&self, record: &StoredRecord) -> Option<String> {
+        if record.kept_proof.is_some() {
+            return record.kept_proof.clone();
+        }
+        let entry = record.entry.as_ref()?;
+        let proof = self.leaf_proof(entry.index, &entry.opening.leaf()).await?;
+        entry.opening.put_into(&proof).ok()
     }
 
     /// The proof that a leaf is in the ledger; `None` while the ledger cannot be reached.

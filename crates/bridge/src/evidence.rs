@@ -67,7 +67,7 @@ pub(crate) async fn of_record(core: &Core, record: StoredRecord) -> Result<(Stri
         let again = core.log.get(record.id).await.map_err(|error| failed(error.to_string()))?;
         record = again.ok_or_else(|| failed("the record went away meanwhile".to_owned()))?;
     }
-    let container = container(&record).map_err(|(_, fault)| fault)?;
+    let container = container(core, &record).await.map_err(|(_, fault)| fault)?;
     Ok((record.file_name(), container))
 }
 
@@ -105,13 +105,13 @@ async fn export(core: &Core, head: &Parts) -> Result<Answer, Failure> {
     match (wanted.unique, wanted.kind) {
         (true, None) => Err(bad("`unique` needs requestOnly or responseOnly")),
         (true, Some(_)) => match records.first() {
-            Some(record) => Ok(file(container(record)?, asic::MIMETYPE, &record.file_name())),
+            Some(record) => Ok(file(container(core, record).await?, asic::MIMETYPE, &record.file_name())),
             None => Err(broken(Reason::InternalError, "the message went away meanwhile. Ask again".to_owned())),
         },
         (false, kind) => {
             let mut files = Vec::with_capacity(records.len());
             for record in &records {
-                files.push((record.file_name(), container(record)?));
+                files.push((record.file_name(), container(core, record).await?));
             }
             let zipped = zip(files.iter().map(|(name, content)| (name.clone(), content.as_slice())));
             let zipped = zipped.map_err(|fault| (StatusCode::INTERNAL_SERVER_ERROR, fault))?;
@@ -185,9 +185,11 @@ impl Wanted {
     }
 }
 
-fn container(record: &StoredRecord) -> Result<Vec<u8>, Failure> {
+/// The evidence file, with the proof of the ledger where that holds the record and answers.
+async fn container(core: &Core, record: &StoredRecord) -> Result<Vec<u8>, Failure> {
     let damaged = || broken(Reason::InternalError, format!("record {} has no message", record.id));
-    let container = record.content.container(record.stamp.as_ref()).ok_or_else(damaged)?;
+    let mut container = record.content.container(record.stamp.as_ref()).ok_or_else(damaged)?;
+    container.ledger_proof = core.record_proof(record).await;
     container.write(record.at).map_err(|error| broken(Reason::InternalError, error.to_string()))
 }
 

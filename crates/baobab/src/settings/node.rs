@@ -207,6 +207,9 @@ settings! {
         grouping: GroupingName = GroupingName::None;
         /// Keys (age recipients) that archives are encrypted to. Empty: archives are plain, guard their folder.
         recipients: Vec<String> = Vec::new();
+        /// Whether archived containers carry the proof of the ledger (1 to 10 kB each). Without it the link between ledger and message is
+        /// gone when the record leaves the log.
+        archive_proofs: bool = ArchiveSettings::default().proofs;
         /// Days that archived records stay in the log.
         retention_d: u64 = ArchiveSettings::default().retention.as_secs() / 86_400;
     }
@@ -487,6 +490,7 @@ impl Loaded<NodeSettings> {
                 } else {
                     ArchiveEncryption::On { recipients, of_group: BTreeMap::new() }
                 },
+                proofs: ours.archive_proofs,
                 retention: Duration::from_secs(ours.retention_d.saturating_mul(86_400)),
             },
             replica: None,

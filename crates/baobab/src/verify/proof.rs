@@ -20,7 +20,7 @@ const DOCUMENT_BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
 
 /// Prints the verdict; the exit status is 0 for valid, 1 for anything else.
 pub(super) fn run(arguments: &VerifyArguments, policy: &Path) -> anyhow::Result<ExitCode> {
-    let policy: Policy = text(policy, POLICY_BYTES_MAX)?.parse()?;
+    let policy = read_policy(policy)?;
     let proof = text(&arguments.container, NOTE_BYTES_MAX)?;
     let document = arguments.document.as_deref().map(digest).transpose()?;
     let judged = judge(&proof, &policy, document.as_deref());
@@ -33,6 +33,12 @@ pub(super) fn run(arguments: &VerifyArguments, policy: &Path) -> anyhow::Result<
     Ok(if judged.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// Reads the file of a policy.
+pub(super) fn read_policy(path: &Path) -> anyhow::Result<Policy> {
+    let policy = text(path, POLICY_BYTES_MAX)?.parse();
+    policy.with_context(|| format!("{} is no trust policy", path.display()))
+}
+
 fn judge(proof: &str, policy: &Policy, document: Option<&str>) -> Result<Opened, String> {
     let opened = Opening::verify(proof, policy).map_err(|error| error.to_string())?;
     if let Some(digest) = document {
@@ -41,11 +47,16 @@ fn judge(proof: &str, policy: &Policy, document: Option<&str>) -> Result<Opened,
             return Err(format!("the document is not the one that was registered: its SHA-256 is {digest}"));
         }
     }
-    if !opened.verdict.quorum {
-        let there: Vec<&str> = opened.verdict.cosigned.iter().map(|(name, _)| name.as_str()).collect();
-        return Err(format!("the quorum of witnesses is missing; there are: [{}]", there.join(", ")));
+    with_quorum(opened)
+}
+
+/// What a proof shows, where the witnesses that the policy asks for are there; else which are.
+pub(super) fn with_quorum(opened: Opened) -> Result<Opened, String> {
+    if opened.verdict.quorum {
+        return Ok(opened);
     }
-    Ok(opened)
+    let there: Vec<&str> = opened.verdict.cosigned.iter().map(|(name, _)| name.as_str()).collect();
+    Err(format!("the quorum of witnesses is missing; there are: [{}]", there.join(", ")))
 }
 
 fn as_text(opened: &Opened, document: bool) -> Result<String, std::fmt::Error> {
@@ -66,20 +77,22 @@ fn as_text(opened: &Opened, document: bool) -> Result<String, std::fmt::Error> {
 }
 
 fn as_json(opened: &Opened) -> String {
-    let witnesses =
-        opened.verdict.cosigned.iter().map(|(name, seconds)| json!({ "name": name, "at": moment(*seconds) }));
     let value = json!({
         "valid": true,
         "record": opened.record,
         "log": opened.verdict.checkpoint.origin,
         "index": opened.index,
         "size": opened.verdict.checkpoint.size,
-        "witnesses": witnesses.collect::<Vec<_>>(),
+        "witnesses": witnesses(opened),
     });
     format!("{value:#}")
 }
 
-fn moment(seconds: u64) -> String {
+pub(super) fn witnesses(opened: &Opened) -> Value {
+    opened.verdict.cosigned.iter().map(|(name, seconds)| json!({ "name": name, "at": moment(*seconds) })).collect()
+}
+
+pub(super) fn moment(seconds: u64) -> String {
     Timestamp::from_seconds(i64::try_from(seconds).unwrap_or(i64::MAX / 2_000_000)).rfc3339()
 }
 

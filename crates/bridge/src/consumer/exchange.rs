@@ -280,7 +280,9 @@ async fn conclude(dispatch: &Dispatch<'_>, sent: Sent, received: Result<Came, Fa
             for record in &mut records {
                 fault.code().clone_into(&mut record.outcome);
             }
-            if !records.is_empty() {
+            if records.is_empty() {
+                core.note_failure(Role::Consumer, request, &fault).await;
+            } else {
                 log(core, records).await?;
             }
             Err(fault)

@@ -3,10 +3,10 @@ use store::{Row, StoreError};
 use tokio::sync::Mutex;
 use trust::digest;
 
+use super::record::{LEAF_FORM, opening_of};
 use super::replica::Duty;
 use super::{MessageLog, sql};
 use crate::core::Core;
-use crate::usage::hex_text;
 
 /// Leaves in one call of the ledger.
 const BATCH: i64 = 1_000;
@@ -39,7 +39,7 @@ pub(crate) async fn commit(core: &Core, ledger: &LedgerClient) -> Result<u64, Co
     let settled = core.log.settled();
     let mut waits = false;
     for source in [Source::Use, Source::Message] {
-        let (job, table) = source.names();
+        let (job, table) = (source.job(), source.table());
         let found = core.log.store.read("bridge.uncommitted", move |tx| sql::uncommitted(tx, job, table, settled, 1));
         waits |= !found.await?.is_empty();
     }
@@ -75,7 +75,7 @@ async fn next_batch(
     source: Source,
     settled: i64,
 ) -> Result<Option<Vec<(i64, [u8; 32])>>, StoreError> {
-    let (job, table) = source.names();
+    let (job, table) = (source.job(), source.table());
     let rows: Vec<Row> =
         log.store.read("bridge.uncommitted", move |tx| sql::uncommitted(tx, job, table, settled, BATCH)).await?;
     if rows.is_empty() {
@@ -83,36 +83,44 @@ async fn next_batch(
     }
     let mut batch = Vec::with_capacity(rows.len());
     for row in &rows {
-        let (salt, kept) = (row.get::<[u8; 32]>("salt")?, row.get::<[u8; 32]>("digest")?);
-        batch.push((row.get::<i64>("id")?, source.leaf(log, row, &salt, &kept).await?));
+        batch.push((row.get::<i64>("id")?, source.leaf(log, row).await?));
     }
     Ok(Some(batch))
 }
 
 async fn keep(log: &MessageLog, source: Source, leaves: Vec<(i64, u64)>) -> Result<(), StoreError> {
-    let (job, number) = (source.names().0, source.number());
-    log.store.tx("bridge.keep_leaves", move |tx| sql::keep_leaves(tx, job, number, &leaves)).await
+    let (job, kind) = (source.job(), source.kind());
+    log.store.tx("bridge.keep_leaves", move |tx| sql::keep_leaves(tx, job, kind, &leaves)).await
 }
 
 impl Source {
-    const fn names(self) -> (&'static str, &'static str) {
+    const fn job(self) -> &'static str {
         match self {
-            Self::Message => ("commit messages", "bridge_message"),
-            Self::Use => ("commit uses", "bridge_use"),
+            Self::Message => "commit messages",
+            Self::Use => "commit uses",
         }
     }
 
-    const fn number(self) -> i64 {
+    /// The table, and the columns of which a leaf is made.
+    const fn table(self) -> (&'static str, &'static str) {
         match self {
-            Self::Message => 0,
-            Self::Use => 1,
+            Self::Message => ("bridge_message", "id, digest, salt, signature_digest"),
+            Self::Use => ("bridge_use", "id, salt"),
         }
     }
 
-    /// The salted commitment: of a message over the text of its digest, of a use over the record that the citizen gets.
-    async fn leaf(self, log: &MessageLog, row: &Row, salt: &[u8; 32], kept: &[u8; 32]) -> Result<[u8; 32], StoreError> {
+    /// The number of the table, and the form of the leaves that are made now.
+    const fn kind(self) -> (i64, i64) {
         match self {
-            Self::Message => Ok(digest::hmac_sha256(salt, hex_text(kept).as_bytes())),
+            Self::Message => (0, LEAF_FORM),
+            Self::Use => (1, 0),
+        }
+    }
+
+    /// The salted commitment: of a message over what its evidence file shows, of a use over the record that the citizen gets.
+    async fn leaf(self, log: &MessageLog, row: &Row) -> Result<[u8; 32], StoreError> {
+        match self {
+            Self::Message => Ok(opening_of(row)?.leaf()),
             Self::Use => {
                 let id = row.get::<i64>("id")?;
                 let found = log.store.read("bridge.use_record", move |tx| sql::use_record(tx, id)).await?;
@@ -120,7 +128,7 @@ impl Source {
                     || StoreError::Column { column: "record".to_owned(), reason: "the use is gone".to_owned() };
                 let sealed = found.ok_or_else(missing)?;
                 let plain = log.store.sealer().open("bridge_use", "record", id.to_string(), &sealed)?;
-                Ok(digest::hmac_sha256(salt, &plain))
+                Ok(digest::hmac_sha256(&row.get::<[u8; 32]>("salt")?, &plain))
             }
         }
     }

@@ -169,6 +169,7 @@ impl Content {
                 token: stamp.token.clone(),
                 chain: ChainFiles { result: stamp.chain_result.clone(), chain: stamp.chain.clone() },
             }),
+            ledger_proof: None,
         })
     }
 

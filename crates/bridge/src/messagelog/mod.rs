@@ -27,7 +27,7 @@ pub(crate) use archive::{Archiver, archive};
 pub(crate) use commitments::{Committer, commit};
 pub use content::{Content, Kept, KeptAttachment, MessageForm};
 pub(crate) use record::escaped;
-pub use record::{NewRecord, RecordKind, Role, Stamp, StoredRecord};
+pub use record::{LedgerEntry, NewRecord, RecordKind, Role, Stamp, StoredRecord};
 pub(crate) use replica::BEAT;
 pub use search::{Cursor, FoundRecord, PAGE_MAX, SearchPage, SearchQuery};
 pub use settings::{
@@ -50,6 +50,7 @@ use self::record::mode_number;
 use self::replica::Replica;
 use self::stamping::Waiting;
 use self::stamps::Trees;
+use crate::message::AnyRequest;
 use crate::usage::{NewUsage, subject_index};
 
 /// How many requests are remembered in memory to refuse a replay before it reaches the service.
@@ -163,6 +164,7 @@ pub fn migrations() -> Vec<Migration> {
         own(5, "moulds of signatures", include_str!("../../migrations/0005_moulds.sql")),
         own(6, "what lies under a stamp", include_str!("../../migrations/0006_leaves.sql")),
         own(7, "members whom a node signs for", include_str!("../../migrations/0007_members.sql")),
+        own(8, "what leaves commit to", include_str!("../../migrations/0008_leaf_forms.sql")),
     ]
 }
 
@@ -261,6 +263,17 @@ impl MessageLog {
             let step = u16::from_be_bytes(random_array::<2>(&*self.random)) % ID_STEPS;
             self.raise(last.saturating_add(i64::from(step)));
         }
+    }
+
+    /// Notes with which error a request ended that was logged before it was answered, so that whoever reads the log need not guess. A
+    /// request that stays `sent` or `received` without an answer is one of which this node does not know how it ended. The outcome is
+    /// the node's word beside the evidence: neither signature nor commitment cover it.
+    pub(crate) async fn note_failure(&self, role: Role, request: &AnyRequest, outcome: &str) -> Result<(), LogError> {
+        let (message_id, request_id) = (request.message_id().to_owned(), request.request_id().to_owned());
+        let outcome = outcome.to_owned();
+        let note =
+            move |tx: &mut store::Tx<'_>| sql::note_failure(tx, role.number(), &message_id, &request_id, &outcome);
+        Ok(self.store.tx("bridge.note_failure", note).await?)
     }
 
     /// All records of a message id, oldest first.

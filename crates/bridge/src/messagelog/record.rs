@@ -2,8 +2,10 @@ use std::fmt::Write as _;
 
 use civic::{ClientId, MemberId, ServiceId, Timestamp};
 use store::{Row, Store, StoreError};
+use trust::asic::LoggedRecord;
 use trust::digest::DigestAlgorithm;
 use trust::hashchain::{Files, Way};
+use trust::note::Opening;
 
 use super::{Content, LogError, LogMode};
 
@@ -40,7 +42,7 @@ pub struct NewRecord {
     pub message_id: String,
     /// x-road-request-id.
     pub request_id: String,
-    /// `answered`, `sent`, or the error type with which a verified request was refused.
+    /// `answered`; `sent` or `received` for a request; or the error type with which it ended.
     pub outcome: String,
     /// What makes the request unique; at the provider only.
     pub replay: Option<[u8; 32]>,
@@ -75,6 +77,44 @@ pub struct StoredRecord {
     pub content: Content,
     /// The time stamp, once there is one.
     pub stamp: Option<Stamp>,
+    /// Where the ledger holds it, once it does; `None` too where an older version committed to less than an evidence file can show.
+    pub entry: Option<LedgerEntry>,
+    /// The proof of the ledger that came back with it from an archive.
+    pub kept_proof: Option<String>,
+}
+
+/// The entry of the ledger that commits to a record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LedgerEntry {
+    /// Its place.
+    pub index: u64,
+    /// What it stands for.
+    pub opening: Opening,
+}
+
+/// The form of the leaves that commit to a [`LoggedRecord`].
+pub(super) const LEAF_FORM: i64 = 1;
+
+/// What is committed to of a row of the message log.
+pub(super) fn opening_of(row: &Row) -> Result<Opening, StoreError> {
+    let signature = row.get::<Vec<u8>>("signature_digest")?;
+    let record = LoggedRecord {
+        at: Timestamp::from_micros(row.get("id")?),
+        content: row.get("digest")?,
+        // Nothing is kept of the signature where nothing is to be told (mode none).
+        signature: <[u8; 64]>::try_from(signature).ok(),
+    };
+    Ok(Opening { salt: row.get("salt")?, record: record.to_text() })
+}
+
+impl LedgerEntry {
+    fn read(row: &Row) -> Result<Option<Self>, StoreError> {
+        let index = row.get::<Option<i64>>("leaf")?.and_then(|index| u64::try_from(index).ok());
+        match (index, row.get::<Option<i64>>("leaf_form")?) {
+            (Some(index), Some(LEAF_FORM)) => Ok(Some(Self { index, opening: opening_of(row)? })),
+            _ => Ok(None),
+        }
+    }
 }
 
 /// A batch time stamp as it belongs to one record.
@@ -202,6 +242,8 @@ impl StoredRecord {
             mode: read_mode(row)?,
             content,
             stamp,
+            entry: LedgerEntry::read(row)?,
+            kept_proof: row.get("kept_proof")?,
         })
     }
 }

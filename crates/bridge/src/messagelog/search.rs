@@ -86,6 +86,13 @@ pub struct FoundRecord {
     pub leaf: Option<u64>,
 }
 
+impl FoundRecord {
+    /// Whether it ended well, or its end is another record's to tell.
+    pub fn is_usual(&self) -> bool {
+        matches!(self.outcome.as_str(), "answered" | "sent" | "received" | "restored")
+    }
+}
+
 /// A text is no cursor of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("this is no place in a list: take it from the page before")]

@@ -48,6 +48,9 @@ pub struct ArchiveSettings {
     pub grouping: Grouping,
     /// Whom archives are encrypted to.
     pub encryption: ArchiveEncryption,
+    /// Whether containers in archives carry the proof of the ledger. It is 1 to 10 kB long, by the keys of log and witnesses; without it
+    /// the link between ledger and message is gone when the record leaves the log.
+    pub proofs: bool,
     /// Archived records stay in the log for so long; then they are deleted.
     pub retention: Duration,
 }
@@ -86,6 +89,7 @@ impl Default for ArchiveSettings {
             bytes_max: 8 << 20,
             grouping: Grouping::default(),
             encryption: ArchiveEncryption::default(),
+            proofs: true,
             retention: Duration::from_hours(30 * 24),
         }
     }

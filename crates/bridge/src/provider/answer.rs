@@ -209,6 +209,9 @@ impl Ending {
         for record in &mut self.records {
             fault.code().clone_into(&mut record.outcome);
         }
+        if self.records.is_empty() {
+            self.core.note_failure(Role::Provider, &self.verified.request, &fault).await;
+        }
         let uses = uses(&self.verified, &self.route, disclosed);
         if self.records.is_empty() && uses.is_empty() {
             return fault;

@@ -13,6 +13,7 @@ use trust::age::{self, Identity};
 use trust::archive::{After, Archive, verify_archive};
 use trust::asic::{Container, Rules, verify_with};
 use trust::globalconf::TrustDir;
+use trust::note::policy::Policy;
 use trust::xades::Verifier;
 
 const ASIC: &str = "/asic?xRoadInstance=BB&memberClass=COM&memberCode=2001&subsystemCode=credit";
@@ -85,6 +86,7 @@ async fn sql(store: &Store, statement: &'static str) {
 async fn archives_hold_what_is_stamped_once_and_their_evidence_is_valid() {
     for nodes in on_both_engines(420, |_, _| {}).await {
         call(&nodes, 0..3).await;
+        assert_eq!(nodes.consumer.commit_now().await, Ok(6));
         let first = nodes.consumer.archive_now().await.unwrap();
         assert_eq!((first.records, first.archives.len(), first.deleted), (6, 1, 0));
         call(&nodes, 3..5).await;
@@ -99,12 +101,16 @@ async fn archives_hold_what_is_stamped_once_and_their_evidence_is_valid() {
         assert_eq!((names.len(), names.iter().collect::<BTreeSet<_>>().len()), (10, 10));
         let trust = trust(&nodes).await;
         let verifier = Verifier::new(&trust);
+        let policy = Policy::log_only(nodes.ledger.ledger.verifier());
         for (_, archive) in &archives {
             for file in &archive.containers {
                 let verdict =
                     verify_with(&Container::read(&file.bytes).unwrap(), &verifier, &Rules::default()).unwrap();
                 let id = verdict.message.id.unwrap();
                 assert!(file.name.starts_with(&format!("{id}-")) && verdict.time_stamp.is_some(), "{}", file.name);
+                // The later ones were archived before the ledger had them.
+                let early = ["a-0", "a-1", "a-2"].contains(&id.as_str());
+                assert_eq!(verdict.ledger.is_some_and(|proof| proof.judge(&policy).is_ok()), early, "{id}");
             }
         }
         let query = SearchQuery { message_id: Some("a-4".to_owned()), ..SearchQuery::default() };
@@ -261,6 +267,7 @@ async fn a_restored_archive_is_searched_and_exported_as_before() {
         assert_eq!((restored.records, restored.present, &restored.digest), (4, 0, &archive.digest));
         let after = nodes.send("GET", &asic, &[], "").await;
         assert!(after.status == 200 && after.body == before.body, "the same evidence, byte by byte");
+        assert!(Container::read(&after.body).unwrap().ledger_proof.is_some(), "its salt is gone, its proof is not");
         assert_eq!(log.restore(&name, &bytes, After::Any, own).await.unwrap().present, 4);
         // It stays, is not archived again, and the chain goes on behind the last archive.
         assert_eq!(nodes.consumer.archive_now().await.unwrap(), ArchiveRun::default());
@@ -280,6 +287,10 @@ async fn a_restored_archive_is_searched_and_exported_as_before() {
         let container = record.content.container(record.stamp.as_ref()).unwrap();
         verify_with(&container, &Verifier::new(&trust), &Rules::default()).unwrap();
         assert_eq!(fresh.stamping_state().await.unwrap().waiting, 0);
+
+        // What was restored goes again, although it is not committed a second time.
+        nodes.clock.advance(Duration::from_hours(24 * 31));
+        assert_eq!(nodes.consumer.archive_now().await.unwrap().deleted, 4);
         nodes.stop().await;
     }
 }

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use bridge::messagelog::LogMode;
+use bridge::messagelog::{LogMode, RecordKind};
 use bridge::registry::{Author, Change};
-use bridge::testing::{CLIENT, ECHO, two_nodes, two_nodes_with};
+use bridge::testing::{CLIENT, ECHO, TwoNodes, two_nodes, two_nodes_on, two_nodes_with};
 use trust::asic::{self, AsicError, Container, Rules};
 use trust::globalconf::TrustDir;
+use trust::note::policy::Policy;
+use trust::note::{NoteError, TlogProof};
 use trust::xades::SignatureError;
 
 const OWN: &str = "xRoadInstance=BB&memberClass=COM&memberCode=2001&subsystemCode=credit";
@@ -70,6 +72,59 @@ async fn one_container_or_a_zip_of_all_comes_under_the_names_of_x_road() {
     nodes.stop().await;
 }
 
+async fn trust(nodes: &TwoNodes) -> TrustDir {
+    let configuration = nodes.send("GET", "/verificationconf", &[], "").await;
+    let mut zip = zip::ZipArchive::new(std::io::Cursor::new(configuration.body.to_vec())).unwrap();
+    let mut files = BTreeMap::new();
+    for place in 0..zip.len() {
+        let mut file = zip.by_index(place).unwrap();
+        let mut content = Vec::new();
+        std::io::Read::read_to_end(&mut file, &mut content).unwrap();
+        files.insert(file.name().to_owned(), content);
+    }
+    TrustDir::load(&files).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_ledger_holds_comes_with_its_proof_and_what_it_does_not_hold_yet_comes_without() {
+    let (consumers, providers) = (store::testing::engines().await, store::testing::engines().await);
+    for stores in consumers.into_iter().zip(providers) {
+        let nodes = two_nodes_on(404, stores, |_, _| {}).await;
+        assert_eq!(nodes.call("POST", ECHO, &[("X-Road-Id", "l-1")], "body").await.status, 200);
+        let ask = async |only: &str| {
+            let reply = nodes.send("GET", &format!("/asic?queryId=l-1&{OWN}&{only}&unique&force"), &[], "").await;
+            assert_eq!(reply.status, 200, "{:?}", reply.body);
+            Container::read(&reply.body).unwrap()
+        };
+        assert_eq!(ask("requestOnly").await.ledger_proof, None, "it is on its way");
+        assert_eq!(nodes.consumer.commit_now().await, Ok(2));
+        let (request, response) = (ask("requestOnly").await, ask("responseOnly").await);
+        let (trust, policy) = (trust(&nodes).await, Policy::log_only(nodes.ledger.ledger.verifier()));
+        for (container, kind) in [(&request, RecordKind::Request), (&response, RecordKind::Response)] {
+            let verdict = asic::verify(container, &trust, &Rules::default()).unwrap();
+            let proof = verdict.ledger.unwrap();
+            let opened = proof.judge(&policy).unwrap();
+            assert_eq!((opened.verdict.checkpoint.size, opened.index), (2, proof.index));
+            let record = nodes.consumer.message_log().find("l-1").await.unwrap();
+            let record = record.into_iter().find(|record| record.kind == kind).unwrap();
+            assert_eq!((proof.record.at, record.entry.unwrap().index), (record.at, proof.index));
+        }
+        // The proof of one record says nothing of another.
+        let swapped = Container { ledger_proof: response.ledger_proof.clone(), ..request.clone() };
+        assert_eq!(asic::verify(&swapped, &trust, &Rules::default()).unwrap_err(), AsicError::OtherRecord);
+        // Nor does it hold elsewhere, or under the checkpoint of a log that nobody trusts.
+        let proof = TlogProof::parse(request.ledger_proof.as_deref().unwrap()).unwrap();
+        let moved = TlogProof { index: 1 - proof.index, ..proof };
+        let moved = Container { ledger_proof: Some(moved.to_text()), ..request.clone() };
+        let refused = asic::verify(&moved, &trust, &Rules::default()).unwrap_err();
+        assert!(matches!(refused, AsicError::LedgerProof(NoteError::Proof(_))), "{refused}");
+        let foreign = ledger::testing::served(&[]).await.ledger.verifier();
+        let verdict = asic::verify(&request, &trust, &Rules::default()).unwrap();
+        assert!(matches!(verdict.ledger.unwrap().judge(&Policy::log_only(foreign)), Err(NoteError::Unsigned(_))));
+        nodes.stop().await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_body_that_was_too_large_to_be_kept_is_named_by_the_signature_and_not_in_the_container() {
     let nodes = two_nodes_with(402, |consumer, _| consumer.limits.logged_body_bytes_max = 10).await;
@@ -80,16 +135,7 @@ async fn a_body_that_was_too_large_to_be_kept_is_named_by_the_signature_and_not_
     assert_eq!(reply.status, 200, "{:?}", reply.body);
     let mut container = Container::read(&reply.body).unwrap();
     assert!(container.attachments.is_empty());
-    let configuration = nodes.send("GET", "/verificationconf", &[], "").await;
-    let mut zip = zip::ZipArchive::new(std::io::Cursor::new(configuration.body.to_vec())).unwrap();
-    let mut files = BTreeMap::new();
-    for place in 0..zip.len() {
-        let mut file = zip.by_index(place).unwrap();
-        let mut content = Vec::new();
-        std::io::Read::read_to_end(&mut file, &mut content).unwrap();
-        files.insert(file.name().to_owned(), content);
-    }
-    let trust = TrustDir::load(&files).unwrap();
+    let trust = trust(&nodes).await;
     let strict = asic::verify(&container, &trust, &Rules::default()).unwrap_err();
     assert_eq!(strict, AsicError::Signature(SignatureError::Missing("/attachment1".to_owned())));
     let detached = Rules { detached_attachments: true, ..Rules::default() };

@@ -165,6 +165,7 @@ async fn asicverifier_downloads_what_it_needs() {
     let nodes = two_nodes(902).await;
     assert_eq!(nodes.call("GET", ECHO, &[("X-Road-Id", "asic-1")], "").await.status, 200);
     nodes.consumer.stamp_now().await.unwrap();
+    assert_eq!(nodes.consumer.commit_now().await, Ok(2));
     let work = tempfile::tempdir().unwrap();
     for side in ["request", "response"] {
         judge.run("download_with_asicverifier.py", &[&(node_of(&nodes) + "/"), "asic-1", side], work.path()).await;
@@ -190,6 +191,7 @@ async fn container(judge: Judge, script: &str, seed: u64) {
     let reply = nodes.call("POST", ECHO, &[("X-Road-Id", "evidence-1")], "a body to be signed").await;
     assert_eq!(reply.status, 200);
     nodes.consumer.stamp_now().await.unwrap();
+    assert_eq!(nodes.consumer.commit_now().await, Ok(2));
     let work = tempfile::tempdir().unwrap();
     for side in ["requestOnly", "responseOnly"] {
         let target = format!(
@@ -197,6 +199,10 @@ async fn container(judge: Judge, script: &str, seed: u64) {
         );
         let asic = nodes.send("GET", &target, &[], "").await;
         assert_eq!(asic.status, 200, "{:?}", asic.body);
+        assert!(
+            trust::asic::Container::read(&asic.body).unwrap().ledger_proof.is_some(),
+            "the judges see the proof too"
+        );
         std::fs::write(work.path().join(format!("{side}.asice")), &asic.body).unwrap();
     }
     judge.run(script, &["requestOnly.asice", "responseOnly.asice"], work.path()).await;

@@ -116,6 +116,31 @@ async fn what_is_kept_is_decided_by_the_mode() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn how_a_request_ended_that_was_logged_before_it_was_answered_is_noted_on_both_sides() {
+    let change = |_: &mut NodeConfig, provider: &mut NodeConfig| {
+        let echo = provider.services.iter_mut().find(|service| service.id.to_string() == ECHO).unwrap();
+        "http://127.0.0.1:1".clone_into(&mut echo.base_url);
+        provider.rights.retain(|right| right.service.to_string() != PERSON);
+    };
+    for nodes in on_both_engines(418, change).await {
+        let refused = nodes.call("POST", &format!("{PERSON}/{NUMBER}"), &[("X-Road-Id", "r-1")], "x").await;
+        assert_eq!(refused.error_type(), "server.serverproxy.access_denied");
+        let failed = nodes.call("POST", ECHO, &[("X-Road-Id", "r-2")], "x").await;
+        assert!(failed.error_type().starts_with("server.serverproxy."), "{}", failed.error_type());
+        for node in [&nodes.consumer, &nodes.provider] {
+            for (id, reply) in [("r-1", &refused), ("r-2", &failed)] {
+                let records = node.message_log().find(id).await.unwrap();
+                assert_eq!(records.len(), 1, "{id}");
+                assert_eq!(records[0].outcome, reply.error_type(), "{id}");
+                let query = SearchQuery { outcome: Some(reply.error_type()), ..SearchQuery::default() };
+                assert_eq!(node.message_log().search(query).await.unwrap().records.len(), 1, "{id} is found by it");
+            }
+        }
+        nodes.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_signatures_have_in_common_is_kept_once_and_they_come_back_byte_by_byte() {
     const IN_MOULDS: &str = "SELECT COUNT(*) AS number FROM bridge_message WHERE mould IS NOT NULL";
     const MOULDS: &str = "SELECT COUNT(*) AS number FROM bridge_mould";

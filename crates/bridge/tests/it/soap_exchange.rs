@@ -133,7 +133,10 @@ async fn what_the_service_does_wrong_is_told_with_x_roads_codes() {
     let reply = ask(&nodes, "getFault", "fault-1").await;
     assert_eq!((reply.status.as_u16(), text(&reply).as_str()), (500, SERVICE_FAULT));
     let records = nodes.provider.message_log().find("fault-1").await.unwrap();
-    assert_eq!(records[0].outcome, "received", "what changes something is logged before it is asked");
+    assert_eq!(
+        records[0].outcome, "s:Client.Unknown",
+        "what changes something is logged before it is asked, its end when it is known"
+    );
     // Latin-1 becomes UTF-8 where the node writes the hash.
     let latin = ask(&nodes, "getLatin1", "latin-1").await;
     assert_eq!(latin.status, 200, "{}", text(&latin));

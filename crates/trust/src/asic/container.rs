@@ -8,7 +8,7 @@ use civic::Timestamp;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter};
 
-use super::{AsicError, MIMETYPE};
+use super::{AsicError, MIMETYPE, ledger};
 use crate::digest::{DigestAlgorithm, sha512};
 use crate::xmldsig::push_base64;
 
@@ -24,6 +24,9 @@ const SIGNATURES: &str = "META-INF/signatures.xml";
 const MANIFEST: &str = "META-INF/manifest.xml";
 const ASIC_MANIFEST: &str = "META-INF/ASiCManifest.xml";
 const TIME_STAMP: &str = "META-INF/timestamp.tst";
+/// A name of ours, below `META-INF`, where nothing is a document: X-Road's reader passes over names there that it does not know, and
+/// manifests list none of them (decision 0025).
+const LEDGER_PROOF: &str = "META-INF/ledger.tlog-proof";
 const SIG_RESULT: &str = "sig-hashchainresult.xml";
 const SIG_CHAIN: &str = "sig-hashchain.xml";
 const TS_RESULT: &str = "ts-hashchainresult.xml";
@@ -42,6 +45,8 @@ pub struct Container {
     pub signature_chain: Option<ChainFiles>,
     /// The time stamp, where it is not inside the signature.
     pub time_stamp: Option<StampFiles>,
+    /// The proof that a transparency log holds the record of the message (C2SP tlog-proof with the opening of its entry).
+    pub ledger_proof: Option<String>,
 }
 
 /// A hash chain and its result.
@@ -64,7 +69,8 @@ pub struct StampFiles {
 
 impl Container {
     /// Reads a container. Refused: what is not a zip file, more than the limits allow, two files of one name, files that
-    /// belong to no container of the profile, and a container without message or signature.
+    /// belong to no container of the profile (X-Road's, and ours with the ledger's proof), and a container without message or
+    /// signature.
     pub fn read(bytes: &[u8]) -> Result<Self, AsicError> {
         let mut files = unpack(bytes)?;
         match files.remove("mimetype") {
@@ -85,6 +91,7 @@ impl Container {
         if let (Some(manifest), Some(stamp)) = (take(ASIC_MANIFEST), &time_stamp) {
             super::manifest::check(&manifest, &stamp.chain.result)?;
         }
+        let ledger_proof = take(LEDGER_PROOF).map(ledger::text_of).transpose()?;
         let _ = take(MANIFEST);
         let mut attachments = BTreeMap::new();
         for (name, content) in files {
@@ -94,7 +101,7 @@ impl Container {
                 None => return Err(AsicError::Leftover(name)),
             };
         }
-        Ok(Self { message, attachments, signature, signature_chain, time_stamp })
+        Ok(Self { message, attachments, signature, signature_chain, time_stamp, ledger_proof })
     }
 
     /// Writes the container: `mimetype` first and stored, the others deflated; `at` is the time written beside each file.
@@ -112,6 +119,9 @@ impl Container {
             files.push((TS_CHAIN, &stamp.chain.chain));
             files.push((TIME_STAMP, &stamp.token));
             asic_manifest = Some(write_asic_manifest(&stamp.chain.result));
+        }
+        if let Some(proof) = &self.ledger_proof {
+            files.push((LEDGER_PROOF, proof.as_bytes()));
         }
         files.extend(attachments.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())));
         let manifest = write_manifest(files.iter().map(|(name, _)| *name));
@@ -250,6 +260,7 @@ mod tests {
                 token: vec![1, 2, 3],
                 chain: ChainFiles { result: b"<tr/>".to_vec(), chain: b"<tc/>".to_vec() },
             }),
+            ledger_proof: Some("c2sp.org/tlog-proof@v1\n".to_owned()),
         }
     }
 
@@ -276,9 +287,17 @@ mod tests {
         let base: [(&str, &[u8]); 3] =
             [("mimetype", MIMETYPE.as_bytes()), ("message.xml", b"m"), ("META-INF/signatures.xml", b"s")];
         assert!(Container::read(&zipped(&base)).is_ok());
-        for odd in
-            ["other.xml", "attachment0", "attachment01", "attachmentx", "../message.xml", "META-INF/signatures2.xml"]
-        {
+        for odd in [
+            "other.xml",
+            "attachment0",
+            "attachment01",
+            "attachmentx",
+            "../message.xml",
+            "META-INF/signatures2.xml",
+            "META-INF/other.tlog-proof",
+            "META-INF/LEDGER.tlog-proof",
+            "ledger.tlog-proof",
+        ] {
             let files = [base.as_slice(), &[(odd, b"x".as_slice())]].concat();
             assert_eq!(Container::read(&zipped(&files)), Err(AsicError::Leftover(odd.to_owned())));
         }

@@ -3,7 +3,8 @@
 //!
 //! [`Container`] reads and writes the zip file, with limits and without leftovers; [`verify`] judges what is inside,
 //! offline, with a global configuration: the time stamp first (it says which moment counts), then the signature at that
-//! moment ([`crate::xades`]), and that the signer is who speaks in the message.
+//! moment ([`crate::xades`]), that the signer is who speaks in the message, and that the proof of a transparency log, where there
+//! is one, is about this message ([`LedgerProof`]).
 //!
 //! ```no_run
 //! use trust::asic::{Container, Rules, verify};
@@ -16,6 +17,7 @@
 //! ```
 
 mod container;
+mod ledger;
 mod manifest;
 mod message;
 
@@ -23,11 +25,13 @@ use civic::{MemberId, Timestamp};
 
 pub use container::{CONTAINER_MAX, ChainFiles, Container, FILES_MAX, StampFiles, UNPACKED_MAX};
 pub(crate) use container::{entries_recorded, zip_time};
+pub use ledger::{LedgerProof, LoggedRecord};
 pub use message::{Direction, MessageSummary, Protocol};
 
 use crate::globalconf::TrustDir;
 use crate::hashchain::{self, Data, HashChainError};
 use crate::keys::SignatureAlgorithm;
+use crate::note::NoteError;
 use crate::tsp::{TimestampToken, TspError};
 use crate::xades::{HashChain, MESSAGE, Part, PartContent, Signature, SignatureError, SignedFile, Verifier};
 
@@ -72,6 +76,9 @@ pub struct Verdict {
     pub time_stamp: Option<Timestamp>,
     /// The files that are signed.
     pub files: Vec<SignedFile>,
+    /// The proof of a transparency log, where the container has one: about this message and whole in itself. Whether to believe the
+    /// log is for [`LedgerProof::judge`].
+    pub ledger: Option<LedgerProof>,
 }
 
 /// Why a container is refused.
@@ -112,6 +119,12 @@ pub enum AsicError {
     /// The time stamp is refused.
     #[error("malformed signature: the time stamp is refused: {0}")]
     TimeStamp(#[from] TspError),
+    /// The proof of the ledger does not hold.
+    #[error("the ledger's proof in the container is refused: {0}")]
+    LedgerProof(#[from] NoteError),
+    /// The proof of the ledger holds for something else.
+    #[error("the ledger's proof in the container is of another record: it names another signature")]
+    OtherRecord,
     /// There is no time stamp.
     #[error(
         "the container has no time stamp, so nobody vouches for the moment of the signature; export it again after the node has stamped it"
@@ -144,6 +157,7 @@ pub fn verify_with(container: &Container, verifier: &Verifier, rules: &Rules) ->
     parts.extend(detached.iter().map(|name| Part { name, content: PartContent::Detached }));
 
     let signer = verifier.verify(&signature, &parts, chain, message.sender(), at)?;
+    let ledger = container.ledger_proof.as_deref().map(|proof| LedgerProof::of(proof, &container.signature));
     Ok(Verdict {
         member: signer.member,
         message,
@@ -155,6 +169,7 @@ pub fn verify_with(container: &Container, verifier: &Verifier, rules: &Rules) ->
         ocsp_time: signer.ocsp.produced_at(),
         time_stamp,
         files: signer.files,
+        ledger: ledger.transpose()?,
     })
 }
 

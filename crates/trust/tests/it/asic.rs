@@ -4,10 +4,16 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use proptest::prelude::*;
-use trust::asic::{AsicError, ChainFiles, Container, Direction, Rules, StampFiles, Verdict, verify, verify_with};
+use trust::asic::{
+    AsicError, ChainFiles, Container, Direction, LoggedRecord, Rules, StampFiles, Verdict, verify, verify_with,
+};
 use trust::digest::{DigestAlgorithm, sha512};
 use trust::globalconf::TrustDir;
 use trust::hashchain::{self, Data, Files, HashChainError};
+use trust::keys::SigningKey;
+use trust::merkle::{leaf_hash, node_hash};
+use trust::note::policy::Policy;
+use trust::note::{Checkpoint, NoteError, NoteSigner, Opening, TlogProof};
 use trust::tsp::TspError;
 use trust::xades::{HASH_CHAIN_RESULT, MESSAGE, Signature, SignatureError, Verifier, with_time_stamp};
 
@@ -123,7 +129,23 @@ fn our_container(nation: &Nation, batch: bool) -> Container {
             token: nation.stamp(stamps.result.as_bytes()),
             chain: ChainFiles { result: stamps.result.into(), chain: stamps.chains[1].clone().into() },
         }),
+        ledger_proof: None,
     }
+}
+
+/// A log.
+pub(crate) fn log() -> NoteSigner {
+    NoteSigner::new("log.test/state", SigningKey::generate_ed25519().unwrap()).unwrap()
+}
+
+/// A proof that a log holds the record of the message with this signature.
+pub(crate) fn proof_of(signature: &[u8], log: &NoteSigner) -> String {
+    let record = LoggedRecord { at: at(), content: [7; 32], signature: Some(sha512(signature)) };
+    let opening = Opening { salt: [9; 32], record: record.to_text() };
+    let sibling = leaf_hash(b"another entry");
+    let root = node_hash(&sibling, &leaf_hash(&opening.leaf()));
+    let checkpoint = Checkpoint::new("log.test/state", 2, root).unwrap().sign(log).unwrap();
+    opening.put_into(&TlogProof { extra: None, index: 1, hashes: vec![sibling], checkpoint }.to_text()).unwrap()
 }
 
 #[test]
@@ -138,6 +160,53 @@ fn our_containers_are_valid_and_say_who_when_and_what() {
         assert_eq!(verdict.time_stamp, Some(at().plus(minutes(1))));
         assert_eq!(verdict.signing_time, Some(at()));
         assert_eq!(verdict.files.len(), 2);
+    }
+}
+
+#[test]
+fn a_proof_of_the_ledger_travels_with_the_container_and_is_judged_by_a_policy() {
+    let (nation, log) = (Nation::new(), log());
+    let without = our_container(&nation, false);
+    let mut with = without.clone();
+    with.ledger_proof = Some(proof_of(&with.signature, &log));
+    let bytes = with.write(at()).unwrap();
+    assert_eq!(Container::read(&bytes).unwrap(), with);
+    let proof = verify(&with, &nation.trust, &Rules::default()).unwrap().ledger.unwrap();
+    assert_eq!((proof.index, proof.origin.as_str(), proof.record.at), (1, "log.test/state", at()));
+    let opened = proof.judge(&Policy::log_only(log.verifier())).unwrap();
+    assert!(opened.verdict.quorum && opened.verdict.checkpoint.size == 2);
+    // Another key signs by the same name.
+    let foreign = proof.judge(&Policy::log_only(crate::asic::log().verifier())).unwrap_err();
+    assert!(matches!(foreign, NoteError::Unsigned(_)), "{foreign}");
+    assert!(verify(&without, &nation.trust, &Rules::default()).unwrap().ledger.is_none());
+}
+
+#[test]
+fn a_proof_that_does_not_hold_for_this_message_is_refused() {
+    let (nation, log) = (Nation::new(), log());
+    let container = our_container(&nation, false);
+    let judge = |proof: String| {
+        let container = Container { ledger_proof: Some(proof), ..container.clone() };
+        verify(&container, &nation.trust, &Rules::default()).map(|verdict| verdict.ledger.unwrap())
+    };
+    let other = our_container(&nation, true);
+    assert_eq!(judge(proof_of(&other.signature, &log)), Err(AsicError::OtherRecord));
+    let good = proof_of(&container.signature, &log);
+    let unopened = TlogProof { extra: None, ..TlogProof::parse(&good).unwrap() };
+    assert!(matches!(judge(unopened.to_text()), Err(AsicError::LedgerProof(NoteError::Malformed { .. }))));
+    let elsewhere = TlogProof { index: 0, ..TlogProof::parse(&good).unwrap() };
+    assert!(matches!(judge(elsewhere.to_text()), Err(AsicError::LedgerProof(NoteError::Proof(_)))));
+    let policy = Policy::log_only(log.verifier());
+    for place in 0..good.len() {
+        let mut altered = good.clone().into_bytes();
+        altered[place] ^= 1 << (place % 7);
+        let Ok(proof) = String::from_utf8(altered).map_err(drop).and_then(|text| judge(text).map_err(drop)) else {
+            continue;
+        };
+        // What is left: the signature over the checkpoint, which only a policy judges, and what nothing says anything with.
+        if let Ok(opened) = proof.judge(&policy) {
+            assert_eq!((proof.record.signature, opened.index), (Some(sha512(&container.signature)), 1), "byte {place}");
+        }
     }
 }
 

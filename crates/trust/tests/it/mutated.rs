@@ -175,6 +175,7 @@ fn harmed_signatures_containers_and_archives_are_refused_or_read() {
         signature: direct.clone(),
         signature_chain: None,
         time_stamp: None,
+        ledger_proof: Some(crate::asic::proof_of(&direct, &crate::asic::log())),
     }
     .write(at())
     .unwrap();

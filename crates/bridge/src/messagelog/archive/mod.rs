@@ -130,6 +130,7 @@ async fn run(core: &Core) -> Result<ArchiveRun, ArchiveFailure> {
         tracing::warn!(%error, "records that stamping passed by are not stamped yet");
     }
     let mut run = ArchiveRun::default();
+    let mut proofs = log.settings.archives.proofs;
     loop {
         let due = log.store.read("bridge.due", sql::due).await?;
         if due.is_empty() {
@@ -141,7 +142,7 @@ async fn run(core: &Core) -> Result<ArchiveRun, ArchiveFailure> {
             chains.entry(log.settings.archives.grouping.of(&owner)).or_default().push(record.id);
         }
         for (chain, records) in chains {
-            write_chain(log, &folder, &chain, &records, &mut run).await?;
+            write_chain(core, &folder, &chain, &records, &mut proofs, &mut run).await?;
         }
     }
     log.store.tx("bridge.note_archived", sql::note_archived).await?;
@@ -224,19 +225,24 @@ impl Filling {
 }
 
 async fn write_chain(
-    log: &MessageLog,
+    core: &Core,
     folder: &Folder,
     chain: &str,
     records: &[i64],
+    proofs: &mut bool,
     run: &mut ArchiveRun,
 ) -> Result<(), ArchiveFailure> {
+    let log = &core.log;
     let bytes_max = log.settings.archives.bytes_max;
     let name = chain.to_owned();
     let before = log.store.read("bridge.last_archive", move |tx| sql::last_archive(tx, &name)).await?;
     let mut filling = Filling::after(before);
     for id in records {
         let Some(record) = log.get(*id).await? else { continue };
-        let container = container(&record)?;
+        let proof = if *proofs { core.record_proof(&record).await } else { None };
+        // A ledger that does not answer is asked once: archives do not wait for it.
+        *proofs &= proof.is_some() || record.entry.is_none();
+        let container = container(&record, proof)?;
         let full = filling.builder.bytes() + container.len() > bytes_max || filling.records.len() >= RECORDS_MAX;
         if full && !filling.records.is_empty() {
             filling = Filling::after(Some(finish(log, folder, chain, filling, run).await?));
@@ -250,10 +256,11 @@ async fn write_chain(
 }
 
 /// The evidence file of a record, for an archive.
-fn container(record: &StoredRecord) -> Result<Vec<u8>, ArchiveFailure> {
+fn container(record: &StoredRecord, proof: Option<String>) -> Result<Vec<u8>, ArchiveFailure> {
     let failed = |error| ArchiveFailure::Container { record: record.id.to_string(), error };
     let container = record.content.container(record.stamp.as_ref());
     let mut container = container.ok_or(LogError::Damaged { id: record.id, reason: "its message is missing" })?;
+    container.ledger_proof = proof;
     match container.write(record.at) {
         Err(AsicError::TooLarge) => {
             // It was logged under another limit: the signature still names the attachments.

@@ -31,6 +31,7 @@ struct Row {
     id: i64,
     values: Vec<Value>,
     stamp: Option<Stamp>,
+    proof: Option<String>,
 }
 
 struct Stamp {
@@ -59,7 +60,7 @@ impl MessageLog {
         let mut chain = None;
         for (place, container) in archive.containers.iter().enumerate() {
             let role = roles.get(place).map(|role| if *role == 'c' { Role::Consumer } else { Role::Provider });
-            let (id, record, stamp) = read(container, role, &is_own)?;
+            let Read { id, record, stamp, proof } = read(container, role, &is_own)?;
             chain.get_or_insert_with(|| self.settings.archives.grouping.of(record.owner()));
             let stamp = stamp.map(|files| Stamp {
                 id: *stamps.entry(digest::sha256(&files.token)).or_insert(id),
@@ -67,7 +68,7 @@ impl MessageLog {
                 chain_result: files.chain.result,
                 chain: files.chain.chain,
             });
-            rows.push(Row { id, values: self.restored_row(id, &record)?, stamp });
+            rows.push(Row { id, values: self.restored_row(id, &record)?, stamp, proof });
         }
         let last = rows.iter().map(|row| row.id).max().unwrap_or(0);
         let row = ArchiveRow {
@@ -122,6 +123,9 @@ fn keep(
         if let Some(stamp) = &row.stamp {
             sql::restore_stamp(tx, row.id, stamp.id, &stamp.token, &stamp.chain_result, &stamp.chain)?;
         }
+        if let Some(proof) = &row.proof {
+            sql::restore_proof(tx, row.id, proof)?;
+        }
     }
     if !came.is_empty() {
         sql::restored(tx, archive, &came, kept_until)?;
@@ -129,7 +133,13 @@ fn keep(
     Ok((came.len() as u64, (rows.len() - came.len()) as u64))
 }
 
-type Read = (i64, NewRecord, Option<trust::asic::StampFiles>);
+/// What a container of an archive brings.
+struct Read {
+    id: i64,
+    record: NewRecord,
+    stamp: Option<trust::asic::StampFiles>,
+    proof: Option<String>,
+}
 
 fn read(
     file: &ArchivedContainer,
@@ -159,7 +169,7 @@ fn read(
         Direction::Request => RecordKind::Request,
         Direction::Response => RecordKind::Response,
     };
-    let stamp = container.time_stamp.take();
+    let (stamp, proof) = (container.time_stamp.take(), container.ledger_proof.take());
     let record = NewRecord {
         role,
         kind,
@@ -171,7 +181,7 @@ fn read(
         replay: None,
         content: Content::of_container(container, form),
     };
-    Ok((id, record, stamp))
+    Ok(Read { id, record, stamp, proof })
 }
 
 /// The last header of this name in a header part.

@@ -107,6 +107,15 @@ pub(crate) fn restored(
     Ok(())
 }
 
+/// Keeps the ledger's proof of a restored record.
+pub(crate) fn restore_proof(tx: &mut Tx<'_>, record: i64, proof: &str) -> Result<(), StoreError> {
+    tx.execute(
+        "INSERT INTO bridge_kept_proof (record, proof) VALUES ($1, $2) ON CONFLICT (record) DO NOTHING",
+        &params![record, proof],
+    )
+    .map(drop)
+}
+
 /// Keeps the stamp of a restored record, once for all records that share it.
 pub(crate) fn restore_stamp(
     tx: &mut Tx<'_>,
@@ -128,10 +137,16 @@ pub(crate) fn restore_stamp(
 }
 
 /// Deletes some records that are older than a moment, safe, and no longer to be kept; how many. Safe is what is in an archive that
-/// is in its place, or is stamped where only metadata were kept; and, where there is a ledger, committed to it.
+/// is in its place, or is stamped where only metadata were kept; and, where there is a ledger, committed to it, or restored (it was
+/// committed in its first life, and is in the archive that it came from).
 pub(crate) fn delete_old(tx: &mut Tx<'_>, before: Timestamp, now: Timestamp, ledger: bool) -> Result<u64, StoreError> {
-    let committed =
-        if ledger { "AND EXISTS (SELECT 1 FROM bridge_leaf l WHERE l.source = 0 AND l.record = m.id)" } else { "" };
+    let committed = if ledger {
+        "AND (EXISTS (SELECT 1 FROM bridge_leaf l WHERE l.source = 0 AND l.record = m.id) \
+         OR EXISTS (SELECT 1 FROM bridge_archived d JOIN bridge_archive a ON a.id = d.archive \
+            WHERE d.record = m.id AND a.state = 2))"
+    } else {
+        ""
+    };
     let rows = tx.query(
         &format!(
             "SELECT m.id FROM bridge_message m WHERE m.id < $1 {committed} AND ( \
@@ -149,6 +164,7 @@ pub(crate) fn delete_old(tx: &mut Tx<'_>, before: Timestamp, now: Timestamp, led
             "DELETE FROM bridge_stamped WHERE record = $1",
             "DELETE FROM bridge_archived WHERE record = $1",
             "DELETE FROM bridge_leaf WHERE source = 0 AND record = $1",
+            "DELETE FROM bridge_kept_proof WHERE record = $1",
         ] {
             tx.execute(sql, &params![id])?;
         }

@@ -149,16 +149,16 @@ pub(crate) fn waiting(tx: &mut Tx<'_>) -> Result<(u64, Option<i64>, Option<i64>)
     row.map_or(Ok((0, None, last)), |row| Ok((row.get("waiting")?, row.get("oldest")?, last)))
 }
 
-/// Rows of a table that are not committed to the ledger yet.
+/// Rows of a table that are not committed to the ledger yet, with what their leaves are made of.
 pub(crate) fn uncommitted(
     tx: &mut Tx<'_>,
     job: &str,
-    table: &str,
+    (table, columns): (&str, &str),
     settled: i64,
     limit: i64,
 ) -> Result<Vec<Row>, StoreError> {
     let sql = format!(
-        "SELECT id, digest, salt FROM {table} WHERE id > COALESCE((SELECT id FROM bridge_mark WHERE job = $1), 0) \
+        "SELECT {columns} FROM {table} WHERE id > COALESCE((SELECT id FROM bridge_mark WHERE job = $1), 0) \
          AND id <= $2 ORDER BY id LIMIT $3"
     );
     tx.query(&sql, &params![job, settled, limit])
@@ -170,12 +170,18 @@ pub(crate) fn use_record(tx: &mut Tx<'_>, id: i64) -> Result<Option<Vec<u8>>, St
     row.map(|row| row.get("record")).transpose()
 }
 
-/// Keeps the leaves of records.
-pub(crate) fn keep_leaves(tx: &mut Tx<'_>, job: &str, source: i64, leaves: &[(i64, u64)]) -> Result<(), StoreError> {
+/// Keeps the leaves of records, all of one form.
+pub(crate) fn keep_leaves(
+    tx: &mut Tx<'_>,
+    job: &str,
+    (source, form): (i64, i64),
+    leaves: &[(i64, u64)],
+) -> Result<(), StoreError> {
     for (record, leaf) in leaves {
         tx.execute(
-            "INSERT INTO bridge_leaf (source, record, leaf) VALUES ($1, $2, $3) ON CONFLICT (source, record) DO NOTHING",
-            &params![source, *record, i64::try_from(*leaf).unwrap_or(i64::MAX)],
+            "INSERT INTO bridge_leaf (source, record, leaf, form) VALUES ($1, $2, $3, $4) \
+             ON CONFLICT (source, record) DO NOTHING",
+            &params![source, *record, i64::try_from(*leaf).unwrap_or(i64::MAX), form],
         )?;
     }
     set_mark(tx, job, leaves.last().map_or(0, |(record, _)| *record))

@@ -24,8 +24,10 @@ const ARCHIVING: &str = "archive messages";
 const LATE_MICROS: i64 = 86_400_000_000;
 
 const RECORD: &str = "SELECT m.id, m.message_id, m.request_id, m.role, m.kind, m.client, m.service, m.outcome, m.mode, m.content, \
-     m.signature_digest, s.stamp, s.chain AS stamp_chain, t.chain_result AS stamp_result, t.token AS stamp_token, f.common AS mould \
-     FROM bridge_message m LEFT JOIN bridge_mould f ON f.digest = m.mould LEFT JOIN bridge_stamped s ON s.record = m.id LEFT JOIN bridge_stamp t ON t.id = s.stamp";
+     m.signature_digest, m.digest, m.salt, l.leaf AS leaf, l.form AS leaf_form, p.proof AS kept_proof, \
+     s.stamp, s.chain AS stamp_chain, t.chain_result AS stamp_result, t.token AS stamp_token, f.common AS mould \
+     FROM bridge_message m LEFT JOIN bridge_mould f ON f.digest = m.mould LEFT JOIN bridge_stamped s ON s.record = m.id LEFT JOIN bridge_stamp t ON t.id = s.stamp \
+     LEFT JOIN bridge_leaf l ON l.source = 0 AND l.record = m.id LEFT JOIN bridge_kept_proof p ON p.record = m.id";
 
 /// The highest id; 0 in an empty log.
 pub(super) fn last_record(tx: &mut Tx<'_>) -> Result<i64, StoreError> {
@@ -57,6 +59,22 @@ pub(super) fn is_known(tx: &mut Tx<'_>, replays: &[Vec<u8>]) -> Result<bool, Sto
         }
     }
     Ok(false)
+}
+
+/// Notes how a request that was logged before it was answered ended without an answer.
+pub(super) fn note_failure(
+    tx: &mut Tx<'_>,
+    role: i64,
+    message_id: &str,
+    request_id: &str,
+    outcome: &str,
+) -> Result<(), StoreError> {
+    tx.execute(
+        "UPDATE bridge_message SET outcome = $4 WHERE request_id = $2 AND message_id = $1 AND role = $3 AND kind = 0 \
+         AND mode <> 2 AND outcome IN ('sent', 'received')",
+        &params![message_id, request_id, role, outcome],
+    )
+    .map(drop)
 }
 
 /// Notes whom the records of an exchange are about, so that they are found by it.

@@ -1,0 +1,145 @@
+//! The proof that a transparency log holds the record of a message: `META-INF/ledger.tlog-proof`.
+//!
+//! The signature does not cover this file (it is made later), so it must speak for itself: its record names the signature file by
+//! its digest, the salt opens the entry of the log, and the path leads to a checkpoint. What does not hold is refused. Whose
+//! checkpoint it is, and who witnessed it, only a trust policy can say ([`LedgerProof::judge`]).
+
+use civic::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::AsicError;
+use crate::digest::{constant_time_eq, sha512};
+use crate::merkle::{leaf_hash, verify_inclusion};
+use crate::note::policy::Policy;
+use crate::note::{Checkpoint, NOTE_BYTES_MAX, Note, NoteError, Opened, Opening, TlogProof};
+
+/// A record of a message log, in the form that is committed to a transparency log. It names what it is about by digests only.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoggedRecord {
+    /// When the node made the record: its word, fixed by the entry.
+    pub at: Timestamp,
+    /// SHA-256 of the whole record in the form of the node.
+    pub content: [u8; 32],
+    /// SHA-512 of the signature file; `None` where the node keeps nothing but commitments of this subsystem.
+    pub signature: Option<[u8; 64]>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Written {
+    at: String,
+    content: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    signature: Option<String>,
+}
+
+impl LoggedRecord {
+    /// The text that is committed to: `{"at":"…","content":"…","signature":"…"}`, digests in hexadecimal.
+    pub fn to_text(&self) -> String {
+        let written = Written {
+            at: self.at.rfc3339(),
+            content: hex::encode(self.content),
+            signature: self.signature.map(hex::encode),
+        };
+        // Three texts always have a JSON form.
+        serde_json::to_string(&written).unwrap_or_default()
+    }
+
+    /// Reads that text; fields of later versions are passed over, since the entry commits to them all the same.
+    pub fn read(text: &str) -> Result<Self, NoteError> {
+        let refused = |reason| NoteError::Malformed { what: "record of a message log", reason };
+        let written: Written =
+            serde_json::from_str(text).map_err(|_| refused("it is no JSON with at, content and signature"))?;
+        let content = hex::decode(&written.content).ok().and_then(|digest| digest.try_into().ok());
+        let signature = |text: &String| {
+            let digest = hex::decode(text).ok().and_then(|digest| digest.try_into().ok());
+            digest.ok_or(refused("its signature is no SHA-512"))
+        };
+        Ok(Self {
+            at: Timestamp::parse_rfc3339(&written.at)
+                .map_err(|_| refused("its moment is not in the form of RFC 3339"))?,
+            content: content.ok_or(refused("its content is no SHA-256"))?,
+            signature: written.signature.as_ref().map(signature).transpose()?,
+        })
+    }
+}
+
+/// A proof that belongs to its container and is whole in itself. Whether the log is one that is trusted, and whether its checkpoint
+/// was witnessed, is not judged yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LedgerProof {
+    text: String,
+    /// The record of the message.
+    pub record: LoggedRecord,
+    /// The log, as it calls itself.
+    pub origin: String,
+    /// The place of the record in the log.
+    pub index: u64,
+}
+
+impl LedgerProof {
+    /// Checks everything that needs no trust in a log: that the record is that of this signature, and that record, salt and path lead
+    /// to the root in the checkpoint.
+    pub fn of(text: &str, signature: &[u8]) -> Result<Self, AsicError> {
+        let proof = TlogProof::parse(text)?;
+        let missing =
+            NoteError::Malformed { what: "opened proof", reason: "it has no extra line with salt and record" };
+        let opening = Opening::from_extra(proof.extra.as_deref().ok_or(missing)?)?;
+        let record = LoggedRecord::read(&opening.record)?;
+        if !record.signature.is_some_and(|digest| constant_time_eq(&digest, &sha512(signature))) {
+            return Err(AsicError::OtherRecord);
+        }
+        let checkpoint = Checkpoint::parse(Note::parse(&proof.checkpoint)?.text())?;
+        let leaf = leaf_hash(&opening.leaf());
+        verify_inclusion(&leaf, proof.index, checkpoint.size, &proof.hashes, &checkpoint.root)
+            .map_err(NoteError::from)?;
+        Ok(Self { text: text.to_owned(), record, origin: checkpoint.origin, index: proof.index })
+    }
+
+    /// Judges it by a policy: whether one of its logs signed the checkpoint, and whether the quorum of witnesses is there (see
+    /// [`crate::note::policy::Verdict::quorum`]).
+    pub fn judge(&self, policy: &Policy) -> Result<Opened, NoteError> {
+        Opening::verify(&self.text, policy)
+    }
+}
+
+/// The file as text.
+pub(super) fn text_of(file: Vec<u8>) -> Result<String, AsicError> {
+    let refused = |reason| NoteError::Malformed { what: "tlog-proof", reason };
+    if file.len() > NOTE_BYTES_MAX {
+        return Err(refused("it is longer than 256 KiB").into());
+    }
+    Ok(String::from_utf8(file).map_err(|_| refused("it is not UTF-8"))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_reads_back_and_its_text_is_frozen() {
+        let at = Timestamp::from_micros(1_795_300_800_123_456);
+        let record = LoggedRecord { at, content: [1; 32], signature: Some([2; 64]) };
+        let (content, signature) = ("01".repeat(32), "02".repeat(64));
+        let text = format!(r#"{{"at":"2026-11-21T22:40:00.123456Z","content":"{content}","signature":"{signature}"}}"#);
+        assert_eq!(record.to_text(), text);
+        assert_eq!(LoggedRecord::read(&text), Ok(record.clone()));
+        let bare = LoggedRecord { signature: None, ..record };
+        assert_eq!(bare.to_text(), format!(r#"{{"at":"2026-11-21T22:40:00.123456Z","content":"{content}"}}"#));
+        assert_eq!(LoggedRecord::read(&bare.to_text()), Ok(bare));
+    }
+
+    #[test]
+    fn what_is_no_record_is_refused_with_a_reason() {
+        let content = "01".repeat(32);
+        for text in [
+            String::new(),
+            "{}".to_owned(),
+            content.clone(),
+            format!(r#"{{"at":"yesterday","content":"{content}"}}"#),
+            r#"{"at":"2026-11-21T22:40:00Z","content":"01"}"#.to_owned(),
+            format!(r#"{{"at":"2026-11-21T22:40:00Z","content":"{content}","signature":"02"}}"#),
+        ] {
+            assert!(matches!(LoggedRecord::read(&text), Err(NoteError::Malformed { .. })), "{text}");
+        }
+    }
+}
