@@ -157,6 +157,7 @@ console-changes-none = Nothing was changed yet.
 console-changes-when = When
 console-changes-who = Who
 console-changes-what = What
+console-changes-index = (rank { $index } in the public ledger)
 console-action-sign-in = Console opened
 console-action-give-right = Right given
 console-action-take-right = Right taken away

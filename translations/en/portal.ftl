@@ -173,3 +173,15 @@ portal-revoke-effect-2 = What has been read already is not taken back. You can a
 portal-revoke-effect-3 = It is final: to allow it again, the organisation will have to ask you again.
 portal-revoke-confirm = Yes, withdraw
 portal-revoke-keep = No, keep the permission
+
+portal-nav-account = My account
+portal-account-title = My account
+portal-account-lead = What was changed at your account: activation, PIN, passkeys. Each change stands in the public ledger in a form that nobody can read.
+portal-account-none = Nothing was changed at your account yet.
+portal-account-what = Change
+portal-account-proof = Proof
+portal-account-waiting = on its way to the public ledger
+portal-account-help = The proof holds all that is needed: anybody can check it offline, without trusting this portal. If you do not recognise a change, speak to the civil status office.
+portal-act-activated = Account opened with the code of the letter
+portal-act-pin-changed = PIN chosen
+portal-act-passkey-added = Passkey added

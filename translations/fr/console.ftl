@@ -157,6 +157,7 @@ console-changes-none = Rien n’a encore été changé.
 console-changes-when = Quand
 console-changes-who = Qui
 console-changes-what = Quoi
+console-changes-index = (rang { $index } au registre public)
 console-action-sign-in = Ouverture de la console
 console-action-give-right = Droit donné
 console-action-take-right = Droit retiré

@@ -173,3 +173,15 @@ portal-revoke-effect-2 = Ce qui a déjà été lu n’est pas repris. Vous pouve
 portal-revoke-effect-3 = C’est définitif : pour permettre de nouveau, l’organisation devra vous redemander.
 portal-revoke-confirm = Oui, retirer
 portal-revoke-keep = Non, garder l’autorisation
+
+portal-nav-account = Mon compte
+portal-account-title = Mon compte
+portal-account-lead = Ce qui a été changé à votre compte : activation, code PIN, clés d’accès. Chaque changement est inscrit dans le registre public sous une forme que personne ne peut lire.
+portal-account-none = Rien n’a encore été changé à votre compte.
+portal-account-what = Changement
+portal-account-proof = Preuve
+portal-account-waiting = en route vers le registre public
+portal-account-help = La preuve contient tout ce qu’il faut : chacun peut la vérifier hors ligne, sans se fier à ce portail. Si vous ne reconnaissez pas un changement, adressez-vous à l’état civil.
+portal-act-activated = Compte ouvert avec le code de la lettre
+portal-act-pin-changed = Code PIN choisi
+portal-act-passkey-added = Clé d’accès ajoutée

@@ -81,7 +81,7 @@ pub struct VerifyArguments {
     /// proof of the ledger is to be judged too: one without is then refused.
     #[arg(long, value_name = "FILE")]
     pub policy: Option<PathBuf>,
-    /// For a proof of the notary: the document whose digest it must show.
+    /// For a proof of the notary or of a use: the document whose digest it must show.
     #[arg(long, value_name = "FILE", requires = "policy", conflicts_with = "trust")]
     pub document: Option<PathBuf>,
     /// Print the verdict as JSON.

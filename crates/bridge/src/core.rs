@@ -3,7 +3,7 @@
 use std::sync::{Arc, PoisonError, RwLock};
 
 use civic::{SharedClock, SharedRandom};
-use ledger::LedgerClient;
+use ledger::{LedgerClient, Outbox};
 
 use crate::access::ServicePath;
 use crate::api::RateLimiter;
@@ -52,6 +52,8 @@ pub(crate) struct Core {
     pub(crate) signatures: Signatures,
     pub(crate) authoriser: Option<Authoriser>,
     pub(crate) ledger: Option<LedgerClient>,
+    /// The way of administrative acts to the ledger.
+    pub(crate) acts: Option<Outbox>,
     pub(crate) watch: Watch,
     pub(crate) witness: Option<Witnessing>,
     pub(crate) metrics: Metrics,

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use civic::{ClientId, SharedClock, SharedRandom};
 use ledger::monitor::Monitor;
-use ledger::{LedgerClient, LedgerError};
+use ledger::{LedgerClient, LedgerError, Outbox};
 use prometheus_client::registry::Registry as MetricRegistry;
 use store::Store;
 use tokio::net::{TcpListener, TcpStream};
@@ -217,6 +217,11 @@ impl Node {
         Ok(added)
     }
 
+    /// Brings the commitments of administrative acts to the ledger; answers how many it took.
+    pub async fn commit_acts_now(&self) -> Result<u64, String> {
+        send_acts(&self.core).await
+    }
+
     /// Writes the operational data that wait in memory; answers how many records were written.
     pub async fn write_operational_data(&self) -> Result<u64, String> {
         operations::write(&self.core).await.map_err(|error| error.to_string())
@@ -393,7 +398,7 @@ impl Node {
                 let Some(ledger) = &core.ledger else { return Ok(()) };
                 let added = messagelog::commit(&core, ledger).await.map_err(|error| error.to_string())?;
                 core.metrics.leaves.inc_by(added);
-                Ok(())
+                send_acts(&core).await.map(drop)
             });
         }
     }
@@ -470,8 +475,9 @@ async fn build(
     let tls = Arc::new(TlsIdentity::new(&keys).map_err(|error| unusable(error.to_string()))?);
     let transport = Transport::new(&tls, &conf, &clock, &config).map_err(|error| unusable(error.to_string()))?;
     let authoriser = config.consent.clone().map(|trust| Authoriser::new(trust, keys.sign.clone()));
+    let acts = acts_to(ledger.as_ref(), &log).await?;
     let core = Core {
-        registry: Registry::open(log.store().clone(), Arc::clone(&clock), &config).await?,
+        registry: Registry::open(log.store().clone(), Arc::clone(&clock), Arc::clone(&random), &config).await?,
         own_ocsp: OwnOcsp::new(config.server.owner(), &keys, Arc::clone(&clock)).map_err(unusable)?,
         tls,
         keys: RwLock::new(keys.clone()),
@@ -500,6 +506,7 @@ async fn build(
         outbound,
         authoriser,
         ledger,
+        acts,
         watch,
         witness: witness.map(Witnessing::of),
     };
@@ -509,6 +516,17 @@ async fn build(
     crate::reload::connect(&core.registry, &core.config).await?;
     core.outbound.pins().set(&core.registry.current());
     Ok((core, transport))
+}
+
+/// The outbox of administrative acts, where there is a ledger.
+async fn acts_to(ledger: Option<&LedgerClient>, log: &MessageLog) -> Result<Option<Outbox>, LogError> {
+    let Some(ledger) = ledger else { return Ok(None) };
+    Ok(Some(Outbox::open(log.store().clone(), ledger.clone()).await?))
+}
+
+async fn send_acts(core: &Core) -> Result<u64, String> {
+    let Some(acts) = &core.acts else { return Ok(0) };
+    acts.send().await.map_err(|error| error.to_string())
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {

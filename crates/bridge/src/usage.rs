@@ -64,6 +64,10 @@ pub struct UsageRecord {
     pub grant_id: Option<String>,
     /// `answered` or `refused`.
     pub outcome: String,
+    /// SHA-512 of the document that was given, hexadecimal: the body of a REST answer, the envelope of a SOAP answer. Absent where none
+    /// was, and in records of older versions. With the commitment to this record the document itself stands in the ledger, salted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub document_sha512: Option<String>,
 }
 
 /// What shows that a use stands in the ledger.
@@ -309,6 +313,7 @@ mod tests {
             message_hash: "aGFzaA==".to_owned(),
             grant_id: Some("g1".to_owned()),
             outcome: "answered".to_owned(),
+            document_sha512: None,
         }
     }
 
@@ -320,6 +325,7 @@ mod tests {
         );
         let read: UsageRecord = serde_json::from_str(&text).unwrap();
         assert_eq!(read.canonical(), record().canonical());
+        assert!(!text.contains("document"), "records of older versions keep their canonical form");
     }
 
     #[test]

@@ -3,48 +3,39 @@
 use std::time::Duration;
 
 use civic::NationalNumber;
+use ledger::outbox::OutboxError;
+use ledger::{Outbox, outbox};
 use web::{Failure, Job};
 
 use crate::event::EventProof;
 use crate::grant::GrantError;
 use crate::grants::Grants;
-use crate::store as rows;
-
-/// Commitments brought to the ledger with one request.
-const BATCH: u32 = 500;
 
 impl Grants {
-    /// Brings the commitments that wait to the ledger; how many it took. Where the ledger does not answer, nothing is lost:
-    /// they are tried again half a minute later. The ledger gives the same entry the same index, so a lost answer does
-    /// no harm.
-    pub async fn commit_pending(&self) -> Result<usize, GrantError> {
-        let mut taken = 0;
-        loop {
-            let now = self.now();
-            let claims =
-                self.inner.store.tx("consent.claim_commitments", move |tx| rows::events::claim(tx, now, BATCH)).await?;
-            if claims.is_empty() {
-                return Ok(taken);
-            }
-            let leaves: Vec<Vec<u8>> = claims.iter().map(|claim| claim.payload.clone()).collect();
-            let indexes = self.inner.config.ledger.append(&leaves).await;
-            let indexes = indexes.map_err(|error| GrantError::Ledger(error.to_string()))?;
-            let committed: Vec<_> = claims.into_iter().zip(indexes).collect();
-            taken += committed.len();
-            self.inner.store.tx("consent.committed", move |tx| rows::events::committed(tx, &committed)).await?;
-        }
+    /// Brings the commitments that wait to the ledger; how many it took. Where the ledger does not answer, nothing is lost: they go on
+    /// waiting ([`ledger::outbox`]).
+    pub async fn commit_pending(&self) -> Result<u64, GrantError> {
+        self.inner.outbox.send().await.map_err(failed)
+    }
+
+    /// The outbox, for whoever shares the store of the consent service and commits to the same log: its job sends for all.
+    pub fn outbox(&self) -> &Outbox {
+        &self.inner.outbox
     }
 
     /// The proof of an event about this person: the record, what opens its commitment, and the ledger's proof, verified
     /// here, that it holds it. Index and ledger's proof are absent while the commitment is on the way.
     pub async fn proof(&self, event_id: &str, subject: &NationalNumber) -> Result<EventProof, GrantError> {
-        let mut proof = self.opened(event_id, subject).await?;
-        if let Some(index) = proof.index {
-            let leaf = hex::decode(&proof.leaf).unwrap_or_default();
-            let text = self.inner.config.ledger.proof(index, &leaf).await;
-            proof.tlog_proof = Some(text.map_err(|error| GrantError::Ledger(error.to_string()))?);
-        }
-        Ok(proof)
+        let event = self.opened(event_id, subject).await?;
+        let salt = event.kept.salt.ok_or_else(|| failed(OutboxError::Erased))?;
+        let record = String::from_utf8_lossy(&event.record).into_owned();
+        let tlog_proof = match outbox::prove(self.inner.outbox.log(), &event.kept, &record).await {
+            Ok(proof) => Some(proof),
+            Err(OutboxError::Waiting) => None,
+            Err(error) => return Err(failed(error)),
+        };
+        let (salt, leaf) = (hex::encode(salt), hex::encode(event.kept.leaf));
+        Ok(EventProof { record, salt, leaf, index: event.kept.index, tlog_proof })
     }
 
     /// What the consent service does by itself: commitments every 300 ms, expiry every minute.
@@ -60,5 +51,12 @@ impl Grants {
                 async move { grants.expire().await.map(drop).map_err(Failure::from) }
             }),
         ]
+    }
+}
+
+fn failed(error: OutboxError) -> GrantError {
+    match error {
+        OutboxError::Store(error) => GrantError::Store(error),
+        error => GrantError::Ledger(error.to_string()),
     }
 }

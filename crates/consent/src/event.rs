@@ -119,7 +119,7 @@ pub struct EventProof {
     /// Where the ledger holds it; absent while it is on the way.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub index: Option<u64>,
-    /// The ledger's proof (C2SP tlog-proof); absent while it is on the way.
+    /// The ledger's proof (C2SP tlog-proof) with record and salt in it; absent while it is on the way.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tlog_proof: Option<String>,
 }

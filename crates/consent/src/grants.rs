@@ -2,24 +2,27 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use civic::{ClientId, NationalNumber, SharedClock, SharedRandom, Timestamp, random_uuid};
-use ledger::LedgerClient;
+use ledger::{LedgerClient, Outbox};
 use store::{Store, StoreError, Tx};
 use trust::jose::{Jwks, jws_sign};
 use trust::keys::SigningKey;
 
-use crate::event::{EventKind, EventProof, EventRecord, GrantEvent};
+use crate::event::{EventKind, EventRecord, GrantEvent};
 use crate::grant::{
     Grant, GrantError, GrantRefusal, GrantState, GrantStatus, GrantUse, GrantUseRequest, NewGrant, UseError,
 };
 use crate::proof::{GRANT_USE_TYP, GrantUseClaims};
 use crate::store as rows;
-use crate::store::events::Drawn;
+use crate::store::events::{Drawn, OpenedEvent};
 
 /// How long a proof of use opens: one message, with time for slow networks.
 const PROOF_LIFETIME: Duration = Duration::from_mins(2);
 
 /// Grants found past their end in one run of the job.
 const EXPIRY_BATCH: u32 = 500;
+
+/// Commitments of older programs that one transaction moves into the outbox.
+const MOVED_AT_ONCE: u32 = 500;
 
 const ID_BYTES_MAX: usize = 256;
 const PATH_BYTES_MAX: usize = 4_096;
@@ -46,6 +49,7 @@ pub struct Grants {
 pub(crate) struct Inner {
     pub(crate) store: Store,
     pub(crate) config: GrantsConfig,
+    pub(crate) outbox: Outbox,
     pub(crate) clock: SharedClock,
     random: SharedRandom,
 }
@@ -65,7 +69,9 @@ impl Grants {
         random: SharedRandom,
     ) -> Result<Self, StoreError> {
         store.migrate(&rows::ALL_MIGRATIONS).await?;
-        Ok(Self { inner: Arc::new(Inner { store, config, clock, random }) })
+        let outbox = Outbox::open(store.clone(), config.ledger.clone()).await?;
+        while store.tx("consent.move_to_outbox", |tx| rows::events::move_to_outbox(tx, MOVED_AT_ONCE)).await? > 0 {}
+        Ok(Self { inner: Arc::new(Inner { store, config, outbox, clock, random }) })
     }
 
     /// Writes down what a citizen allowed. The caller has shown the notice and got a yes.
@@ -146,21 +152,13 @@ impl Grants {
             .await
     }
 
-    /// What opens the commitment of an event about this person, without the proof of the ledger.
-    pub(crate) async fn opened(&self, event_id: &str, subject: &NationalNumber) -> Result<EventProof, GrantError> {
+    /// An event about this person with its commitment.
+    pub(crate) async fn opened(&self, event_id: &str, subject: &NationalNumber) -> Result<OpenedEvent, GrantError> {
         let (id, subject) = (cut(event_id), subject.clone());
-        let event = self
-            .inner
+        self.inner
             .store
             .read("consent.event", move |tx| rows::events::find_of(tx, &id, &subject)?.ok_or(GrantError::NotYours))
-            .await?;
-        Ok(EventProof {
-            record: String::from_utf8_lossy(&event.record).into_owned(),
-            salt: hex::encode(event.salt),
-            leaf: hex::encode(event.leaf),
-            index: event.ledger_index,
-            tlog_proof: None,
-        })
+            .await
     }
 
     /// Counts one use for one message and signs the proof of it. The same message asks again for the same answer, without

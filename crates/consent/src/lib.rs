@@ -10,7 +10,7 @@
 //! - A grant is used at most as often as the citizen said, whoever asks at the same time; one message counts once.
 //! - A proof of use opens one door once: a provider never serves the same proof twice.
 //! - A grant can be seen and withdrawn by its own citizen only. For others it does not exist.
-//! - Each event of a grant is committed to the ledger with a salt, by a queued job that survives any crash; with the
+//! - Each event of a grant is committed to the ledger with a salt, through an outbox that survives any crash; with the
 //!   salt the citizen proves the record, without it the ledger says nothing.
 //! - National numbers are sealed to their row and found by a keyed fingerprint.
 //!

@@ -41,7 +41,7 @@ pub enum TestingError {
 }
 
 /// Grants in this store, signed by this issuer, usable by the nodes of these providers, each with the key beside it. The
-/// ledger is at an address where nobody answers: events wait in their queue.
+/// ledger is at an address where nobody answers: events wait in the outbox.
 pub async fn grants(
     store: Store,
     issuer: &TestIssuer,

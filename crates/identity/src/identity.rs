@@ -67,6 +67,7 @@ impl Identity {
     ) -> Result<Self, IdentityError> {
         config.check()?;
         store.migrate(&migrations()).await?;
+        store.migrate(ledger::outbox::MIGRATIONS).await?;
         let jwk = Jwk::of(key.public()).map_err(|error| IdentityError::Sign(error.to_string()))?;
         let keys = Jwks::of([key.public()]).map_err(|error| IdentityError::Sign(error.to_string()))?;
         let passkeys = Passkeys::new(&config)?;
@@ -172,6 +173,8 @@ impl Identity {
             kind,
             client_id: client_id.map(str::to_owned),
             acr,
+            key_id: None,
+            salt: random_array(self.inner.random.as_ref()),
         }
     }
 

@@ -16,6 +16,7 @@
 //!   that comes twice revokes what was made from it.
 //! - The national number never leaves but to a first-party client that may ask the scope `person`.
 //! - No answer, status or duration tells whether a national number has an account; attempts are counted before they are checked.
+//! - What changes an account is committed to a log in the same transaction ([`AccountActs`]).
 //! - Numbers, names and phones are sealed; PINs are Argon2id with a pepper; codes and tokens are stored as digests.
 //! - Two sources of randomness are not the injected one, on purpose: keys and signatures (aws-lc), WebAuthn challenges (webauthn-rs).
 //!
@@ -40,6 +41,7 @@
 //! ```
 
 mod account;
+mod acts;
 mod assurance;
 mod browser;
 pub mod client;
@@ -69,6 +71,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 pub use account::{ACTIVATION_CODE_LENGTH, NewCitizen, draw_activation_code, draw_pin, weak_pin};
+pub use acts::{AccountAct, AccountActs, ActError};
 pub use assurance::{Acr, Amr, Authentication, UnknownAcr};
 pub use client::{Client, IdentityConfig, Resource, Scope, ServiceNotice};
 pub use details::BridgeService;

@@ -3,6 +3,7 @@
 
 use civic::PersonId;
 use serde_json::Value;
+use trust::digest::sha256;
 use webauthn_rs::prelude::{
     CredentialID, DiscoverableAuthentication, Passkey, PasskeyRegistration, PublicKeyCredential,
     RegisterPublicKeyCredential, Url, Uuid, Webauthn, WebauthnBuilder, WebauthnError,
@@ -13,7 +14,7 @@ use crate::client::IdentityConfig;
 use crate::error::IdentityError;
 use crate::identity::Identity;
 use crate::login::{Completed, LoginFault};
-use crate::store::{Flow, Step, StoredPasskey};
+use crate::store::{Event, Flow, Step, StoredPasskey};
 
 /// Most passkeys of one person.
 const PASSKEYS_MAX: usize = 20;
@@ -131,6 +132,7 @@ impl Identity {
             acr_bound: bind,
         };
         let event = self.event(person, "passkey_added", Some(&flow.request.client_id), None);
+        let event = Event { key_id: Some(hex(&sha256(&stored.credential_id))), ..event };
         let added = self.inner.tables.add_passkey(stored, event, self.inner.clock.now()).await?;
         if added { Ok(()) } else { Err(LoginFault::NotRecognised) }
     }
@@ -165,6 +167,10 @@ impl Identity {
         let state = self.inner.tables.take_ceremony(&flow.hash, kind, now).await?.ok_or(LoginFault::NotRecognised)?;
         Ok(serde_json::from_str(&state).map_err(|error| IdentityError::Passkey(error.to_string()))?)
     }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |text, byte| text + &format!("{byte:02x}"))
 }
 
 fn prepared(error: WebauthnError) -> LoginFault {

@@ -1,7 +1,8 @@
 //! Citizens, clients and notices for tests, here and on the floors above.
 
 use civic::testing::SeededRandom;
-use civic::{ClientId, IdError, NationalNumber, PersonId, PersonIdError};
+use civic::{ClientId, IdError, NationalNumber, PersonId, PersonIdError, Timestamp, random_array, random_hex};
+use store::Store;
 use trust::jose::{JoseError, Jwks};
 use trust::keys::SigningKey;
 use web::Text;
@@ -9,6 +10,8 @@ use web::Text;
 use crate::account::NewCitizen;
 use crate::assurance::Acr;
 use crate::client::{Client, IdentityConfig, Scope, ServiceNotice};
+use crate::error::IdentityError;
+use crate::store::{Event, Tables};
 
 /// The PIN of every [`citizen`].
 pub const PIN: &str = "482915";
@@ -79,6 +82,23 @@ pub fn config(issuer: &str, clients: Vec<Client>, services: Vec<ServiceNotice>) 
         services,
         resources: Vec::new(),
     }
+}
+
+/// Writes down that a person chose a PIN, as the provider does; the id of the act.
+pub async fn chose_pin(store: Store, person: &PersonId, now: Timestamp) -> Result<String, IdentityError> {
+    let random = SeededRandom::new(now.micros().unsigned_abs());
+    let event = Event {
+        id: random_hex::<16>(&random),
+        person: person.clone(),
+        kind: "pin_changed",
+        client_id: None,
+        acr: None,
+        key_id: None,
+        salt: random_array(&random),
+    };
+    let id = event.id.clone();
+    Tables::new(store).record(event, now).await?;
+    Ok(id)
 }
 
 /// A test asked for something that cannot be.

@@ -103,6 +103,32 @@ pub fn add(tx: &mut Tx<'_>, kind: &str, key: &str, commitment: &Commitment, now:
     Ok(())
 }
 
+/// Takes over a commitment that a crate kept elsewhere before, with its place in the log where that is known.
+pub fn adopt(
+    tx: &mut Tx<'_>,
+    kind: &str,
+    key: &str,
+    commitment: &Commitment,
+    index: Option<u64>,
+    at: Timestamp,
+) -> Result<(), StoreError> {
+    add(tx, kind, key, commitment, at)?;
+    if let Some(index) = index {
+        tx.execute(
+            "UPDATE outbox_commitment SET log_index = $3 WHERE kind = $1 AND key = $2 AND log_index IS NULL",
+            &params![kind, key, i64::try_from(index).unwrap_or(i64::MAX)],
+        )?;
+    }
+    Ok(())
+}
+
+/// Where the log holds the commitment of this kind and key; `None` while it is on its way, or was never added.
+pub fn index(tx: &mut Tx<'_>, kind: &str, key: &str) -> Result<Option<u64>, StoreError> {
+    let row =
+        tx.query_one("SELECT log_index FROM outbox_commitment WHERE kind = $1 AND key = $2", &params![kind, key])?;
+    row.as_ref().map_or(Ok(None), index_of)
+}
+
 /// The commitment of this kind and key.
 pub fn find(tx: &mut Tx<'_>, kind: &str, key: &str) -> Result<Option<Kept>, StoreError> {
     let row = tx.query_one(
@@ -171,13 +197,7 @@ impl Outbox {
     pub async fn proof(&self, kind: &str, key: &str, record: &str) -> Result<String, OutboxError> {
         let (kind, key) = (kind.to_owned(), key.to_owned());
         let kept = self.store.read("outbox.find", move |tx| find(tx, &kind, &key)).await?;
-        let kept = kept.ok_or(OutboxError::Unknown)?;
-        let opening = Opening { salt: kept.salt.ok_or(OutboxError::Erased)?, record: record.to_owned() };
-        if opening.leaf() != kept.leaf {
-            return Err(OutboxError::Altered);
-        }
-        let proof = self.log.proof(kept.index.ok_or(OutboxError::Waiting)?, &kept.leaf).await?;
-        Ok(opening.put_into(&proof)?)
+        prove(&self.log, &kept.ok_or(OutboxError::Unknown)?, record).await
     }
 
     /// How much waits, for health checks.
@@ -192,6 +212,16 @@ impl Outbox {
         };
         self.store.read("outbox.count", count).await
     }
+}
+
+/// The proof of a record whose commitment is kept here or elsewhere, with what opens its entry, verified before it is given.
+pub async fn prove(log: &LedgerClient, kept: &Kept, record: &str) -> Result<String, OutboxError> {
+    let opening = Opening { salt: kept.salt.ok_or(OutboxError::Erased)?, record: record.to_owned() };
+    if opening.leaf() != kept.leaf {
+        return Err(OutboxError::Altered);
+    }
+    let proof = log.proof(kept.index.ok_or(OutboxError::Waiting)?, &kept.leaf).await?;
+    Ok(opening.put_into(&proof)?)
 }
 
 struct Waits {

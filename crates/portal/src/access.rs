@@ -4,7 +4,7 @@ use civic::{ClientId, Timestamp};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use trust::digest;
-use trust::note::{TlogProof, VerifierKey};
+use trust::note::{Opening, TlogProof, VerifierKey};
 use web::Text;
 
 /// A use of data as the node of a provider tells it (Estonian data tracker 2.1, with the members that Baobab adds).
@@ -132,6 +132,13 @@ impl Access {
         let told = TlogProof::parse(&proof.tlog_proof).ok()?;
         let checkpoint = told.verify(&unhex(&proof.leaf)?, log).ok()?;
         (told.index == proof.index && self.fits_its_proof()).then_some(checkpoint.size)
+    }
+
+    /// The proof with record and salt in it, which needs nothing beside it; `None` where there is none, or it is not in the form of ours.
+    pub fn opened_proof(&self) -> Option<String> {
+        let proof = self.usage.proof.as_ref()?;
+        let opening = Opening { salt: unhex(&proof.salt)?.try_into().ok()?, record: self.canonical() };
+        opening.put_into(&proof.tlog_proof).ok()
     }
 
     /// Whether the subsystem itself asked (the citizen, through this portal).

@@ -31,6 +31,7 @@ use std::sync::Arc;
 
 use civic::{ClientId, Locale, ServiceId, SharedClock, SharedRandom};
 use consent::{Consent, Grants};
+use identity::AccountActs;
 use identity::rp::RelyingParty;
 use store::Store;
 use trust::note::VerifierKey;
@@ -83,6 +84,8 @@ pub struct Parts {
     pub consent: Consent,
     /// What citizens allowed.
     pub grants: Grants,
+    /// What was changed at the citizens' accounts.
+    pub acts: AccountActs,
     /// Its registration at the identity provider.
     pub party: RelyingParty,
     /// The clock.

@@ -107,6 +107,11 @@ pub fn complete(tx: &mut Tx<'_>, claim: &Claim) -> Result<bool, StoreError> {
     Ok(removed == 1)
 }
 
+/// Takes a job out of the queue, whoever holds it: another way does its work now.
+pub fn forget(tx: &mut Tx<'_>, queue: &str, key: &str) -> Result<(), StoreError> {
+    tx.execute("DELETE FROM store_queue WHERE queue = $1 AND key = $2", &params![queue, key]).map(drop)
+}
+
 /// The job failed: it is tried again after a pause that doubles each time from one second up to an hour, and no more
 /// after `attempts_max` attempts. `reason` is kept for the person who looks; it must hold nothing personal.
 pub fn retry(

@@ -6,7 +6,7 @@ use authority::Authority;
 use civic::{SharedClock, SharedRandom};
 use consent::{Consent, ConsentConfig, Grants, GrantsConfig};
 use identity::rp::{RelyingParty, RpConfig};
-use identity::{AccessTokenVerifier, Client, Identity, IdentityConfig, Phone, Resource, Scope};
+use identity::{AccessTokenVerifier, AccountActs, Client, Identity, IdentityConfig, Phone, Resource, Scope};
 use ledger::Submitters;
 use portal::{LedgerNotice, PortalConfig, Source};
 use store::Store;
@@ -124,6 +124,7 @@ impl Agency {
             store: self.store.clone(),
             consent,
             grants: self.grants.clone(),
+            acts: AccountActs::open(self.store.clone(), self.grants.outbox().clone()).await?,
             party: RelyingParty::new(party, http, Arc::clone(means.clock), Arc::clone(means.random)),
             clock: Arc::clone(means.clock),
             random: Arc::clone(means.random),

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use civic::Timestamp;
 use serde_json::{Value, json};
-use trust::digest::sha256;
+use trust::digest::{sha256, sha512};
 use trust::note::policy::{POLICY_BYTES_MAX, Policy};
 use trust::note::{NOTE_BYTES_MAX, Opened, Opening};
 
@@ -23,7 +23,7 @@ pub(super) fn run(arguments: &VerifyArguments, policy: &Path) -> anyhow::Result<
     let policy = read_policy(policy)?;
     let proof = text(&arguments.container, NOTE_BYTES_MAX)?;
     let document = arguments.document.as_deref().map(digest).transpose()?;
-    let judged = judge(&proof, &policy, document.as_deref());
+    let judged = judge(&proof, &policy, document.as_ref());
     print_line(&match (&judged, arguments.json) {
         (Ok(opened), true) => as_json(opened),
         (Ok(opened), false) => as_text(opened, document.is_some())?,
@@ -39,12 +39,15 @@ pub(super) fn read_policy(path: &Path) -> anyhow::Result<Policy> {
     policy.with_context(|| format!("{} is no trust policy", path.display()))
 }
 
-fn judge(proof: &str, policy: &Policy, document: Option<&str>) -> Result<Opened, String> {
+fn judge(proof: &str, policy: &Policy, document: Option<&Digests>) -> Result<Opened, String> {
     let opened = Opening::verify(proof, policy).map_err(|error| error.to_string())?;
-    if let Some(digest) = document {
+    if let Some(Digests { sha256, sha512 }) = document {
         let record: Value = serde_json::from_str(&opened.record).unwrap_or_default();
-        if record.get("sha256").and_then(Value::as_str) != Some(digest) {
-            return Err(format!("the document is not the one that was registered: its SHA-256 is {digest}"));
+        let names = |field: &str, digest: &str| record.get(field).and_then(Value::as_str) == Some(digest);
+        if !names("sha256", sha256) && !names("documentSha512", sha512) {
+            return Err(format!(
+                "the document is not the one that was registered: its SHA-256 is {sha256}, its SHA-512 {sha512}"
+            ));
         }
     }
     with_quorum(opened)
@@ -104,8 +107,17 @@ fn text(path: &Path, bytes_max: usize) -> anyhow::Result<String> {
     Ok(text)
 }
 
-fn digest(path: &Path) -> anyhow::Result<String> {
+/// The digests by which a record may name a document, hexadecimal.
+struct Digests {
+    /// As the notary names it.
+    sha256: String,
+    /// As the record of a use names what was given.
+    sha512: String,
+}
+
+fn digest(path: &Path) -> anyhow::Result<Digests> {
     let size = fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?.len();
     anyhow::ensure!(size <= DOCUMENT_BYTES_MAX, "{} is longer than 4 GiB", path.display());
-    Ok(hex::encode(sha256(&fs::read(path).with_context(|| format!("cannot read {}", path.display()))?)))
+    let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(Digests { sha256: hex::encode(sha256(&bytes)), sha512: hex::encode(sha512(&bytes)) })
 }

@@ -60,8 +60,9 @@ async fn make(
     roles.sort_by_key(|role| role.word());
     roles.dedup();
     let key = URL_SAFE_NO_PAD.encode(random_array::<32>(&**random));
-    let (digest, kept) = (digest::sha256(key.as_bytes()), roles.clone());
-    let number = store.tx("bridge.add_api_key", move |tx| store::add_key(tx, &digest, &kept, &author, now)).await?;
+    let (digest, kept, salt) = (digest::sha256(key.as_bytes()), roles.clone(), random_array(&**random));
+    let add = move |tx: &mut ::store::Tx<'_>| store::add_key(tx, &digest, &kept, &author, salt, now);
+    let number = store.tx("bridge.add_api_key", add).await?;
     Ok(NewKey { number, key, roles })
 }
 
@@ -91,15 +92,16 @@ pub(super) async fn update(call: Call) -> Result {
     let (number, roles) = (call.number("id")?, roles_of(&call)?);
     find(&call, number).await?;
     let (author, now, kept) = (call.author().to_string(), call.core.clock.now(), roles.clone());
-    call.store().tx("bridge.set_api_key", move |tx| store::set_key(tx, number, &kept, &author, now)).await?;
+    let salt = call.salt();
+    call.store().tx("bridge.set_api_key", move |tx| store::set_key(tx, number, &kept, &author, salt, now)).await?;
     Ok(Reply::json(shown(&Holder { number, roles })))
 }
 
 pub(super) async fn delete(call: Call) -> Result {
     let number = call.number("id")?;
     find(&call, number).await?;
-    let (author, now) = (call.author().to_string(), call.core.clock.now());
-    call.store().tx("bridge.remove_api_key", move |tx| store::remove_key(tx, number, &author, now)).await?;
+    let (author, salt, now) = (call.author().to_string(), call.salt(), call.core.clock.now());
+    call.store().tx("bridge.remove_api_key", move |tx| store::remove_key(tx, number, &author, salt, now)).await?;
     Ok(Reply::json(json!({})))
 }
 

@@ -2,17 +2,17 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use civic::{ClientId, MemberId};
+use civic::{ClientId, MemberId, random_array};
 use http::StatusCode;
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
-use store::Store;
+use store::{Store, StoreError, Tx};
 
 use super::auth::{Holder, Role};
 use super::error::ApiError;
 use crate::core::Core;
 use crate::globalconf::Snapshot;
-use crate::registry::{Author, Change, Offer, Service};
+use crate::registry::{Author, Change, Offer, Service, write_audit};
 
 pub(super) type Result<T = Reply> = std::result::Result<T, ApiError>;
 
@@ -114,6 +114,31 @@ impl Call {
     pub(super) async fn change_all(&self, changes: Vec<Change>) -> Result<()> {
         self.core.registry.apply_all(&self.author(), changes).await?;
         Ok(())
+    }
+
+    /// Changes rows of the API, writes that to the audit and commits to it, in one transaction.
+    pub(super) async fn act<F>(
+        &self,
+        name: &'static str,
+        action: &'static str,
+        object: &str,
+        mut change: F,
+    ) -> Result<()>
+    where
+        F: FnMut(&mut Tx<'_>) -> std::result::Result<(), StoreError> + Send + 'static,
+    {
+        let (author, object) = (self.author().to_string(), object.to_owned());
+        let (salt, now) = (self.salt(), self.core.clock.now());
+        let act = move |tx: &mut Tx<'_>| {
+            change(tx)?;
+            write_audit(tx, &author, action, &object, "{}", salt, now)
+        };
+        Ok(self.store().tx(name, act).await?)
+    }
+
+    /// The salt of a commitment.
+    pub(super) fn salt(&self) -> [u8; 32] {
+        random_array(&*self.core.random)
     }
 
     /// Writes an action that changes no row of the registry to the audit.

@@ -108,8 +108,7 @@ pub(super) async fn import(call: Call) -> Result {
         store::insert_certificate(tx, &kept, now)?;
         store::raise_version(tx)
     };
-    call.store().tx("bridge.import_certificate", import).await?;
-    call.audit("import_certificate", &hash).await?;
+    call.act("bridge.import_certificate", "import_certificate", &hash, import).await?;
     crate::reload::take_over(&call.core).await.map_err(|reason| ApiError::conflict("action_not_possible", reason))?;
     let (row, kept) = find(&call, &hash).await?;
     Ok(Reply::created(shown(&call, &row, &kept, &certificate)))
@@ -133,8 +132,8 @@ pub(super) async fn delete(call: Call) -> Result {
         return Err(ApiError::conflict("action_not_possible", what));
     }
     let id = kept.id.clone();
-    call.store().tx("bridge.delete_certificate", move |tx| store::remove_certificate(tx, &id)).await?;
-    call.audit("delete_certificate", &kept.id).await?;
+    call.act("bridge.delete_certificate", "delete_certificate", &kept.id, move |tx| store::remove_certificate(tx, &id))
+        .await?;
     Ok(Reply::done())
 }
 

@@ -159,8 +159,7 @@ pub(super) async fn rename(call: Call) -> Result {
     check_label(&name)?;
     let id = made_here(find(&call, call.param("id")).await?)?.id;
     let of = id.clone();
-    call.store().tx("bridge.rename_key", move |tx| store::rename_key(tx, &of, &name)).await?;
-    call.audit("rename_key", &id).await?;
+    call.act("bridge.rename_key", "rename_key", &id, move |tx| store::rename_key(tx, &of, &name)).await?;
     Ok(Reply::json(shown(&call, &find(&call, &id).await?)?))
 }
 
@@ -180,8 +179,7 @@ pub(super) async fn delete(call: Call) -> Result {
         }
     }
     let id = row.id.clone();
-    call.store().tx("bridge.delete_key", move |tx| store::remove_node_key(tx, &id)).await?;
-    call.audit("delete_key", &row.id).await?;
+    call.act("bridge.delete_key", "delete_key", &row.id, move |tx| store::remove_node_key(tx, &id)).await?;
     Ok(Reply::done())
 }
 
@@ -211,8 +209,7 @@ pub(super) async fn delete_csr(call: Call) -> Result {
     check_usage(&call, row.usage)?;
     let id = csr_of(&call, &row)?.id;
     let of = id.clone();
-    call.store().tx("bridge.delete_csr", move |tx| store::remove_csr(tx, &of)).await?;
-    call.audit("delete_csr", &id).await?;
+    call.act("bridge.delete_csr", "delete_csr", &id, move |tx| store::remove_csr(tx, &of)).await?;
     Ok(Reply::done())
 }
 
@@ -364,8 +361,7 @@ async fn make(call: &Call, label: &str, usage: Usage) -> Result<String> {
     let label = if label.is_empty() { usage.word() } else { label };
     let kept = KeptKey { id: id.clone(), label: label.to_owned(), usage: usage.word().to_owned(), secret };
     let now = call.core.clock.now();
-    call.store().tx("bridge.add_key", move |tx| store::insert_key(tx, &kept, now)).await?;
-    call.audit("add_key", &id).await?;
+    call.act("bridge.add_key", "add_key", &id, move |tx| store::insert_key(tx, &kept, now)).await?;
     Ok(id)
 }
 
@@ -388,8 +384,7 @@ async fn request(call: &Call, row: &KeyRow, wanted: &CsrGenerate) -> Result<Kept
         request: request.der().to_vec(),
     };
     let (kept, now) = (csr.clone(), call.core.clock.now());
-    call.store().tx("bridge.add_csr", move |tx| store::insert_csr(tx, &kept, now)).await?;
-    call.audit("add_csr", &row.id).await?;
+    call.act("bridge.add_csr", "add_csr", &row.id, move |tx| store::insert_csr(tx, &kept, now)).await?;
     Ok(csr)
 }
 

@@ -72,6 +72,7 @@ pub(super) fn add_key(
     digest: &[u8; 32],
     roles: &[Role],
     author: &str,
+    salt: [u8; 32],
     now: Timestamp,
 ) -> Result<i64, StoreError> {
     let sql = "UPDATE bridge_registry_version SET last_id = last_id + 1 WHERE id = 1 RETURNING last_id";
@@ -83,7 +84,7 @@ pub(super) fn add_key(
         "INSERT INTO bridge_api_key (id, digest, roles, created) VALUES ($1, $2, $3, $4)",
         &params![number, digest, words(roles), now],
     )?;
-    audit(tx, author, "add_api_key", number, roles, now)?;
+    audit(tx, author, ("add_api_key", number), roles, salt, now)?;
     Ok(number)
 }
 
@@ -92,27 +93,34 @@ pub(super) fn set_key(
     number: i64,
     roles: &[Role],
     author: &str,
+    salt: [u8; 32],
     now: Timestamp,
 ) -> Result<(), StoreError> {
     tx.execute("UPDATE bridge_api_key SET roles = $2 WHERE id = $1", &params![number, words(roles)])?;
-    audit(tx, author, "set_api_key", number, roles, now)
+    audit(tx, author, ("set_api_key", number), roles, salt, now)
 }
 
-pub(super) fn remove_key(tx: &mut Tx<'_>, number: i64, author: &str, now: Timestamp) -> Result<(), StoreError> {
+pub(super) fn remove_key(
+    tx: &mut Tx<'_>,
+    number: i64,
+    author: &str,
+    salt: [u8; 32],
+    now: Timestamp,
+) -> Result<(), StoreError> {
     tx.execute("DELETE FROM bridge_api_key WHERE id = $1", &params![number])?;
-    audit(tx, author, "remove_api_key", number, &[], now)
+    audit(tx, author, ("remove_api_key", number), &[], salt, now)
 }
 
 fn audit(
     tx: &mut Tx<'_>,
     author: &str,
-    action: &str,
-    number: i64,
+    (action, number): (&str, i64),
     roles: &[Role],
+    salt: [u8; 32],
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let detail = serde_json::json!({ "roles": roles }).to_string();
-    crate::registry::write_audit(tx, author, action, &format!("api-key {number}"), &detail, now)
+    crate::registry::write_audit(tx, author, action, &format!("api-key {number}"), &detail, salt, now)
 }
 
 pub(super) fn node_keys(tx: &mut Tx<'_>) -> Result<Vec<KeptKey>, StoreError> {

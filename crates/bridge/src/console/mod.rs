@@ -102,6 +102,7 @@ pub const ROUTES: &[(&str, &str, bool)] = &[
     ("GET", "/console/exchanges/{id}/evidence.asice", false),
     ("GET", "/console/logs", false),
     ("GET", "/console/changes", false),
+    ("GET", "/console/changes/{id}/proof.tlog-proof", false),
 ];
 
 fn router(console: Console) -> Router {
@@ -127,6 +128,7 @@ fn router(console: Console) -> Router {
         .route("/console/exchanges/{id}/evidence.asice", get(exchanges::evidence))
         .route("/console/logs", get(logs::logs))
         .route("/console/changes", get(overview::changes))
+        .route("/console/changes/{id}/proof.tlog-proof", get(overview::proof))
         .route("/", get(|| async { Redirect::to(CONSOLE) }))
         .with_state(console)
 }

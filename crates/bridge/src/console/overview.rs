@@ -1,12 +1,15 @@
 //! What is healthy, what expires soon, what waits; and who changed what.
 
 use askama::Template;
-use axum::extract::State;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
 use civic::Timestamp;
+use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use ledger::outbox::OutboxError;
 use web::{Page, Problem, Visit};
 
 use super::{At, NoticeView, Operator, Section};
-use crate::registry::AuditEntry;
+use crate::registry::{ActError, AuditEntry};
 
 /// A certificate or configuration that ends sooner than this is shown as urgent, in seconds.
 const SOON: i64 = 30 * 24 * 3_600;
@@ -103,6 +106,24 @@ pub(super) async fn changes(State(console): At, operator: Operator) -> Result<Pa
     let entries = console.core.registry.audit_entries(ROWS).await.map_err(super::refused)?;
     let v = &operator.visit;
     operator.page(Section::Changes, &v.t("console-changes-title"), &Changes { v, entries })
+}
+
+/// `/console/changes/{id}/proof.tlog-proof`: the proof of one line, which needs nothing beside it.
+pub(super) async fn proof(State(console): At, _operator: Operator, Path(id): Path<i64>) -> Result<Response, Problem> {
+    let Some(acts) = &console.core.acts else { return Err(Problem::not_found()) };
+    let proof = console.core.registry.proof(acts, id).await.map_err(|error| match error {
+        ActError::Outbox(OutboxError::Unknown) => Problem::not_found(),
+        ActError::Outbox(OutboxError::Waiting) => {
+            Problem::unavailable(error).header(RETRY_AFTER, HeaderValue::from_static("2"))
+        }
+        ActError::Outbox(error @ (OutboxError::Altered | OutboxError::Erased)) => Problem::conflict(error.to_string()),
+        error => Problem::unavailable(error),
+    })?;
+    let headers = [
+        (CONTENT_TYPE, "text/plain; charset=utf-8".to_owned()),
+        (CONTENT_DISPOSITION, format!("attachment; filename=\"change-{id}.tlog-proof\"")),
+    ];
+    Ok((headers, proof).into_response())
 }
 
 /// What the node does not renew by itself and that ends soon.

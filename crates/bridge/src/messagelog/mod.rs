@@ -55,6 +55,8 @@ use crate::usage::{NewUsage, subject_index};
 
 /// How many requests are remembered in memory to refuse a replay before it reaches the service.
 const REMEMBERED_MAX: usize = 65_536;
+/// No outcome is longer, characters.
+const OUTCOME_CHARS_MAX: usize = 255;
 /// How often an id that another replica took is drawn anew.
 const ID_TRIES_MAX: u32 = 16;
 /// How far it then goes on at most, microseconds.
@@ -156,7 +158,7 @@ struct Recent {
 /// The migrations of the bridge.
 pub fn migrations() -> Vec<Migration> {
     let own = |number, name, sql| Migration { room: "bridge", number, name, sql };
-    vec![
+    let mut all = vec![
         own(1, "message log", include_str!("../../migrations/0001_message_log.sql")),
         crate::registry::MIGRATION,
         own(3, "modes, search, replicas and archives", include_str!("../../migrations/0003_log.sql")),
@@ -165,7 +167,9 @@ pub fn migrations() -> Vec<Migration> {
         own(6, "what lies under a stamp", include_str!("../../migrations/0006_leaves.sql")),
         own(7, "members whom a node signs for", include_str!("../../migrations/0007_members.sql")),
         own(8, "what leaves commit to", include_str!("../../migrations/0008_leaf_forms.sql")),
-    ]
+    ];
+    all.extend_from_slice(ledger::outbox::MIGRATIONS);
+    all
 }
 
 impl MessageLog {
@@ -270,7 +274,8 @@ impl MessageLog {
     /// the node's word beside the evidence: neither signature nor commitment cover it.
     pub(crate) async fn note_failure(&self, role: Role, request: &AnyRequest, outcome: &str) -> Result<(), LogError> {
         let (message_id, request_id) = (request.message_id().to_owned(), request.request_id().to_owned());
-        let outcome = outcome.to_owned();
+        // A code may be a service's own.
+        let outcome: String = outcome.chars().take(OUTCOME_CHARS_MAX).collect();
         let note =
             move |tx: &mut store::Tx<'_>| sql::note_failure(tx, role.number(), &message_id, &request_id, &outcome);
         Ok(self.store.tx("bridge.note_failure", note).await?)

@@ -23,7 +23,7 @@ use crate::pace::Pace;
 use crate::signing;
 use crate::soap_io::lay_down;
 use crate::spool::{Body, Collector, Flow, FlowSender};
-use crate::transport::{self, Attachment, Envelope, EnvelopeWriter, Kind};
+use crate::transport::{self, Attachment, Envelope, EnvelopeWriter, Kind, Message};
 
 /// What the service said.
 pub(super) struct ServiceAnswer {
@@ -200,7 +200,7 @@ impl Ending {
     /// Logs what is not yet logged, with the answer.
     async fn answered(mut self, envelope: &Envelope) -> Result<(), Fault> {
         self.records.push(record(&self.core, &self.verified, RecordKind::Response, "answered", envelope).await?);
-        log(&self.core, self.records, uses(&self.verified, &self.route, true)).await
+        log(&self.core, self.records, uses(&self.verified, &self.route, true, document_of(envelope))).await
     }
 
     /// Logs what is not yet logged, with the fault, which comes back; that of the log itself where it fails. `disclosed` says whether
@@ -212,11 +212,19 @@ impl Ending {
         if self.records.is_empty() {
             self.core.note_failure(Role::Provider, &self.verified.request, &fault).await;
         }
-        let uses = uses(&self.verified, &self.route, disclosed);
+        let uses = uses(&self.verified, &self.route, disclosed, None);
         if self.records.is_empty() && uses.is_empty() {
             return fault;
         }
         log(&self.core, self.records, uses).await.err().unwrap_or(fault)
+    }
+}
+
+/// SHA-512 of what the caller gets as a document: the body of a REST answer, the envelope of a SOAP answer.
+fn document_of(envelope: &Envelope) -> Option<[u8; 64]> {
+    match &envelope.message {
+        Message::Rest(_) => envelope.attachments.first().map(|attachment| *attachment.body.sha512()),
+        Message::Soap { bytes, .. } => Some(digest::sha512(bytes)),
     }
 }
 

@@ -40,7 +40,7 @@ use crate::soap_services;
 use crate::spool::{Body, Flow};
 use crate::tls::Peer;
 use crate::transport::{self, Envelope, Message};
-use crate::usage::{NewUsage, UsageRecord, UseBasis, UsePurpose};
+use crate::usage::{NewUsage, UsageRecord, UseBasis, UsePurpose, hex_text};
 
 /// The service code under which the node itself tells citizens who used their data.
 pub const DATA_TRACKER: &str = "data-tracker";
@@ -301,8 +301,8 @@ fn subject_in(request: &AnyRequest, path: &ServicePath, rule: &SubjectRule) -> O
     }
 }
 
-/// The use that the citizen will see.
-fn uses(verified: &Verified, route: &Route, answered: bool) -> Vec<NewUsage> {
+/// The use that the citizen will see, with the digest of the document that was given.
+fn uses(verified: &Verified, route: &Route, answered: bool, document: Option<[u8; 64]>) -> Vec<NewUsage> {
     let Route::Service(service, authorised) = route else { return Vec::new() };
     let request = &verified.request;
     // The consent service knows better than any rule whose grant was used.
@@ -341,6 +341,7 @@ fn uses(verified: &Verified, route: &Route, answered: bool) -> Vec<NewUsage> {
         message_hash: BASE64.encode(request.sha512()),
         grant_id,
         outcome: if answered { "answered" } else { "refused" }.to_owned(),
+        document_sha512: document.map(|digest| hex_text(&digest)),
     };
     vec![NewUsage { subject, service: request.service().clone(), record }]
 }

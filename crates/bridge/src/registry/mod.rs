@@ -1,14 +1,14 @@
 //! What the node offers and to whom, changeable while it runs: clients, descriptions of services, endpoints, rights, groups.
 //!
 //! The tables are the truth; [`Registry::current`] is a snapshot of them that exchanges ask without touching the database. A change is
-//! checked, applied and written to the audit in one transaction, and is in force for the next exchange of this process. Other processes on
+//! checked, applied, written to the audit and committed to the ledger's outbox in one transaction, and is in force for the next exchange of this process. Other processes on
 //! the same store (replicas) see it within the rhythm of [`Registry::refresh`], about a second.
 //!
 //! What the configuration of the node declares is put into the tables at every start and wins there: it cannot be changed or taken away by
 //! other ways, and goes when it is no longer declared.
 //!
-//! Trusted: whoever can write these tables decides who may use the services of the organisation. The audit names who did, unless they
-//! can write the database.
+//! Trusted: whoever can write these tables decides who may use the services of the organisation. The audit names who did; whoever rewrites
+//! it later is contradicted by the ledger, and an operator proves each line to anybody ([`Registry::proof`]).
 
 mod change;
 mod model;
@@ -28,7 +28,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use ::store::{Migration, Store};
-use civic::SharedClock;
+use civic::{SharedClock, SharedRandom, random_array};
+use ledger::Outbox;
+use ledger::outbox::OutboxError;
 
 use crate::config::NodeConfig;
 
@@ -36,7 +38,19 @@ use crate::config::NodeConfig;
 pub struct Registry {
     store: Store,
     clock: SharedClock,
+    random: SharedRandom,
     current: RwLock<Arc<Offer>>,
+}
+
+/// Why a line of the audit cannot be proved.
+#[derive(Debug, thiserror::Error)]
+pub enum ActError {
+    /// The registry failed.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// The outbox or the ledger failed; [`OutboxError::Waiting`] passes by itself.
+    #[error(transparent)]
+    Outbox(#[from] OutboxError),
 }
 
 /// The migration of the registry's tables.
@@ -48,8 +62,13 @@ pub(crate) const RHYTHM: Duration = Duration::from_secs(1);
 
 impl Registry {
     /// Opens the registry in a store that the message log has migrated, and puts in what the configuration declares.
-    pub(crate) async fn open(store: Store, clock: SharedClock, config: &NodeConfig) -> Result<Self, RegistryError> {
-        let registry = Self { store, clock, current: RwLock::default() };
+    pub(crate) async fn open(
+        store: Store,
+        clock: SharedClock,
+        random: SharedRandom,
+        config: &NodeConfig,
+    ) -> Result<Self, RegistryError> {
+        let registry = Self { store, clock, random, current: RwLock::default() };
         registry.declare(config).await?;
         Ok(registry)
     }
@@ -57,8 +76,8 @@ impl Registry {
     /// Puts in what a configuration declares, and takes out what one declared before.
     pub(crate) async fn declare(&self, config: &NodeConfig) -> Result<(), RegistryError> {
         let declared = store::Declared::of(config)?;
-        let now = self.clock.now();
-        self.store.tx("bridge.declare", move |tx| store::declare(tx, &declared, now)).await?;
+        let (salt, now) = (self.salt(), self.clock.now());
+        self.store.tx("bridge.declare", move |tx| store::declare(tx, &declared, salt, now)).await?;
         self.refresh().await.map(drop)
     }
 
@@ -91,7 +110,8 @@ impl Registry {
     /// Applies several changes, all or none.
     pub async fn apply_all(&self, author: &Author, changes: Vec<Change>) -> Result<Vec<Option<i64>>, RegistryError> {
         let (author, now) = (author.to_string(), self.clock.now());
-        let apply = move |tx: &mut ::store::Tx<'_>| store::apply(tx, &author, &changes, now);
+        let salts: Vec<[u8; 32]> = changes.iter().map(|_| self.salt()).collect();
+        let apply = move |tx: &mut ::store::Tx<'_>| store::apply(tx, &author, &changes, &salts, now);
         let numbers = self.store.tx("bridge.change_registry", apply).await?;
         self.refresh().await?;
         Ok(numbers)
@@ -100,9 +120,20 @@ impl Registry {
     /// Writes an action to the audit that changes no table of the registry.
     pub async fn audit(&self, author: &Author, action: &str, object: &str) -> Result<(), RegistryError> {
         let (author, action, object) = (author.to_string(), action.to_owned(), object.to_owned());
-        let now = self.clock.now();
-        self.store.tx("bridge.audit", move |tx| store::audit(tx, &author, &action, &object, "{}", now)).await?;
+        let (salt, now) = (self.salt(), self.clock.now());
+        self.store.tx("bridge.audit", move |tx| store::audit(tx, &author, &action, &object, "{}", salt, now)).await?;
         Ok(())
+    }
+
+    /// The proof of a line of the audit (C2SP tlog-proof with record and salt), for `baobab verify --policy`.
+    pub async fn proof(&self, outbox: &Outbox, id: i64) -> Result<String, ActError> {
+        let entry = self.store.read("bridge.audit_entry", move |tx| store::audit_entry(tx, id)).await?;
+        let entry = entry.ok_or(OutboxError::Unknown)?;
+        Ok(outbox.proof(store::KIND, &store::key(id), &entry.record()).await?)
+    }
+
+    fn salt(&self) -> [u8; 32] {
+        random_array(&*self.random)
     }
 
     /// The latest entries of the audit, newest first, at most 1,000.

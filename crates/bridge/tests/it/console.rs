@@ -10,6 +10,8 @@ use http::{HeaderMap, Request};
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
+use trust::note::Opening;
+use trust::note::policy::Policy;
 
 /// A browser at the console of a node.
 pub(crate) struct Operator {
@@ -137,6 +139,37 @@ async fn a_right_is_given_taken_and_given_back_in_a_few_clicks_and_holds_at_the_
 
     let changes = operator.page("/console/changes").await;
     assert!(changes.matches(ECHO).count() >= 3, "each change is written down: {changes}");
+
+    // Each line is committed to, and the operator takes the proof away.
+    let entries = nodes.provider.registry().audit_entries(100).await.unwrap();
+    // Those of its start went when it started.
+    let waiting = entries.iter().filter(|entry| entry.index.is_none()).count();
+    assert!(waiting >= 4 && changes.matches("/proof.tlog-proof\"").count() == entries.len() - waiting, "on their way");
+    let early = operator.get(&format!("/console/changes/{}/proof.tlog-proof", entries[0].id())).await;
+    assert_eq!(early.status, 503);
+    assert_eq!(nodes.provider.commit_acts_now().await, Ok(waiting as u64));
+    let changes = operator.page("/console/changes").await;
+    assert_eq!(changes.matches("/proof.tlog-proof\"").count(), entries.len());
+    let policy = Policy::log_only(nodes.ledger.ledger.verifier());
+    for entry in nodes.provider.registry().audit_entries(100).await.unwrap() {
+        let proof = operator.page(&format!("/console/changes/{}/proof.tlog-proof", entry.id())).await;
+        let opened = Opening::verify(&proof, &policy).unwrap();
+        let record: serde_json::Value = serde_json::from_str(&opened.record).unwrap();
+        assert_eq!((record["actor"].as_str(), record["action"].as_str()), (Some(&*entry.author), Some(&*entry.action)));
+        assert_eq!((&record["detail"], Some(opened.index)), (&entry.detail, entry.index));
+    }
+    assert!(entries.iter().any(|entry| entry.action == "give_right" && entry.author.starts_with("api-key")));
+    assert!(entries.iter().any(|entry| entry.action == "add_api_key"));
+    assert_eq!(operator.get("/console/changes/7/proof.tlog-proof").await.status, 404);
+
+    // Whoever rewrites the audit is contradicted.
+    let store = nodes.provider.message_log().store();
+    let rewrite = |tx: &mut store::Tx<'_>| {
+        tx.execute("UPDATE bridge_audit SET author = 'api-key 999' WHERE action = 'give_right'", &[]).map(drop)
+    };
+    store.tx("test.rewrite", rewrite).await.unwrap_or_else(|error: store::StoreError| unreachable!("{error}"));
+    let given = entries.iter().find(|entry| entry.action == "give_right").unwrap();
+    assert_eq!(operator.get(&format!("/console/changes/{}/proof.tlog-proof", given.id())).await.status, 409);
     nodes.stop().await;
 }
 

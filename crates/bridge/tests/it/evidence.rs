@@ -104,7 +104,7 @@ async fn what_the_ledger_holds_comes_with_its_proof_and_what_it_does_not_hold_ye
             let verdict = asic::verify(container, &trust, &Rules::default()).unwrap();
             let proof = verdict.ledger.unwrap();
             let opened = proof.judge(&policy).unwrap();
-            assert_eq!((opened.verdict.checkpoint.size, opened.index), (2, proof.index));
+            assert!(opened.verdict.checkpoint.size > opened.index && opened.index == proof.index);
             let record = nodes.consumer.message_log().find("l-1").await.unwrap();
             let record = record.into_iter().find(|record| record.kind == kind).unwrap();
             assert_eq!((proof.record.at, record.entry.unwrap().index), (record.at, proof.index));
@@ -114,7 +114,7 @@ async fn what_the_ledger_holds_comes_with_its_proof_and_what_it_does_not_hold_ye
         assert_eq!(asic::verify(&swapped, &trust, &Rules::default()).unwrap_err(), AsicError::OtherRecord);
         // Nor does it hold elsewhere, or under the checkpoint of a log that nobody trusts.
         let proof = TlogProof::parse(request.ledger_proof.as_deref().unwrap()).unwrap();
-        let moved = TlogProof { index: 1 - proof.index, ..proof };
+        let moved = TlogProof { index: proof.index ^ 1, ..proof };
         let moved = Container { ledger_proof: Some(moved.to_text()), ..request.clone() };
         let refused = asic::verify(&moved, &trust, &Rules::default()).unwrap_err();
         assert!(matches!(refused, AsicError::LedgerProof(NoteError::Proof(_))), "{refused}");

@@ -1,29 +1,24 @@
-use std::time::Duration;
-
 use civic::{NationalNumber, Random, Timestamp, random_array, random_uuid};
-use ledger::Commitment;
-use store::{Row, Sealer, StoreError, Tx, params, queue};
+use ledger::{Commitment, outbox};
+use store::{Row, StoreError, Tx, params};
 
 use super::{from_json, grants, to_json};
 use crate::event::{EventRecord, GrantEvent};
 
 const TABLE: &str = "consent_event";
 
-/// The queue of commitments on their way to the ledger.
-pub(crate) const QUEUE: &str = "consent-ledger";
+/// What the outbox calls events.
+pub(crate) const KIND: &str = "consent.event";
+/// The queue in which older programs kept commitments on their way.
+const OLD_QUEUE: &str = "consent-ledger";
 
 /// The most events of one grant that are listed: the newest.
 const LIST_MAX: u32 = 2_000;
 
-/// How long a worker may take to bring commitments to the ledger.
-const LEASE: Duration = Duration::from_secs(30);
-
-/// An event with what opens its commitment.
+/// An event with its commitment.
 pub(crate) struct OpenedEvent {
     pub(crate) record: Vec<u8>,
-    pub(crate) salt: Vec<u8>,
-    pub(crate) leaf: Vec<u8>,
-    pub(crate) ledger_index: Option<u64>,
+    pub(crate) kept: outbox::Kept,
 }
 
 /// What is needed to write an event down: drawn before the transaction, which may run twice.
@@ -39,7 +34,7 @@ impl Drawn {
     }
 }
 
-/// Writes an event down and queues its commitment.
+/// Writes an event down, and its commitment into the outbox.
 pub(crate) fn insert(
     tx: &mut Tx<'_>,
     drawn: &Drawn,
@@ -48,82 +43,64 @@ pub(crate) fn insert(
     at: Timestamp,
 ) -> Result<(), StoreError> {
     let bytes = to_json(record).into_bytes();
-    let leaf = Commitment::with_salt(drawn.salt, &bytes).leaf;
     let sealer = tx.sealer();
     let index = subject.map(|subject| grants::subject_index(sealer, subject)).unwrap_or_default();
-    let sealed_record = sealer.seal(TABLE, "record", &drawn.id, &bytes)?;
-    let sealed_salt = sealer.seal(TABLE, "salt", &drawn.id, &drawn.salt)?;
+    let sealed = sealer.seal(TABLE, "record", &drawn.id, &bytes)?;
     tx.execute(
-        "INSERT INTO consent_event (id, grant_id, subject_index, kind, at, record, salt, leaf)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-        &params![
-            &drawn.id,
-            &record.grant_id,
-            index,
-            record.event.as_str(),
-            at,
-            sealed_record,
-            sealed_salt,
-            leaf.to_vec(),
-        ],
+        "INSERT INTO consent_event (id, grant_id, subject_index, kind, at, record) VALUES ($1, $2, $3, $4, $5, $6)",
+        &params![&drawn.id, &record.grant_id, index, record.event.as_str(), at, sealed],
     )?;
-    queue::enqueue(tx, QUEUE, &drawn.id, &leaf, at)?;
-    Ok(())
+    outbox::add(tx, KIND, &drawn.id, &Commitment::with_salt(drawn.salt, &bytes), at)
 }
 
 /// The events of a grant, newest first.
 pub(crate) fn list(tx: &mut Tx<'_>, grant_id: &str) -> Result<Vec<GrantEvent>, StoreError> {
     let rows = tx.query(
-        "SELECT id, at, record, ledger_index FROM consent_event WHERE grant_id = $1 ORDER BY at DESC, id DESC LIMIT $2",
+        "SELECT id, at, record FROM consent_event WHERE grant_id = $1 ORDER BY at DESC, id DESC LIMIT $2",
         &params![grant_id, LIST_MAX],
     )?;
-    rows.iter().map(|row| event(row, tx.sealer())).collect()
+    rows.iter().map(|row| event(tx, row)).collect()
 }
 
 /// An event about this person.
 pub(crate) fn find_of(tx: &mut Tx<'_>, id: &str, subject: &NationalNumber) -> Result<Option<OpenedEvent>, StoreError> {
     let index = grants::subject_index(tx.sealer(), subject);
-    let row = tx.query_one(
-        "SELECT record, salt, leaf, ledger_index FROM consent_event WHERE id = $1 AND subject_index = $2",
-        &params![id, index],
+    let row =
+        tx.query_one("SELECT record FROM consent_event WHERE id = $1 AND subject_index = $2", &params![id, index])?;
+    let (Some(row), Some(kept)) = (row, outbox::find(tx, KIND, id)?) else { return Ok(None) };
+    let record = tx.sealer().open(TABLE, "record", id, &row.get::<Vec<u8>>("record")?)?;
+    Ok(Some(OpenedEvent { record, kept }))
+}
+
+/// Moves commitments of older programs into the outbox, those included that were on their way; how many.
+pub(crate) fn move_to_outbox(tx: &mut Tx<'_>, count_max: u32) -> Result<usize, StoreError> {
+    let rows = tx.query(
+        "SELECT id, at, salt, leaf, ledger_index FROM consent_event WHERE leaf IS NOT NULL ORDER BY id LIMIT $1",
+        &params![count_max],
     )?;
-    let Some(row) = row else { return Ok(None) };
-    let open = |column: &str| tx.sealer().open(TABLE, column, id, &row.get::<Vec<u8>>(column)?);
-    Ok(Some(OpenedEvent {
-        record: open("record")?,
-        salt: open("salt")?,
-        leaf: row.get("leaf")?,
-        ledger_index: ledger_index(&row)?,
-    }))
-}
-
-/// Commitments that wait for the ledger, held for the lease: where the ledger does not answer they are free again then,
-/// and tried for ever, since an event without commitment is a debt.
-pub(crate) fn claim(tx: &mut Tx<'_>, now: Timestamp, count_max: u32) -> Result<Vec<queue::Claim>, StoreError> {
-    queue::claim(tx, QUEUE, now, LEASE, count_max)
-}
-
-/// The ledger holds them: each event learns where.
-pub(crate) fn committed(tx: &mut Tx<'_>, claims: &[(queue::Claim, u64)]) -> Result<(), StoreError> {
-    for (claim, index) in claims {
-        let index = i64::try_from(*index).unwrap_or(i64::MAX);
-        tx.execute("UPDATE consent_event SET ledger_index = $2 WHERE id = $1", &params![&claim.key, index])?;
-        queue::complete(tx, claim)?;
+    let length = |_| super::impossible("salt", "it is not 32 bytes long");
+    for row in &rows {
+        let id: String = row.get("id")?;
+        let salt = tx.sealer().open(TABLE, "salt", &id, &row.get::<Vec<u8>>("salt")?)?;
+        let commitment = Commitment { salt: salt.try_into().map_err(length)?, leaf: row.get("leaf")? };
+        let index = row.get::<Option<i64>>("ledger_index")?.and_then(|index| u64::try_from(index).ok());
+        outbox::adopt(tx, KIND, &id, &commitment, index, Timestamp::from_micros(row.get("at")?))?;
+        tx.execute(
+            "UPDATE consent_event SET salt = NULL, leaf = NULL, ledger_index = NULL WHERE id = $1",
+            &params![&id],
+        )?;
+        store::queue::forget(tx, OLD_QUEUE, &id)?;
     }
-    Ok(())
+    Ok(rows.len())
 }
 
-fn event(row: &Row, sealer: &Sealer) -> Result<GrantEvent, StoreError> {
+fn event(tx: &mut Tx<'_>, row: &Row) -> Result<GrantEvent, StoreError> {
     let id: String = row.get("id")?;
-    let record = sealer.open(TABLE, "record", &id, &row.get::<Vec<u8>>("record")?)?;
+    let record = tx.sealer().open(TABLE, "record", &id, &row.get::<Vec<u8>>("record")?)?;
     Ok(GrantEvent {
         at: Timestamp::from_micros(row.get("at")?),
         record: from_json("record", &record)?,
-        ledger_index: ledger_index(row)?,
+        ledger_index: outbox::index(tx, KIND, &id)?,
         id,
     })
-}
-
-fn ledger_index(row: &Row) -> Result<Option<u64>, StoreError> {
-    Ok(row.get::<Option<i64>>("ledger_index")?.and_then(|index| u64::try_from(index).ok()))
 }

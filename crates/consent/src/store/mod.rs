@@ -16,10 +16,13 @@ const JOURNAL: Migration =
 const GRANTS: Migration =
     Migration { room: "consent", number: 2, name: "grants", sql: include_str!("../../migrations/0002_grants.sql") };
 
+const OUTBOX: Migration =
+    Migration { room: "consent", number: 3, name: "outbox", sql: include_str!("../../migrations/0003_outbox.sql") };
+
 /// The tables of an organisation that keeps an access journal.
 pub(crate) const JOURNAL_MIGRATIONS: [Migration; 1] = [JOURNAL];
 /// The tables of the consent service.
-pub(crate) const ALL_MIGRATIONS: [Migration; 2] = [JOURNAL, GRANTS];
+pub(crate) const ALL_MIGRATIONS: [Migration; 3] = [JOURNAL, GRANTS, OUTBOX];
 
 fn to_json(value: &impl Serialize) -> String {
     // Maps with text keys and lists always have a JSON form; an empty text would be refused on reading.

@@ -21,6 +21,10 @@ pub(crate) struct Event {
     pub(crate) kind: &'static str,
     pub(crate) client_id: Option<String>,
     pub(crate) acr: Option<Acr>,
+    /// Which key it is about.
+    pub(crate) key_id: Option<String>,
+    /// The salt of its commitment, where it is an act: drawn before the transaction, which may run twice.
+    pub(crate) salt: [u8; 32],
 }
 
 /// A passkey row.
@@ -240,16 +244,18 @@ fn insert_account(
 
 pub(super) fn insert_event(tx: &mut Tx<'_>, event: &Event, now: Timestamp) -> Result<(), IdentityError> {
     tx.execute(
-        "INSERT INTO identity_events (id, person, at, kind, client_id, acr) VALUES ($1, $2, $3, $4, $5, $6)",
+        "INSERT INTO identity_events (id, person, at, kind, client_id, acr, key_id) VALUES ($1, $2, $3, $4, $5, $6, $7)",
         &params![
             &event.id,
             event.person.as_str(),
             now,
             event.kind,
             event.client_id.clone(),
-            event.acr.map(Acr::as_str)
+            event.acr.map(Acr::as_str),
+            event.key_id.clone()
         ],
     )?;
+    super::acts::commit(tx, event, now)?;
     Ok(())
 }
 

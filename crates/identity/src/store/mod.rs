@@ -4,6 +4,7 @@
 //! only read them learns internal numbers and login times, but neither names, national numbers, phones, PINs nor codes.
 
 mod accounts;
+mod acts;
 mod handset;
 mod protocol;
 mod sms;
@@ -35,6 +36,7 @@ pub(crate) fn migrations() -> Vec<Migration> {
             name: "protocol",
             sql: include_str!("../../migrations/0002_protocol.sql"),
         },
+        Migration { room: "identity", number: 3, name: "acts", sql: include_str!("../../migrations/0003_acts.sql") },
     ]
 }
 

@@ -39,6 +39,7 @@ pub(crate) struct Bed {
     pub(crate) bank_key: SigningKey,
     pub(crate) portal_key: SigningKey,
     pub(crate) awa: NewCitizen,
+    pub(crate) store: Store,
     _stop: DropGuard,
 }
 
@@ -75,7 +76,7 @@ impl Bed {
         let test_issuer = TestIssuer { issuer: issuer.clone(), key: key.clone() };
         let grants =
             consent::testing::grants(store.clone(), &test_issuer, &[], clock.clone(), random.clone()).await.unwrap();
-        let identity = Identity::open(store, key, config, clock.clone(), random.clone()).await.unwrap();
+        let identity = Identity::open(store.clone(), key, config, clock.clone(), random.clone()).await.unwrap();
         let identity = identity.with_grants(grants.clone());
         let awa = citizen("Awa Ndiaye").unwrap();
         identity.enrol(vec![awa.clone()]).await.unwrap();
@@ -103,6 +104,7 @@ impl Bed {
             router,
             issuer,
             awa,
+            store,
             _stop: token.drop_guard(),
         }
     }

@@ -8,7 +8,7 @@ use crate::authenticator::Authenticator;
 use crate::bed::{Bed, Walker, beds, hidden, json_of};
 
 /// Logs Awa in by codes and makes a passkey; ends at the redirect to the client.
-async fn enrolled(bed: &Bed) -> Authenticator {
+pub(crate) async fn enrolled(bed: &Bed) -> Authenticator {
     let begun = bed.portal.begin(&Ask::default()).await.unwrap();
     let mut walker = bed.browser();
     let page = walker.open(&begun.redirect).await;

@@ -180,7 +180,7 @@ pub(crate) async fn one_record(State(portal): At, citizen: Citizen, params: Para
     Ok(download(&name, "application/json", format!("{:#}\n", access.raw())))
 }
 
-/// `/consultation.tlog-proof`: the proof alone.
+/// `/consultation.tlog-proof`: the proof with record and salt in it, for `baobab verify`.
 pub(crate) async fn one_proof(State(portal): At, citizen: Citizen, params: Params) -> Result<Response, Problem> {
     let access = find(&portal, &citizen, &params).await?;
     let Some(proof) = &access.usage.proof else {
@@ -188,7 +188,8 @@ pub(crate) async fn one_proof(State(portal): At, citizen: Citizen, params: Param
         return Err(Problem::not_found().for_people(v.t("portal-proof-pending-title"), v.t("portal-proof-pending")));
     };
     let name = format!("consultation-{}.tlog-proof", access.at.seconds());
-    Ok(download(&name, "text/plain; charset=utf-8", proof.tlog_proof.clone()))
+    let opened = access.opened_proof().unwrap_or_else(|| proof.tlog_proof.clone());
+    Ok(download(&name, "text/plain; charset=utf-8", opened))
 }
 
 fn judge(access: &Access, ledger: Option<&LedgerNotice>) -> ProofView {

@@ -7,7 +7,6 @@ use civic::Timestamp;
 use consent::{Grant, GrantError, GrantEvent, GrantState, Permit};
 use serde::Deserialize;
 use serde_json::json;
-use trust::note::Opening;
 use web::{Form, Page, PageLinks, Paging, Params, Problem, Visit};
 
 use crate::http::{At, Citizen, Portal, Section, download, field_words};
@@ -213,18 +212,11 @@ pub(crate) async fn event_proof(
     let event =
         history.iter().rev().find(|event| wanted.is_none_or(|id| event.id == id)).ok_or_else(Problem::not_found)?;
     let proof = portal.grants.proof(&event.id, permit.subject()).await.map_err(problem)?;
-    let (Some(salt), Some(text)) = (opening_salt(&proof.salt), &proof.tlog_proof) else {
+    let Some(opened) = proof.tlog_proof else {
         return Err(Problem::unavailable("the proof is on its way to the log")
             .header(http::header::RETRY_AFTER, http::HeaderValue::from_static("2")));
     };
-    let opened = Opening { salt, record: proof.record.clone() }.put_into(text).map_err(Problem::internal)?;
     Ok(download(&format!("autorisation-{}.tlog-proof", event.id), "text/plain; charset=utf-8", opened))
-}
-
-/// 32 bytes in hexadecimal digits.
-fn opening_salt(digits: &str) -> Option<[u8; 32]> {
-    let pairs = digits.as_bytes().chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok());
-    pairs.collect::<Option<Vec<u8>>>()?.try_into().ok()
 }
 
 async fn find(portal: &Portal, citizen: &Citizen, id: &str) -> Result<(Grant, Permit), Problem> {

@@ -1,6 +1,7 @@
 //! The pages of the portal. The only module that knows axum.
 
 mod accesses;
+mod account;
 mod data;
 mod grants;
 mod home;
@@ -17,6 +18,7 @@ use civic::{Actor, Locale, NationalNumber, PersonId, Purpose};
 use consent::{AccessRequest, Basis, Consent, Grants, Permit, Refusal};
 use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE, HeaderValue};
 use http::request::Parts as RequestParts;
+use identity::AccountActs;
 use identity::rp::{Pending, RelyingParty};
 use serde::{Deserialize, Serialize};
 use web::{
@@ -61,6 +63,8 @@ pub const ROUTES: &[Route] = &[
     Route { method: "GET", path: "/consultation", reach: Reach::Citizen },
     Route { method: "GET", path: "/consultation.json", reach: Reach::Citizen },
     Route { method: "GET", path: "/consultation.tlog-proof", reach: Reach::Citizen },
+    Route { method: "GET", path: "/mon-compte", reach: Reach::Citizen },
+    Route { method: "GET", path: "/mon-compte/{id}/preuve.tlog-proof", reach: Reach::Citizen },
     Route { method: "GET", path: "/autorisations", reach: Reach::Citizen },
     Route { method: "GET", path: "/autorisations/{id}", reach: Reach::Citizen },
     Route { method: "GET", path: "/autorisations/{id}/retirer", reach: Reach::Citizen },
@@ -94,6 +98,7 @@ pub(crate) fn room(config: PortalConfig, parts: Parts, messages: Arc<Messages>) 
         sessions: sessions.clone(),
         consent: parts.consent,
         grants: parts.grants,
+        acts: parts.acts,
         party: parts.party,
         clock: parts.clock,
         config: Arc::new(config),
@@ -126,6 +131,8 @@ fn router(portal: Portal) -> Router {
         .route("/consultation", get(accesses::one))
         .route("/consultation.json", get(accesses::one_record))
         .route("/consultation.tlog-proof", get(accesses::one_proof))
+        .route("/mon-compte", get(account::account))
+        .route("/mon-compte/{id}/preuve.tlog-proof", get(account::proof))
         .route("/autorisations", get(grants::list))
         .route("/autorisations/{id}", get(grants::one))
         .route("/autorisations/{id}/retirer", get(grants::ask_revoke).post(grants::revoke))
@@ -142,6 +149,7 @@ pub(crate) struct Portal {
     pub(crate) sessions: Sessions<Memory>,
     pub(crate) consent: Consent,
     pub(crate) grants: Grants,
+    pub(crate) acts: AccountActs,
     pub(crate) party: RelyingParty,
     pub(crate) clock: civic::SharedClock,
 }
@@ -190,7 +198,7 @@ impl FromRequestParts<Portal> for Citizen {
 impl Citizen {
     /// A page of this citizen: sections, name, logout button.
     pub(crate) fn page(&self, section: Section, title: &str, body: &impl Template) -> Result<Page, Problem> {
-        let sections = [Section::Home, Section::Data, Section::Accesses, Section::Grants];
+        let sections = [Section::Home, Section::Data, Section::Accesses, Section::Grants, Section::Account];
         let links = sections
             .into_iter()
             .map(|known| Link::new(known.path(), self.visit.t(known.key())).current(known == section))
@@ -210,6 +218,7 @@ pub(crate) enum Section {
     Data,
     Accesses,
     Grants,
+    Account,
 }
 
 impl Section {
@@ -219,6 +228,7 @@ impl Section {
             Self::Data => "/mes-donnees",
             Self::Accesses => "/consultations",
             Self::Grants => "/autorisations",
+            Self::Account => "/mon-compte",
         }
     }
 
@@ -228,6 +238,7 @@ impl Section {
             Self::Data => "portal-nav-data",
             Self::Accesses => "portal-nav-accesses",
             Self::Grants => "portal-nav-grants",
+            Self::Account => "portal-nav-account",
         }
     }
 }

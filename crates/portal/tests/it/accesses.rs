@@ -1,5 +1,7 @@
 use http::StatusCode;
 use serde_json::Value;
+use trust::note::Opening;
+use trust::note::policy::Policy;
 
 use crate::node::{bank_use, own_use, proven};
 use crate::{AWA, World};
@@ -87,7 +89,8 @@ async fn one_look_is_downloaded_with_its_salt_and_its_proof() {
     let record: Value = serde_json::from_str(&awa.get(&format!("/consultation.json?{query}")).await.body).unwrap();
     assert_eq!(record["proof"]["salt"], "05".repeat(32));
     let proof = awa.get(&format!("/consultation.tlog-proof?{query}")).await;
-    assert!(proof.body.starts_with("c2sp.org/tlog-proof@v1\nindex 1\n"));
+    let opened = Opening::verify(&proof.body, &Policy::log_only(world.log.verifier())).unwrap();
+    assert!(opened.index == 1 && opened.record.contains("\"receiverCode\":\"2001\""), "{}", opened.record);
     assert!(awa.get(&format!("/consultation?{query}")).await.body.contains("Preuve vérifiée"));
 }
 

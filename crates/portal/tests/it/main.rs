@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop at the first surprise")]
 
 mod accesses;
+mod account;
 mod grants;
 mod login;
 mod node;
@@ -16,7 +17,10 @@ use civic::testing::{SeededRandom, TestClock};
 use civic::{NationalNumber, PersonId, SharedClock, SharedRandom};
 use consent::testing::TestIssuer;
 use consent::{Consent, ConsentConfig, Grant, Grants};
+use identity::AccountActs;
 use identity::rp::{RelyingParty, RpConfig};
+use ledger::Outbox;
+use ledger::testing::ServedLedger;
 use portal::{LedgerNotice, Parts, PortalConfig, Source};
 use store::Store;
 use trust::keys::SigningKey;
@@ -37,6 +41,8 @@ pub(crate) struct World {
     pub(crate) consent: Consent,
     pub(crate) grants: Grants,
     pub(crate) log: NoteSigner,
+    pub(crate) served: ServedLedger,
+    pub(crate) outbox: Outbox,
     router: axum::Router,
     logins: AtomicU64,
 }
@@ -63,10 +69,13 @@ impl World {
         let node = Node::start().await;
         let log = NoteSigner::new("ledger.test", SigningKey::generate_ed25519().unwrap()).unwrap();
         let ledger = LedgerNotice { url: "http://localhost:8605".to_owned(), vkey: log.verifier() };
+        let served = ledger::testing::served(&["agency"]).await;
+        let outbox = Outbox::open(store.clone(), served.client("agency")).await.unwrap();
         let parts = Parts {
             store: store.clone(),
             consent: consent.clone(),
             grants: grants.clone(),
+            acts: AccountActs::open(store.clone(), outbox.clone()).await.unwrap(),
             party,
             clock: shared,
             random: random(),
@@ -74,7 +83,18 @@ impl World {
         };
         let room = portal::portal(config(issuer, &node.url, ledger), parts).unwrap();
         store.migrate(&room.migrations).await.unwrap();
-        Self { store, clock, node, consent, grants, log, router: room.router, logins: AtomicU64::new(0) }
+        Self {
+            store,
+            clock,
+            node,
+            consent,
+            grants,
+            log,
+            served,
+            outbox,
+            router: room.router,
+            logins: AtomicU64::new(0),
+        }
     }
 
     /// On SQLite, without an identity provider.
@@ -95,6 +115,12 @@ impl World {
     /// A browser in which Modou is logged in.
     pub(crate) async fn modou(&self) -> Browser {
         self.citizen(MODOU, 2, "Modou Sarr").await
+    }
+
+    /// Somebody chooses a PIN at the identity provider; the id of the act.
+    pub(crate) async fn chooses_pin(&self, seed: u64) -> String {
+        let now = civic::Clock::now(self.clock.as_ref());
+        identity::testing::chose_pin(self.store.clone(), &person(seed), now).await.unwrap()
     }
 
     async fn citizen(&self, number: &str, seed: u64, name: &str) -> Browser {

@@ -25,7 +25,7 @@ const MANIFEST: &str = "META-INF/manifest.xml";
 const ASIC_MANIFEST: &str = "META-INF/ASiCManifest.xml";
 const TIME_STAMP: &str = "META-INF/timestamp.tst";
 /// A name of ours, below `META-INF`, where nothing is a document: X-Road's reader passes over names there that it does not know, and
-/// manifests list none of them (decision 0025).
+/// manifests list none of them (decision 0028).
 const LEDGER_PROOF: &str = "META-INF/ledger.tlog-proof";
 const SIG_RESULT: &str = "sig-hashchainresult.xml";
 const SIG_CHAIN: &str = "sig-hashchain.xml";

@@ -27,19 +27,20 @@ const TEXT_CHARS_MAX: usize = 4_096;
 /// The text of a service description, bytes.
 const DESCRIPTION_BYTES_MAX: usize = 10 * 1024 * 1024;
 
-/// Applies changes and writes the audit.
+/// Applies changes and writes the audit; a salt for each.
 pub(in crate::registry) fn apply(
     tx: &mut Tx<'_>,
     author: &str,
     changes: &[Change],
+    salts: &[[u8; 32]],
     now: Timestamp,
 ) -> Result<Vec<Option<i64>>, RegistryError> {
     let mut numbers = Vec::with_capacity(changes.len());
-    for change in changes {
+    for (change, salt) in changes.iter().zip(salts) {
         numbers.push(one(tx, change, now)?);
         let detail = serde_json::to_value(change).map_err(|error| RegistryError::Invalid(error.to_string()))?;
         let action = detail.get("action").and_then(serde_json::Value::as_str).unwrap_or("change").to_owned();
-        audit(tx, author, &action, &change.object(), &detail.to_string(), now)?;
+        audit(tx, author, &action, &change.object(), &detail.to_string(), *salt, now)?;
     }
     raise_version(tx)?;
     Ok(numbers)

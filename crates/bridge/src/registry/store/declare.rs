@@ -89,7 +89,12 @@ fn management(host: &ManagementHost) -> Result<Vec<ServiceConfig>, RegistryError
 }
 
 /// Puts what is declared into the tables, and takes out what was declared once and is no longer. Does nothing where nothing changed.
-pub(in crate::registry) fn declare(tx: &mut Tx<'_>, wanted: &Declared, now: Timestamp) -> Result<(), RegistryError> {
+pub(in crate::registry) fn declare(
+    tx: &mut Tx<'_>,
+    wanted: &Declared,
+    salt: [u8; 32],
+    now: Timestamp,
+) -> Result<(), RegistryError> {
     let known = tx.query_one("SELECT value FROM bridge_setting WHERE name = $1", &params![DIGEST])?;
     let known = known.map(|row| row.get::<String>("value")).transpose()?;
     let value = format!("\"{}\"", wanted.digest);
@@ -114,7 +119,7 @@ pub(in crate::registry) fn declare(tx: &mut Tx<'_>, wanted: &Declared, now: Time
         &params![DIGEST, value],
     )?;
     raise_version(tx)?;
-    audit(tx, &Author::Configuration.to_string(), "declare", "the configuration", "{}", now)?;
+    audit(tx, &Author::Configuration.to_string(), "declare", "the configuration", "{}", salt, now)?;
     Ok(())
 }
 

@@ -10,7 +10,8 @@ pub(super) use declare::{Declared, declare};
 pub(super) use read::read_if_newer;
 
 use civic::Timestamp;
-use serde_json::Value as Json;
+use ledger::{Commitment, outbox};
+use serde_json::{Value as Json, json};
 use store::{Row, StoreError, Tx, params};
 
 use super::change::RegistryError;
@@ -28,15 +29,42 @@ pub struct AuditEntry {
     pub object: String,
     /// The change.
     pub detail: Json,
+    /// Where the ledger holds its commitment; `None` while it is on the way, in lines of older versions, and where there is no ledger.
+    pub index: Option<u64>,
 }
 
-/// Writes a line of the audit.
+/// What the outbox calls lines of the audit.
+pub(super) const KIND: &str = "node.act";
+
+impl AuditEntry {
+    /// Its number: the moment, made unique.
+    pub fn id(&self) -> i64 {
+        self.at.micros()
+    }
+
+    /// What is committed to, byte for byte.
+    pub(super) fn record(&self) -> String {
+        json!({
+            "v": 1, "kind": KIND, "id": self.id(), "at": self.at.rfc3339(), "actor": self.author, "action": self.action,
+            "object": self.object, "detail": self.detail,
+        })
+        .to_string()
+    }
+}
+
+/// What the outbox calls a line.
+pub(super) fn key(id: i64) -> String {
+    format!("{id:019}")
+}
+
+/// Writes a line of the audit, and the commitment to it: in the transaction of the act itself. The salt is drawn before it.
 pub(crate) fn audit(
     tx: &mut Tx<'_>,
     author: &str,
     action: &str,
     object: &str,
     detail: &str,
+    salt: [u8; 32],
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let last: Option<i64> = match tx.query_one("SELECT MAX(id) AS last FROM bridge_audit", &[])? {
@@ -48,7 +76,15 @@ pub(crate) fn audit(
         "INSERT INTO bridge_audit (id, author, action, object, detail) VALUES ($1, $2, $3, $4, $5)",
         &params![id, author, action, object, detail],
     )?;
-    Ok(())
+    let entry = AuditEntry {
+        at: Timestamp::from_micros(id),
+        author: author.to_owned(),
+        action: action.to_owned(),
+        object: object.to_owned(),
+        detail: serde_json::from_str(detail).unwrap_or(Json::Null),
+        index: None,
+    };
+    outbox::add(tx, KIND, &key(id), &Commitment::with_salt(salt, entry.record().as_bytes()), now)
 }
 
 pub(super) fn audit_entries(tx: &mut Tx<'_>, limit: u32) -> Result<Vec<AuditEntry>, RegistryError> {
@@ -56,12 +92,20 @@ pub(super) fn audit_entries(tx: &mut Tx<'_>, limit: u32) -> Result<Vec<AuditEntr
         "SELECT id, author, action, object, detail FROM bridge_audit ORDER BY id DESC LIMIT $1",
         &params![limit],
     )?;
-    rows.iter().map(entry).collect()
+    rows.iter().map(|row| entry(tx, row)).collect()
 }
 
-fn entry(row: &Row) -> Result<AuditEntry, RegistryError> {
+/// One line of the audit.
+pub(super) fn audit_entry(tx: &mut Tx<'_>, id: i64) -> Result<Option<AuditEntry>, RegistryError> {
+    let row =
+        tx.query_one("SELECT id, author, action, object, detail FROM bridge_audit WHERE id = $1", &params![id])?;
+    row.map(|row| entry(tx, &row)).transpose()
+}
+
+fn entry(tx: &mut Tx<'_>, row: &Row) -> Result<AuditEntry, RegistryError> {
     let detail: String = row.get("detail")?;
     Ok(AuditEntry {
+        index: outbox::index(tx, KIND, &key(row.get("id")?))?,
         at: row.get("id")?,
         author: row.get("author")?,
         action: row.get("action")?,

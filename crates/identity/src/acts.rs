@@ -1,0 +1,95 @@
+//! What was changed at an account: opened with the letter, a PIN chosen, a passkey added. Each act is committed to a log in the
+//! transaction that does it ([`ledger::outbox`]), so nobody can add a key to an account later and say that it was always there. Logins are no
+//! acts: they change nothing.
+//!
+//! The log sees salted commitments. [`AccountActs::forget`] erases the salts of a person, and with them the link.
+
+use civic::{PersonId, Timestamp};
+use ledger::Outbox;
+use ledger::outbox::OutboxError;
+use serde_json::json;
+use store::{Store, StoreError};
+
+use crate::error::IdentityError;
+use crate::store::{Tables, migrations};
+
+/// What the outbox calls acts.
+pub(crate) const KIND: &str = "identity.act";
+
+/// An act at an account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccountAct {
+    /// Its id.
+    pub id: String,
+    /// When.
+    pub at: Timestamp,
+    /// `activated`, `pin_changed` or `passkey_added`.
+    pub act: String,
+    /// SHA-256 of the credential id of a passkey, hexadecimal.
+    pub key_id: Option<String>,
+    /// On behalf of which client it was done, where there was one.
+    pub client_id: Option<String>,
+    /// Where the log holds its commitment; `None` while it is on the way.
+    pub index: Option<u64>,
+}
+
+impl AccountAct {
+    /// Whether events of this kind are acts.
+    pub(crate) fn is_act(kind: &str) -> bool {
+        matches!(kind, "activated" | "pin_changed" | "passkey_added")
+    }
+
+    /// What is committed to, byte for byte. Whoever acted is the person: only they can reach these pages.
+    pub(crate) fn record(&self, person: &PersonId) -> String {
+        json!({
+            "v": 1, "kind": KIND, "id": self.id, "at": self.at.rfc3339(), "person": person.as_str(), "by": person.as_str(),
+            "act": self.act, "key_id": self.key_id, "client_id": self.client_id,
+        })
+        .to_string()
+    }
+}
+
+/// Why an act cannot be shown or proved.
+#[derive(Debug, thiserror::Error)]
+pub enum ActError {
+    /// This person did nothing of this id.
+    #[error("no act of this id at this account")]
+    Unknown,
+    /// The tables failed.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The outbox or the log failed; [`OutboxError::Waiting`] passes by itself.
+    #[error(transparent)]
+    Outbox(#[from] OutboxError),
+}
+
+/// The acts at accounts, for their owners. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct AccountActs {
+    tables: Tables,
+    outbox: Outbox,
+}
+
+impl AccountActs {
+    /// Over the store of the provider, with an outbox on that store whose job somebody runs (the consent service does).
+    pub async fn open(store: Store, outbox: Outbox) -> Result<Self, StoreError> {
+        store.migrate(&migrations()).await?;
+        Ok(Self { tables: Tables::new(store), outbox })
+    }
+
+    /// The latest acts at the account of this person, newest first, at most 200.
+    pub async fn of(&self, person: &PersonId) -> Result<Vec<AccountAct>, IdentityError> {
+        self.tables.acts(person).await
+    }
+
+    /// The proof of an act of this person (C2SP tlog-proof with record and salt), for `baobab verify --policy`.
+    pub async fn proof(&self, person: &PersonId, id: &str) -> Result<String, ActError> {
+        let act = self.tables.act(person, id).await?.ok_or(ActError::Unknown)?;
+        Ok(self.outbox.proof(KIND, &act.id, &act.record(person)).await?)
+    }
+
+    /// Erases the salts of all acts of this person: what the log holds of them stands for nothing any more.
+    pub async fn forget(&self, person: &PersonId) -> Result<(), IdentityError> {
+        self.tables.forget_acts(person).await
+    }
+}

@@ -1,0 +1,78 @@
+use civic::{PersonId, Timestamp};
+use ledger::{Commitment, outbox};
+use store::{Row, StoreError, Tx, params};
+
+use super::Tables;
+use super::accounts::Event;
+use crate::acts::{AccountAct, KIND};
+use crate::error::IdentityError;
+
+/// The most acts that are listed.
+const LIST_MAX: u32 = 200;
+const ACTS: &str = "SELECT id, at, kind, key_id, client_id FROM identity_events WHERE person = $1 \
+     AND kind IN ('activated', 'pin_changed', 'passkey_added')";
+
+/// Commits to an event that is an act, in its own transaction.
+pub(super) fn commit(tx: &mut Tx<'_>, event: &Event, now: Timestamp) -> Result<(), StoreError> {
+    if !AccountAct::is_act(event.kind) {
+        return Ok(());
+    }
+    let act = AccountAct {
+        id: event.id.clone(),
+        at: now,
+        act: event.kind.to_owned(),
+        key_id: event.key_id.clone(),
+        client_id: event.client_id.clone(),
+        index: None,
+    };
+    let commitment = Commitment::with_salt(event.salt, act.record(&event.person).as_bytes());
+    outbox::add(tx, KIND, &act.id, &commitment, now)
+}
+
+impl Tables {
+    pub(crate) async fn acts(&self, person: &PersonId) -> Result<Vec<AccountAct>, IdentityError> {
+        let person = person.clone();
+        self.store
+            .read("identity.acts", move |tx| {
+                let sql = format!("{ACTS} ORDER BY at DESC, id LIMIT $2");
+                let rows = tx.query(&sql, &params![person.as_str(), LIST_MAX])?;
+                rows.iter().map(|row| act(tx, row)).collect()
+            })
+            .await
+    }
+
+    /// One act of a person.
+    pub(crate) async fn act(&self, person: &PersonId, id: &str) -> Result<Option<AccountAct>, IdentityError> {
+        let (person, id) = (person.clone(), id.to_owned());
+        self.store
+            .read("identity.act", move |tx| {
+                let row = tx.query_one(&format!("{ACTS} AND id = $2"), &params![person.as_str(), id.as_str()])?;
+                row.map(|row| act(tx, &row)).transpose()
+            })
+            .await
+    }
+
+    pub(crate) async fn forget_acts(&self, person: &PersonId) -> Result<(), IdentityError> {
+        let person = person.clone();
+        self.store
+            .tx("identity.forget_acts", move |tx| {
+                for row in tx.query(ACTS, &params![person.as_str()])? {
+                    outbox::erase(tx, KIND, &row.get::<String>("id")?)?;
+                }
+                Ok(())
+            })
+            .await
+    }
+}
+
+fn act(tx: &mut Tx<'_>, row: &Row) -> Result<AccountAct, IdentityError> {
+    let id: String = row.get("id")?;
+    Ok(AccountAct {
+        at: row.get("at")?,
+        act: row.get("kind")?,
+        key_id: row.get("key_id")?,
+        client_id: row.get("client_id")?,
+        index: outbox::index(tx, KIND, &id)?,
+        id,
+    })
+}
