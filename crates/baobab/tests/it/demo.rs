@@ -2,9 +2,12 @@
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use civic::Timestamp;
 use http::header::{HeaderName, HeaderValue};
 use serde_json::Value;
+use trust::asic::Container;
 use web::{ClientLimits, HttpClient};
 
 use crate::nation::{DemoProcess, baobab};
@@ -45,6 +48,52 @@ async fn the_demo_answers_stops_in_good_order_and_goes_on_where_it_was() {
     let verdict: Value = serde_json::from_str(&said).unwrap();
     assert_eq!(verdict["signer"], "BB/COM/2001");
     assert_eq!(verdict["messageId"], "before-restart");
+    the_ledger_is_judged_too(&nation, &evidence, data.path()).await;
+}
+
+/// Once the ledger holds the record, its proof comes with the evidence; a policy has both judged, and an altered proof is refused.
+async fn the_ledger_is_judged_too(nation: &DemoProcess, evidence: &str, folder: &Path) {
+    let description = nation.description();
+    let (file, policy) = (folder.join("proven.asice"), folder.join("policy.txt"));
+    let paths = [&file, &policy].map(|path| path.to_str().unwrap().to_owned());
+    let judge = |with_policy: bool| {
+        let mut arguments = vec!["verify", &paths[0], "--trust", description["trust"].as_str().unwrap(), "--json"];
+        if with_policy {
+            arguments.extend(["--policy", &paths[1]]);
+        }
+        let (valid, said) = baobab(&arguments);
+        (valid, serde_json::from_str::<Value>(&said).unwrap_or_else(|error| panic!("{error}: {said}")))
+    };
+    let mut tries = 0;
+    let container = loop {
+        let bytes = client().get(evidence, &[]).await.unwrap().success().unwrap().body;
+        let container = Container::read(&bytes).unwrap();
+        if container.ledger_proof.is_some() {
+            std::fs::write(&file, &bytes).unwrap();
+            break container;
+        }
+        tries += 1;
+        assert!(tries < 100, "the ledger did not take the record");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    };
+    let (valid, verdict) = judge(false);
+    assert!(valid && verdict["ledger"]["state"] == "not-judged", "{verdict}");
+    let origin = verdict["ledger"]["log"].as_str().unwrap();
+    let log = description["logs"].as_array().unwrap().iter().find(|log| log["origin"] == origin).unwrap();
+    std::fs::write(&policy, log["policy"].as_str().unwrap()).unwrap();
+    let (valid, verdict) = judge(true);
+    assert!(valid && verdict["ledger"]["state"] == "held", "{verdict}");
+    assert_eq!(verdict["ledger"]["witnesses"][0]["name"], "banque", "the other organisation saw it: {verdict}");
+    let other = description["logs"].as_array().unwrap().iter().find(|log| log["origin"] != origin).unwrap();
+    std::fs::write(&policy, other["policy"].as_str().unwrap()).unwrap();
+    let (valid, verdict) = judge(true);
+    assert!(!valid && verdict["ledger"]["state"] == "refused", "a log that is not trusted: {verdict}");
+    let stripped = Container { ledger_proof: None, ..container };
+    std::fs::write(&file, stripped.write(Timestamp::from_seconds(0)).unwrap()).unwrap();
+    let (valid, verdict) = judge(true);
+    assert!(!valid && verdict["ledger"]["state"] == "absent", "whoever names a policy wants a proof: {verdict}");
+    let (valid, verdict) = judge(false);
+    assert!(valid && verdict["ledger"]["state"] == "absent", "without one it stays valid: {verdict}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -46,6 +46,8 @@ async fn a_stranger_walks_every_door_of_the_nation() {
         ("portal", at(0), Method::GET, "/mes-donnees"),
         ("portal", at(0), Method::GET, "/consultations.json"),
         ("portal", at(0), Method::GET, "/autorisations"),
+        ("portal", at(0), Method::GET, "/mon-compte"),
+        ("portal", at(0), Method::GET, "/mon-compte/x/preuve.tlog-proof"),
         ("bank", at(2), Method::GET, "/applications/x"),
         ("bank", at(2), Method::GET, "/calls/x/proof/response"),
         ("authority", at(4), Method::GET, "/anchor.xml"),
