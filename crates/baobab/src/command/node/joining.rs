@@ -25,7 +25,7 @@ use crate::telemetry::LogOptions;
 
 const ASK_AGAIN: Duration = Duration::from_secs(2);
 /// A newcomer may wait for an authority that is busy: it has nothing else to do.
-const PATIENT: ClientLimits = ClientLimits { timeout: Duration::from_secs(60), answer_bytes_max: 4 * 1024 * 1024 };
+const PATIENT: ClientLimits = ClientLimits { timeout: Duration::from_mins(1), answer_bytes_max: 4 * 1024 * 1024 };
 
 /// Options of `baobab node init`. Those about the node are needed once: they go into the configuration file.
 #[derive(Clone, Debug, Args)]
