@@ -39,6 +39,8 @@ pub(crate) struct Core {
     pub(crate) random: SharedRandom,
     pub(crate) conf: Arc<GlobalConf>,
     pub(crate) own_ocsp: OwnOcsp,
+    /// Held while keys are taken over, so that what was read earlier is not put in force later.
+    pub(crate) taking_over: tokio::sync::Mutex<()>,
     pub(crate) tls: Arc<TlsIdentity>,
     pub(crate) internal: Option<Arc<TlsIdentity>>,
     pub(crate) trusted: Trusted,
@@ -167,8 +169,13 @@ impl Core {
         self.witness.as_ref().map_or(Ok(()), |witness| witness.take_over(snapshot.logs()))
     }
 
-    /// The proof that a record is in the ledger, with what opens its entry; `None` while it is not, or the ledger cannot be reached.
+    /// The proof that a record is in the ledger, with what opens its entry; `None` while it is not, where its signature is
+    /// that of a batch, or the ledger cannot be reached.
     pub(crate) async fn record_proof(&self, record: &StoredRecord) -> Option<String> {
+        // A record names its signature; one of a batch is also that of other messages.
+        if record.content.batch.is_some() {
+            return None;
+        }
         if record.kept_proof.is_some() {
             return record.kept_proof.clone();
         }

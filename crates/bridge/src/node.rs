@@ -347,11 +347,13 @@ impl Node {
             if let Some(snapshot) = core.conf.current() {
                 let (now, end) = (core.clock.now().micros(), snapshot.expires().micros());
                 core.metrics.configuration_seconds.set((end - now) / 1_000_000);
+                // A witness signs from the kept configuration on, also while no OCSP responder answers.
+                let heard = core.hear_of_logs(&snapshot);
                 // The first configuration brings the first OCSP responses; a later one mends what an outage left stale.
                 if core.own_ocsp.signing().is_err() {
                     reload::renew_responses(&core, &snapshot).await?;
                 }
-                core.hear_of_logs(&snapshot)?;
+                heard?;
                 management::settle(&core).await?;
             }
             outcome
@@ -479,6 +481,7 @@ async fn build(
     let core = Core {
         registry: Registry::open(log.store().clone(), Arc::clone(&clock), Arc::clone(&random), &config).await?,
         own_ocsp: OwnOcsp::new(config.server.owner(), &keys, Arc::clone(&clock)).map_err(unusable)?,
+        taking_over: tokio::sync::Mutex::default(),
         tls,
         keys: RwLock::new(keys.clone()),
         files: RwLock::new(files),

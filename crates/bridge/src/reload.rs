@@ -56,6 +56,7 @@ impl Node {
 /// Works with the keys that are active now, from the next exchange on; on an error with those before. Exchanges under way end as they
 /// began.
 pub(crate) async fn take_over(core: &Core) -> Result<(), String> {
+    let _one_at_a_time = core.taking_over.lock().await;
     let keys = in_force(core).await?;
     if !core.own_ocsp.uses(&keys.own) {
         take_over_own(core, keys.own).await?;
@@ -68,8 +69,11 @@ pub(crate) async fn take_over(core: &Core) -> Result<(), String> {
 
 /// Asks the authorities for fresh responses about all certificates that the node works with.
 pub(crate) async fn renew_responses(core: &Core, snapshot: &Snapshot) -> Result<(), String> {
+    let _one_at_a_time = core.taking_over.lock().await;
+    // What the node itself needs does not wait for what its clients need.
+    let own = core.own_ocsp.renew(snapshot, &core.outbound).await;
     core.own_ocsp.sign_for(&in_force(core).await?.others, snapshot, &core.outbound).await;
-    core.own_ocsp.renew(snapshot, &core.outbound).await
+    own
 }
 
 async fn in_force(core: &Core) -> Result<InForce, String> {
@@ -84,6 +88,13 @@ async fn take_over_own(core: &Core, keys: NodeKeys) -> Result<(), String> {
         return Err(format!(
             "the new authentication certificate is not registered for {} yet. Let the authority register it first",
             core.config.server
+        ));
+    }
+    let owner = core.config.server.owner();
+    let named = snapshot.own().map(|own| own.check_sign_cert(&keys.sign_certificate, &[], snapshot.now()));
+    if !matches!(&named, Some(Ok(member)) if member == owner) {
+        return Err(format!(
+            "the signing certificate does not name {owner}, the owner of this node. Choose one that does"
         ));
     }
     core.own_ocsp.replace(&keys, &snapshot, &core.outbound).await?;

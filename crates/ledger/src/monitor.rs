@@ -236,6 +236,9 @@ impl RemoteTiles<'_> {
     }
 }
 
+/// Checkpoints of one log that are kept.
+const KEPT_MAX: i64 = 1_000;
+
 /// The largest checkpoint of a log that was seen and found to continue the others.
 struct Seen {
     size: u64,
@@ -266,6 +269,14 @@ fn keep(
     )?;
     match conflict {
         Some(Conflict { origin, first, second, found_by }) => add_conflict(tx, origin, first, second, found_by, now),
-        None => Ok(()),
+        // What an older checkpoint says is proved by the newer one that continues it.
+        None => tx
+            .execute(
+                "DELETE FROM ledger_sighting WHERE origin = $1 AND verified = 1 AND size < (SELECT size FROM ledger_sighting \
+                 WHERE origin = $1 AND verified = 1 ORDER BY size DESC LIMIT 1 OFFSET $2)",
+                &params![seen.origin.as_str(), KEPT_MAX - 1],
+            )
+            .map_err(Into::into)
+            .map(drop),
     }
 }

@@ -158,6 +158,11 @@ pub(crate) fn has_legacy(tx: &mut Tx<'_>) -> Result<bool, LedgerError> {
     Ok(tx.query_one("SELECT position FROM ledger_entry LIMIT 1", &[])?.is_some())
 }
 
+/// Whether tiles are kept in the store.
+pub(crate) fn has_tiles(tx: &mut Tx<'_>) -> Result<bool, LedgerError> {
+    Ok(tx.query_one("SELECT level FROM ledger_tile LIMIT 1", &[])?.is_some())
+}
+
 /// Forgets the batches that end at or before this entry: the synced folder holds them.
 pub(crate) fn forget_batches(tx: &mut Tx<'_>, end: u64) -> Result<u64, LedgerError> {
     Ok(tx.execute("DELETE FROM ledger_batch WHERE first + entries <= $1", &params![signed(end)?])?)

@@ -109,8 +109,8 @@ pub struct Bucket {
 struct Inner {
     client: AmazonS3,
     config: BucketConfig,
-    /// Held by the one request that asks whether the server is back.
-    away: Mutex<()>,
+    /// Held by the one request that asks whether the server is back; when such a one last had an answer.
+    away: Mutex<Option<Instant>>,
 }
 
 impl Bucket {
@@ -136,7 +136,7 @@ impl Bucket {
             .with_retry(RetryConfig { max_retries: 0, ..RetryConfig::default() })
             .build()
             .map_err(|error| refuse(&error.to_string()))?;
-        Ok(Self { inner: Arc::new(Inner { client, config, away: Mutex::new(()) }) })
+        Ok(Self { inner: Arc::new(Inner { client, config, away: Mutex::new(None) }) })
     }
 
     /// Writes an object, or replaces it.
@@ -200,22 +200,34 @@ impl Bucket {
     ) -> Result<T, BucketError> {
         let config = &self.inner.config;
         let path = Path::from(format!("{}/{name}", config.prefix));
-        let first = match self.once(name, request(Arc::clone(&self.inner), path.clone()).await) {
+        let mut reason = match self.once(name, request(Arc::clone(&self.inner), path.clone()).await) {
             Err(BucketError::Away { reason, .. }) => reason,
             outcome => return outcome,
         };
-        tracing::warn!(bucket = ?config, object = name, reason = first, "the object store is away; asking again");
+        tracing::warn!(bucket = ?config, object = name, reason, "the object store is away; asking again");
         let begun = Instant::now();
         let mut pause = PAUSE_MIN;
         loop {
-            let turn = self.inner.away.lock().await;
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(PAUSE_MAX);
+            let left = away_max.saturating_sub(begun.elapsed());
+            let Ok(mut answered) = tokio::time::timeout(left, self.inner.away.lock()).await else {
+                return Err(BucketError::Away { place: format!("{config:?}"), object: name.to_owned(), reason });
+            };
+            // Where another one had an answer meanwhile, the server is back and nobody pauses any more.
+            if answered.is_none_or(|at| at < begun) {
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(PAUSE_MAX);
+            }
             let outcome = self.once(name, request(Arc::clone(&self.inner), path.clone()).await);
-            drop(turn);
             match outcome {
-                Err(BucketError::Away { .. }) if begun.elapsed() < away_max => {}
-                outcome => return outcome,
+                Err(BucketError::Away { reason: last, .. }) if begun.elapsed() < away_max => {
+                    *answered = None;
+                    reason = last;
+                }
+                Err(BucketError::Away { .. }) => return outcome,
+                outcome => {
+                    *answered = Some(Instant::now());
+                    return outcome;
+                }
             }
         }
     }

@@ -20,6 +20,13 @@ impl Desk {
         if logs.is_empty() {
             return Err(AuthorityError::Settings("the policy names no log".to_owned()));
         }
+        if let Some(name) = policy.counted_twice() {
+            let reason = format!(
+                "`{name}` stands twice in one group, so one organisation would count as two: write `group {name}-any any` with its keys, \
+                 and that group in their place"
+            );
+            return Err(AuthorityError::Settings(reason));
+        }
         let origins: Vec<&str> = logs.iter().map(FederationLog::origin).collect();
         let (subject, detail) = (origins.join(" "), summary(policy));
         let (put, instance) = (logs.clone(), self.authority.0.config.instance.clone());
@@ -48,5 +55,7 @@ fn summary(policy: &Policy) -> String {
     let names: Vec<&str> = policy.witnesses().iter().map(|witness| witness.name.as_str()).collect();
     let text = policy.to_string();
     let rules = text.lines().filter(|line| line.starts_with("group ") || line.starts_with("quorum "));
-    format!("witnesses {}; {}", names.join(" "), rules.collect::<Vec<_>>().join("; "))
+    // The quorum first: the text may be cut.
+    let rules: Vec<&str> = rules.collect();
+    format!("{}; witnesses {}", rules.into_iter().rev().collect::<Vec<_>>().join("; "), names.join(" "))
 }

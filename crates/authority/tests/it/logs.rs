@@ -46,6 +46,13 @@ async fn a_quorum_that_a_security_officer_set_stands_in_every_version_of_the_con
         assert!(status == StatusCode::BAD_REQUEST && said.contains("not defined above"), "{said}");
         let (status, said) = world.put_logs(&officer, &first.replace(" http://log.example/state", "")).await;
         assert!(status == StatusCode::BAD_REQUEST && said.contains("no address"), "{said}");
+        let (status, said) =
+            world.put_logs(&officer, &first.replace("http://log.example", "https://log.example")).await;
+        assert!(status == StatusCode::BAD_REQUEST && said.contains("http://HOST"), "{said}");
+        let second = Cosigner::ed25519("bank.example/witness", SigningKey::generate_ed25519().unwrap()).unwrap();
+        let twice = format!("witness bank2 {}\ngroup two 2 bank bank2 ", second.verifier());
+        let (status, said) = world.put_logs(&officer, &first.replace("group two 2 bank ", &twice)).await;
+        assert!(status == StatusCode::BAD_REQUEST && said.contains("count as two"), "{said}");
         assert_eq!(world.put_logs(&officer, &first).await.0, StatusCode::OK);
         for version in ConfigurationVersion::ALL {
             let directory = world.directory(&format!("/internalconf?version={}", version.number())).await.unwrap();
@@ -82,7 +89,7 @@ async fn a_quorum_is_changed_and_a_log_removed_and_the_audit_tells_by_whom() {
         assert_eq!(logs.logs.len(), 1);
         let acts = world.authority.desk("operator").audit(None).await.unwrap();
         let act = acts.iter().find(|act| act.action == "log.put").unwrap();
-        assert_eq!(act.detail, "witnesses bank court university; group two 3 bank court university; quorum two");
+        assert_eq!(act.detail, "quorum two; group two 3 bank court university; witnesses bank court university");
         assert!(acts.iter().any(|act| act.action == "log.delete" && act.subject == "log.example/bank"));
     }
 }

@@ -336,7 +336,8 @@ pub(crate) async fn in_force(
         own = taken.map_err(|error| error.to_string())?;
     }
     if own.sign_certificate.der() != files.sign_certificate.der() {
-        others.push((files.sign, files.sign_certificate));
+        // First, so that a certificate of the same member that was activated wins.
+        others.insert(0, (files.sign, files.sign_certificate));
     }
     Ok(InForce { own, others })
 }

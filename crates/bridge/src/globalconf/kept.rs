@@ -45,8 +45,10 @@ impl Kept {
         if let Some(private) = &part.private {
             replace(&folder.join(PRIVATE_FILE), private)?;
         }
-        if let Some(logs) = &part.logs.file {
-            replace(&folder.join(LOGS_FILE), logs)?;
+        match &part.logs.file {
+            Some(logs) => replace(&folder.join(LOGS_FILE), logs)?,
+            // A list that was withdrawn does not come back.
+            None => remove(&folder.join(LOGS_FILE))?,
         }
         replace(&folder.join(DIRECTORY_FILE), &part.directory)
     }
@@ -128,6 +130,13 @@ fn optional(path: &Path) -> io::Result<Option<Vec<u8>>> {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
+    }
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
     }
 }
 

@@ -186,6 +186,11 @@ impl Federation {
         self.state().logs = Some((signed.to_vec(), served.to_vec()));
     }
 
+    /// Withdraws all of them.
+    pub fn name_no_logs(&self) {
+        self.state().logs = None;
+    }
+
     /// Serves bad configurations, or good ones again.
     pub fn poison(&self, poison: Option<Poison>) {
         self.state().poison = poison;

@@ -211,3 +211,24 @@ async fn a_node_that_starts_anew_without_its_authority_keeps_the_last_good_list(
     again.stop().await;
     nodes.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_list_that_was_withdrawn_does_not_come_back() {
+    let nodes = two_nodes(964).await;
+    let log = Log::with_three_witnesses(Arc::clone(&nodes.clock) as SharedClock).await;
+    log.grow("first").await;
+    let good = log.part(2);
+    nodes.federation.name_logs(&good, &good);
+    assert_eq!(health(&nodes, &nodes.provider).await, "ok");
+    nodes.federation.name_no_logs();
+    health(&nodes, &nodes.provider).await;
+    // A later list is altered on its way: the node follows nothing, and a restart does not bring the old list back.
+    nodes.federation.name_logs(&log.part(3), b"rubbish");
+    health(&nodes, &nodes.provider).await;
+    nodes.federation.set_outage(Outage::Configuration, true);
+    let again = nodes.replica_of_provider(store::testing::sqlite().await).await;
+    let page = operator(&nodes, &again).await.page("/console/logs").await;
+    assert!(!page.contains(ORIGIN), "{page}");
+    again.stop().await;
+    nodes.stop().await;
+}

@@ -25,10 +25,14 @@ pub(crate) struct BucketDisk {
     runtime: Handle,
     requests: Arc<Semaphore>,
     state: Mutex<State>,
+    /// Held by whoever waits for the server: nobody takes it for done while another one still waits.
+    settling: Mutex<()>,
 }
 
 #[derive(Default)]
 struct State {
+    /// Why a write was given up: the bucket is then behind the log, and no checkpoint may follow.
+    given_up: Option<String>,
     /// Objects that the server has not answered for, with their content: it is what a reader sees.
     writes: BTreeMap<String, (Bytes, JoinHandle<Result<(), BucketError>>)>,
     /// Partial tiles that are taken away; nobody waits for that.
@@ -44,6 +48,7 @@ impl BucketDisk {
             runtime: Handle::current(),
             requests: Arc::new(Semaphore::new(REQUESTS_MAX)),
             state: Mutex::default(),
+            settling: Mutex::default(),
         }
     }
 
@@ -53,16 +58,19 @@ impl BucketDisk {
 
     /// Waits until the server has answered for all that was written.
     fn settle(&self) -> io::Result<()> {
+        let _turn = self.settling.lock().unwrap_or_else(PoisonError::into_inner);
         let writes = std::mem::take(&mut self.state().writes);
-        self.runtime.block_on(async {
+        let outcome = self.runtime.block_on(async {
             let mut outcome = Ok(());
             for (_, write) in writes.into_values() {
-                let written =
-                    write.await.map_err(io::Error::other).and_then(|written| written.map_err(io::Error::other));
-                outcome = outcome.and(written);
+                let written = write.await.map_err(|error| error.to_string());
+                outcome = outcome.and(written.and_then(|written| written.map_err(|error| error.to_string())));
             }
             outcome
-        })
+        });
+        let mut state = self.state();
+        state.given_up = state.given_up.take().or(outcome.err());
+        state.given_up.clone().map_or(Ok(()), |reason| Err(io::Error::other(reason)))
     }
 }
 
@@ -130,6 +138,8 @@ impl Disk for BucketDisk {
     }
 
     fn remove_folder(&self, path: &str) -> io::Result<()> {
+        // Partial tiles go when what stands in their place is there.
+        self.settle()?;
         let (bucket, requests, folder) = (self.bucket.clone(), Arc::clone(&self.requests), path.to_owned());
         let removal = self.runtime.spawn(async move {
             let _turn = requests.acquire_owned().await;

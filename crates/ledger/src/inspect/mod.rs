@@ -129,11 +129,18 @@ pub async fn inspect(
 struct Head {
     checkpoint: Option<CheckpointRow>,
     staged: Option<(u64, u64)>,
+    /// Whether tiles are kept in the store.
+    tiles: bool,
     legacy: bool,
 }
 
 fn head(tx: &mut Tx<'_>) -> Result<Head, LedgerError> {
-    Ok(Head { checkpoint: rows::checkpoint(tx)?, staged: rows::staged_range(tx)?, legacy: rows::has_legacy(tx)? })
+    Ok(Head {
+        checkpoint: rows::checkpoint(tx)?,
+        staged: rows::staged_range(tx)?,
+        tiles: rows::has_tiles(tx)?,
+        legacy: rows::has_legacy(tx)?,
+    })
 }
 
 /// The reasons, where an error speaks of the data and not of the way to them.
@@ -213,6 +220,14 @@ impl Findings {
             }
             Some((_, end)) if end < size => {
                 self.add("the last entries", &format!("the store ends at {end} of {size}"), Remedy::Store);
+            }
+            None if size > 0 && !with_folder && !head.tiles => {
+                self.add(
+                    "the entries",
+                    "the store holds none of them: they are in a folder of tiles or a bucket: name it",
+                    Remedy::Place,
+                );
+                return None;
             }
             _ => {}
         }

@@ -48,9 +48,10 @@ pub(crate) async fn account(State(portal): At, citizen: Citizen) -> Result<Page,
 pub(crate) async fn proof(State(portal): At, citizen: Citizen, Path(id): Path<String>) -> Result<Response, Problem> {
     portal.permit(&citizen.known, "account", &["acts"]).await?;
     match portal.acts.proof(&citizen.known.person, &id).await {
-        Ok(proof) => Ok(download(&format!("compte-{id}.tlog-proof"), "text/plain; charset=utf-8", proof)),
+        Ok(proof) => Ok(download("preuve.tlog-proof", "text/plain; charset=utf-8", proof)),
         // Another citizen's act and no act at all look alike.
         Err(ActError::Unknown | ActError::Outbox(OutboxError::Unknown)) => Err(Problem::not_found()),
+        Err(error @ ActError::Outbox(OutboxError::Erased)) => Err(Problem::conflict(error.to_string())),
         Err(error @ ActError::Outbox(OutboxError::Waiting)) => {
             Err(Problem::unavailable(error).header(RETRY_AFTER, HeaderValue::from_static("2")))
         }

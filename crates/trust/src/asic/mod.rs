@@ -125,6 +125,9 @@ pub enum AsicError {
     /// The proof of the ledger holds for something else.
     #[error("the ledger's proof in the container is of another record: it names another signature")]
     OtherRecord,
+    /// The signature is of a batch, and the record names the signature only.
+    #[error("the ledger's proof in the container may be of another message: its signature is that of a whole batch")]
+    BatchRecord,
     /// There is no time stamp.
     #[error(
         "the container has no time stamp, so nobody vouches for the moment of the signature; export it again after the node has stamped it"
@@ -157,6 +160,9 @@ pub fn verify_with(container: &Container, verifier: &Verifier, rules: &Rules) ->
     parts.extend(detached.iter().map(|name| Part { name, content: PartContent::Detached }));
 
     let signer = verifier.verify(&signature, &parts, chain, message.sender(), at)?;
+    if container.ledger_proof.is_some() && container.signature_chain.is_some() {
+        return Err(AsicError::BatchRecord);
+    }
     let ledger = container.ledger_proof.as_deref().map(|proof| LedgerProof::of(proof, &container.signature));
     Ok(Verdict {
         member: signer.member,

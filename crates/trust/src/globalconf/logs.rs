@@ -152,9 +152,10 @@ impl FederationLog {
         if policy.logs().iter().any(|log| log.key.name() != key.name()) {
             return Err(refused("its policy speaks of another log too"));
         }
-        let starts = url.starts_with("http://") || url.starts_with("https://");
-        if !starts || url.len() > URL_BYTES_MAX || url.chars().any(|one| one.is_control() || one.is_whitespace()) {
-            return Err(refused("its address must start with http:// or https:// and have at most 512 bytes"));
+        // What is read there is signed: readers of logs speak plain HTTP.
+        let host = url.strip_prefix("http://").is_some_and(|rest| !rest.starts_with('/') && !rest.is_empty());
+        if !host || url.len() > URL_BYTES_MAX || url.chars().any(|one| one.is_control() || one.is_whitespace()) {
+            return Err(refused("its address must be http://HOST[:PORT][/PATH] with at most 512 bytes"));
         }
         Ok(Self { url: url.trim_end_matches('/').to_owned(), key, policy })
     }

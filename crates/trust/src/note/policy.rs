@@ -15,7 +15,7 @@
 //! # Ok(()) }
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
@@ -33,6 +33,20 @@ pub struct Policy {
     witnesses: Vec<PolicyWitness>,
     groups: Vec<Group>,
     quorum: Option<Member>,
+}
+
+impl Policy {
+    /// A name whose keys stand side by side in a group that needs more than one member: its owner would count as two.
+    pub fn counted_twice(&self) -> Option<&str> {
+        self.groups.iter().filter(|group| group.needed > 1).find_map(|group| {
+            let mut names = BTreeSet::new();
+            let of_witness = |member: &Member| match member {
+                Member::Witness(place) => self.witnesses.get(*place).map(|witness| witness.key.name()),
+                Member::Group(_) => None,
+            };
+            group.members.iter().filter_map(of_witness).find(|name| !names.insert(*name))
+        })
+    }
 }
 
 /// A log that a policy trusts.
@@ -356,6 +370,24 @@ mod tests {
         assert!(!verdict(&[&x[0], &x[0], &y[0]]).quorum, "one witness counts once");
         assert!(verdict(&[&x[0], &x[2], &y[1]]).quorum);
         assert_eq!(verdict(&[&y[1]]).cosigned, [("Y2".to_owned(), 5)]);
+    }
+
+    #[test]
+    fn two_keys_of_one_name_are_seen_where_they_would_count_as_two() {
+        let (bank, court) = (witness("bank"), witness("court"));
+        let second = Cosigner::ml_dsa("bank", MlDsaKey::generate().unwrap()).unwrap();
+        let keys = format!(
+            "log {}\nwitness a {}\nwitness b {}\nwitness c {}\n",
+            log().verifier(),
+            bank.verifier(),
+            second.verifier(),
+            court.verifier()
+        );
+        let counted =
+            |groups: &str| Policy::parse(&format!("{keys}{groups}")).unwrap().counted_twice().map(str::to_owned);
+        assert_eq!(counted("group two 2 a b c\nquorum two"), Some("bank".to_owned()));
+        assert_eq!(counted("group bank any a b\ngroup two all bank c\nquorum two"), None);
+        assert_eq!(counted("group one any a b c\nquorum one"), None);
     }
 
     #[test]

@@ -191,6 +191,9 @@ fn a_proof_that_does_not_hold_for_this_message_is_refused() {
     };
     let other = our_container(&nation, true);
     assert_eq!(judge(proof_of(&other.signature, &log)), Err(AsicError::OtherRecord));
+    // A record names the signature, and that of a batch is of other messages too.
+    let of_batch = Container { ledger_proof: Some(proof_of(&other.signature, &log)), ..other.clone() };
+    assert_eq!(verify(&of_batch, &nation.trust, &Rules::default()).unwrap_err(), AsicError::BatchRecord);
     let good = proof_of(&container.signature, &log);
     let unopened = TlogProof { extra: None, ..TlogProof::parse(&good).unwrap() };
     assert!(matches!(judge(unopened.to_text()), Err(AsicError::LedgerProof(NoteError::Malformed { .. }))));

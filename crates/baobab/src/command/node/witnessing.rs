@@ -22,6 +22,8 @@ pub(super) fn make_keys(loaded: &Loaded<NodeSettings>) -> anyhow::Result<()> {
         let suffix = if key.algorithm() == NoteAlgorithm::MlDsa44Cosignature { "-ml-dsa" } else { "" };
         print_line(&format!("witness {server}{suffix} {key} {}", plan.url));
     }
+    // Both keys are of one organisation: in a quorum they count once.
+    print_line(&format!("group {server}-any any {server} {server}-ml-dsa"));
     Ok(())
 }
 
