@@ -228,9 +228,12 @@ impl Citizen {
     }
 
     async fn walk_the_portal(&self) {
-        for (name, path) in
-            [("portal-data", "/mes-donnees"), ("portal-verify", "/verifier"), ("portal-grants", "/autorisations")]
-        {
+        for (name, path) in [
+            ("portal-data", "/mes-donnees"),
+            ("portal-account", "/mon-compte"),
+            ("portal-verify", "/verifier"),
+            ("portal-grants", "/autorisations"),
+        ] {
             self.browser.go(&self.url("portal", path)).await;
             self.shows(name).await;
         }
