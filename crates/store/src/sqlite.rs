@@ -404,8 +404,8 @@ fn open_connection(path: &Path) -> rusqlite::Result<Connection> {
 fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
     let connection = open_connection(path)?;
     connection.pragma_update(None, "query_only", true)?;
-    // There are several readers, and most of what they read is read once: 4 MiB each.
-    connection.pragma_update(None, "cache_size", -4_000)?;
+    // There are several readers, and most of what they read is read once: 2 MiB each.
+    connection.pragma_update(None, "cache_size", -2_000)?;
     Ok(connection)
 }
 
