@@ -55,7 +55,7 @@ impl ServicePath {
     /// Reads the path after the service code, without the query.
     pub fn parse(raw: &str) -> Result<Self, PathError> {
         let decoded = decode(raw)?;
-        // A service may decode once more than it should, and more than it should; nothing may appear then either.
+        // A service may decode once more than it should, and what is no escape; nothing may appear then either.
         let mut deeper = decoded.clone();
         for _ in 0..4 {
             refuse_traversal(&deeper)?;

@@ -132,7 +132,7 @@ impl OwnOcsp {
         let mut others = HashMap::new();
         for (key, certificate) in keys {
             let named = snapshot.own().map(|own| own.check_sign_cert(certificate, &[], snapshot.now()));
-            let Some(Ok(member)) = named else { continue };
+            let Some(member) = named.and_then(Result::ok).filter(|member| *member != self.owner) else { continue };
             // Those of before know their responses: they serve while no new ones can be had.
             let signing =
                 self.present(&member, certificate).map_or_else(|| Signing::new(key, certificate).map(Arc::new), Ok);
@@ -143,9 +143,7 @@ impl OwnOcsp {
             if let Err(reason) = renewed {
                 tracing::warn!(%member, reason, "no OCSP response for the signing certificate of a client");
             }
-            if let Ok(signing) = signing
-                && member != self.owner
-            {
+            if let Ok(signing) = signing {
                 others.insert(member, signing);
             }
         }

@@ -12,9 +12,10 @@ use store::{Store, StoreError};
 use trust::age::{self, Identity};
 use trust::archive::{After, Archive, verify_archive};
 use trust::asic::{Container, Rules, verify_with};
-use trust::globalconf::TrustDir;
 use trust::note::policy::Policy;
 use trust::xades::Verifier;
+
+use crate::evidence::trust;
 
 const ASIC: &str = "/asic?xRoadInstance=BB&memberClass=COM&memberCode=2001&subsystemCode=credit";
 
@@ -62,19 +63,6 @@ async fn call(nodes: &TwoNodes, ids: std::ops::Range<u32>) {
         assert_eq!(reply.status, 200, "{:?}", reply.body);
     }
     nodes.consumer.stamp_now().await.unwrap();
-}
-
-async fn trust(nodes: &TwoNodes) -> TrustDir {
-    let reply = nodes.send("GET", "/verificationconf", &[], "").await;
-    let mut zip = zip::ZipArchive::new(std::io::Cursor::new(reply.body.to_vec())).unwrap();
-    let mut files = BTreeMap::new();
-    for place in 0..zip.len() {
-        let mut file = zip.by_index(place).unwrap();
-        let mut content = Vec::new();
-        std::io::Read::read_to_end(&mut file, &mut content).unwrap();
-        files.insert(file.name().to_owned(), content);
-    }
-    TrustDir::load(&files).unwrap()
 }
 
 async fn sql(store: &Store, statement: &'static str) {

@@ -72,7 +72,8 @@ async fn one_container_or_a_zip_of_all_comes_under_the_names_of_x_road() {
     nodes.stop().await;
 }
 
-async fn trust(nodes: &TwoNodes) -> TrustDir {
+/// What the nodes tell verifiers to trust.
+pub(crate) async fn trust(nodes: &TwoNodes) -> TrustDir {
     let configuration = nodes.send("GET", "/verificationconf", &[], "").await;
     let mut zip = zip::ZipArchive::new(std::io::Cursor::new(configuration.body.to_vec())).unwrap();
     let mut files = BTreeMap::new();
