@@ -169,13 +169,9 @@ impl Core {
         self.witness.as_ref().map_or(Ok(()), |witness| witness.take_over(snapshot.logs()))
     }
 
-    /// The proof that a record is in the ledger, with what opens its entry; `None` while it is not, where its signature is
-    /// that of a batch, or the ledger cannot be reached.
+    /// The proof that a record is in the ledger, with what opens its entry; `None` while it is not, or the ledger cannot be
+    /// reached.
     pub(crate) async fn record_proof(&self, record: &StoredRecord) -> Option<String> {
-        // A record names its signature; one of a batch is also that of other messages.
-        if record.content.batch.is_some() {
-            return None;
-        }
         if record.kept_proof.is_some() {
             return record.kept_proof.clone();
         }

@@ -153,6 +153,11 @@ impl Content {
         }
     }
 
+    /// The SHA-512 of the hash chain of a batch signature: what tells the messages of one batch apart.
+    pub(super) fn chain_sha512(&self) -> Option<[u8; 64]> {
+        self.batch.as_ref().map(|batch| digest::sha512(&batch.chain))
+    }
+
     /// The evidence file; `None` where message or signature were kept as digests only. Attachments that were kept as digests are not
     /// in it: the signature still names them.
     pub fn container(&self, stamp: Option<&Stamp>) -> Option<Container> {

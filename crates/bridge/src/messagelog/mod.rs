@@ -82,6 +82,7 @@ static MESSAGES: AppendTable = AppendTable {
         ("subject", ColumnKind::Bytes),
         ("mode", ColumnKind::Int),
         ("mould", ColumnKind::Bytes),
+        ("chain_digest", ColumnKind::Bytes),
     ],
 };
 
@@ -167,6 +168,7 @@ pub fn migrations() -> Vec<Migration> {
         own(6, "what lies under a stamp", include_str!("../../migrations/0006_leaves.sql")),
         own(7, "members whom a node signs for", include_str!("../../migrations/0007_members.sql")),
         own(8, "what leaves commit to", include_str!("../../migrations/0008_leaf_forms.sql")),
+        own(9, "hash chains of batch signatures", include_str!("../../migrations/0009_chains.sql")),
     ];
     all.extend_from_slice(ledger::outbox::MIGRATIONS);
     all
@@ -425,6 +427,7 @@ impl MessageLog {
             subject.filter(|_| told).map(<[u8]>::to_vec),
             mode_number(mode),
             mould.map(|mould| mould.id().to_vec()),
+            record.content.chain_sha512().filter(|_| told).map(|digest| digest.to_vec()),
         ])
     }
 }

@@ -77,7 +77,8 @@ pub struct StoredRecord {
     pub content: Content,
     /// The time stamp, once there is one.
     pub stamp: Option<Stamp>,
-    /// Where the ledger holds it, once it does; `None` too where an older version committed to less than an evidence file can show.
+    /// Where the ledger holds it, once it does; `None` too where an older version committed to something from which an evidence file
+    /// cannot be told.
     pub entry: Option<LedgerEntry>,
     /// The proof of the ledger that came back with it from an archive.
     pub kept_proof: Option<String>,
@@ -103,15 +104,18 @@ pub(super) fn opening_of(row: &Row) -> Result<Opening, StoreError> {
         content: row.get("digest")?,
         // Nothing is kept of the signature where nothing is to be told (mode none).
         signature: <[u8; 64]>::try_from(signature).ok(),
+        chain: row.get("chain_digest")?,
     };
     Ok(Opening { salt: row.get("salt")?, record: record.to_text() })
 }
 
 impl LedgerEntry {
-    fn read(row: &Row) -> Result<Option<Self>, StoreError> {
+    fn read(row: &Row, content: &Content) -> Result<Option<Self>, StoreError> {
         let index = row.get::<Option<i64>>("leaf")?.and_then(|index| u64::try_from(index).ok());
+        // The signature of a batch alone would say: one of its messages.
+        let names_message = content.batch.is_none() || row.get::<Option<Vec<u8>>>("chain_digest")?.is_some();
         match (index, row.get::<Option<i64>>("leaf_form")?) {
-            (Some(index), Some(LEAF_FORM)) => Ok(Some(Self { index, opening: opening_of(row)? })),
+            (Some(index), Some(LEAF_FORM)) if names_message => Ok(Some(Self { index, opening: opening_of(row)? })),
             _ => Ok(None),
         }
     }
@@ -229,6 +233,7 @@ impl StoredRecord {
                 token,
             }),
         };
+        let entry = LedgerEntry::read(row, &content)?;
         Ok(Self {
             id,
             at: Timestamp::from_micros(id),
@@ -242,7 +247,7 @@ impl StoredRecord {
             mode: read_mode(row)?,
             content,
             stamp,
-            entry: LedgerEntry::read(row)?,
+            entry,
             kept_proof: row.get("kept_proof")?,
         })
     }

@@ -127,6 +127,78 @@ async fn what_the_ledger_holds_comes_with_its_proof_and_what_it_does_not_hold_ye
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_proof_in_the_evidence_of_a_batch_is_that_of_its_message_only() {
+    let (consumers, providers) = (store::testing::engines().await, store::testing::engines().await);
+    for stores in consumers.into_iter().zip(providers) {
+        let nodes = two_nodes_on(405, stores, |consumer, _| consumer.batch_signatures = true).await;
+        let (one, another) = two_under_one_signature(&nodes).await;
+        nodes.consumer.commit_now().await.unwrap();
+        let ask = async |id: &str| {
+            let reply = nodes.send("GET", &format!("/asic?queryId={id}&{OWN}&requestOnly&unique&force"), &[], "").await;
+            assert_eq!(reply.status, 200, "{:?}", reply.body);
+            Container::read(&reply.body).unwrap()
+        };
+        let (one, another) = (ask(&one).await, ask(&another).await);
+        assert!(one.signature == another.signature && one.message != another.message);
+        let (trust, policy) = (trust(&nodes).await, Policy::log_only(nodes.ledger.ledger.verifier()));
+        for container in [&one, &another] {
+            let proof = asic::verify(container, &trust, &Rules::default()).unwrap().ledger.unwrap();
+            assert!(proof.judge(&policy).is_ok() && proof.record.chain.is_some());
+        }
+        for (container, other) in [(&one, &another), (&another, &one)] {
+            let swapped = Container { ledger_proof: other.ledger_proof.clone(), ..container.clone() };
+            assert_eq!(asic::verify(&swapped, &trust, &Rules::default()).unwrap_err(), AsicError::OtherRecord);
+        }
+        nodes.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_logged_before_records_named_hash_chains_keeps_its_proof_and_a_batch_of_then_has_none() {
+    let (consumers, providers) = (store::testing::engines().await, store::testing::engines().await);
+    for stores in consumers.into_iter().zip(providers) {
+        let nodes = two_nodes_on(406, stores, |consumer, _| consumer.batch_signatures = true).await;
+        // A request with a body is signed through a hash chain, the answer of the provider is not.
+        assert_eq!(nodes.call("POST", ECHO, &[("X-Road-Id", "old")], "body").await.status, 200);
+        let forget = |tx: &mut store::Tx<'_>| tx.execute("UPDATE bridge_message SET chain_digest = NULL", &[]);
+        let changed: Result<u64, store::StoreError> =
+            nodes.consumer.message_log().store().tx("test.older", forget).await;
+        assert_eq!(changed.unwrap(), 2);
+        assert_eq!(nodes.consumer.commit_now().await, Ok(2));
+        let trust = trust(&nodes).await;
+        for (only, has_proof) in [("requestOnly", false), ("responseOnly", true)] {
+            let reply = nodes.send("GET", &format!("/asic?queryId=old&{OWN}&{only}&unique&force"), &[], "").await;
+            let container = Container::read(&reply.body).unwrap();
+            assert_eq!(container.signature_chain.is_some(), !has_proof, "{only}");
+            let verdict = asic::verify(&container, &trust, &Rules::default()).unwrap();
+            assert_eq!(verdict.ledger.is_some(), has_proof, "{only}");
+        }
+        nodes.stop().await;
+    }
+}
+
+/// The ids of two requests that the consumer's node signed together: callers come at once until two meet.
+async fn two_under_one_signature(nodes: &TwoNodes) -> (String, String) {
+    for round in 0..50 {
+        let ids: Vec<String> = (0..8).map(|caller| format!("b-{round}-{caller}")).collect();
+        let calls =
+            ids.iter().map(|id| async move { nodes.call("POST", ECHO, &[("X-Road-Id", id)], id.clone()).await });
+        for reply in futures_util::future::join_all(calls).await {
+            assert_eq!(reply.status, 200, "{:?}", reply.body);
+        }
+        let mut seen = BTreeMap::new();
+        for id in ids {
+            let records = nodes.consumer.message_log().find(&id).await.unwrap();
+            let request = records.into_iter().find(|record| record.kind == RecordKind::Request).unwrap();
+            if let Some(other) = seen.insert(request.content.signature.sha512(), id.clone()) {
+                return (other, id);
+            }
+        }
+    }
+    unreachable!("no two requests of 400 were signed together")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_body_that_was_too_large_to_be_kept_is_named_by_the_signature_and_not_in_the_container() {
     let nodes = two_nodes_with(402, |consumer, _| consumer.limits.logged_body_bytes_max = 10).await;
     let body = "x".repeat(11);

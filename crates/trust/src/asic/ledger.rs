@@ -1,7 +1,7 @@
 //! The proof that a transparency log holds the record of a message: `META-INF/ledger.tlog-proof`.
 //!
 //! The signature does not cover this file (it is made later), so it must speak for itself: its record names the signature file by
-//! its digest, the salt opens the entry of the log, and the path leads to a checkpoint. What does not hold is refused. Whose
+//! its digest (and the hash chain file, where the signature is of a batch), the salt opens the entry of the log, and the path leads to a checkpoint. What does not hold is refused. Whose
 //! checkpoint it is, and who witnessed it, only a trust policy can say ([`LedgerProof::judge`]).
 
 use civic::Timestamp;
@@ -22,6 +22,9 @@ pub struct LoggedRecord {
     pub content: [u8; 32],
     /// SHA-512 of the signature file; `None` where the node keeps nothing but commitments of this subsystem.
     pub signature: Option<[u8; 64]>,
+    /// SHA-512 of the hash chain file of a batch signature, which names the message and its attachments; `None` where the signature
+    /// is of one message, and in the records of earlier versions.
+    pub chain: Option<[u8; 64]>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -30,17 +33,21 @@ struct Written {
     content: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     signature: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    chain: Option<String>,
 }
 
 impl LoggedRecord {
-    /// The text that is committed to: `{"at":"…","content":"…","signature":"…"}`, digests in hexadecimal.
+    /// The text that is committed to: `{"at":"…","content":"…","signature":"…","chain":"…"}`, digests in hexadecimal, without what
+    /// there is not.
     pub fn to_text(&self) -> String {
         let written = Written {
             at: self.at.rfc3339(),
             content: hex::encode(self.content),
             signature: self.signature.map(hex::encode),
+            chain: self.chain.map(hex::encode),
         };
-        // Three texts always have a JSON form.
+        // Four texts always have a JSON form.
         serde_json::to_string(&written).unwrap_or_default()
     }
 
@@ -50,16 +57,36 @@ impl LoggedRecord {
         let written: Written =
             serde_json::from_str(text).map_err(|_| refused("it is no JSON with at, content and signature"))?;
         let content = hex::decode(&written.content).ok().and_then(|digest| digest.try_into().ok());
-        let signature = |text: &String| {
+        let sha512 = |text: &String, reason| {
             let digest = hex::decode(text).ok().and_then(|digest| digest.try_into().ok());
-            digest.ok_or(refused("its signature is no SHA-512"))
+            digest.ok_or(refused(reason))
         };
         Ok(Self {
             at: Timestamp::parse_rfc3339(&written.at)
                 .map_err(|_| refused("its moment is not in the form of RFC 3339"))?,
             content: content.ok_or(refused("its content is no SHA-256"))?,
-            signature: written.signature.as_ref().map(signature).transpose()?,
+            signature: written
+                .signature
+                .as_ref()
+                .map(|text| sha512(text, "its signature is no SHA-512"))
+                .transpose()?,
+            chain: written.chain.as_ref().map(|text| sha512(text, "its chain is no SHA-512")).transpose()?,
         })
+    }
+
+    /// Whether it is about the message that was signed so. The signature of a batch is that of other messages too; its hash chain names the
+    /// digests of one.
+    fn must_be_of(&self, signature: &[u8], chain: Option<&[u8]>) -> Result<(), AsicError> {
+        let is = |named: &Option<[u8; 64]>, file| named.is_some_and(|digest| constant_time_eq(&digest, &sha512(file)));
+        if !is(&self.signature, signature) {
+            return Err(AsicError::OtherRecord);
+        }
+        match chain {
+            None if self.chain.is_none() => Ok(()),
+            Some(chain) if is(&self.chain, chain) => Ok(()),
+            Some(_) if self.chain.is_none() => Err(AsicError::BatchRecord),
+            _ => Err(AsicError::OtherRecord),
+        }
     }
 }
 
@@ -77,17 +104,15 @@ pub struct LedgerProof {
 }
 
 impl LedgerProof {
-    /// Checks everything that needs no trust in a log: that the record is that of this signature, and that record, salt and path lead
-    /// to the root in the checkpoint.
-    pub fn of(text: &str, signature: &[u8]) -> Result<Self, AsicError> {
+    /// Checks everything that needs no trust in a log: that the record is that of this signature (`chain` is the hash chain file of
+    /// a batch signature), and that record, salt and path lead to the root in the checkpoint.
+    pub fn of(text: &str, signature: &[u8], chain: Option<&[u8]>) -> Result<Self, AsicError> {
         let proof = TlogProof::parse(text)?;
         let missing =
             NoteError::Malformed { what: "opened proof", reason: "it has no extra line with salt and record" };
         let opening = Opening::from_extra(proof.extra.as_deref().ok_or(missing)?)?;
         let record = LoggedRecord::read(&opening.record)?;
-        if !record.signature.is_some_and(|digest| constant_time_eq(&digest, &sha512(signature))) {
-            return Err(AsicError::OtherRecord);
-        }
+        record.must_be_of(signature, chain)?;
         let checkpoint = Checkpoint::parse(Note::parse(&proof.checkpoint)?.text())?;
         let leaf = leaf_hash(&opening.leaf());
         verify_inclusion(&leaf, proof.index, checkpoint.size, &proof.hashes, &checkpoint.root)
@@ -118,11 +143,15 @@ mod tests {
     #[test]
     fn a_record_reads_back_and_its_text_is_frozen() {
         let at = Timestamp::from_micros(1_795_300_800_123_456);
-        let record = LoggedRecord { at, content: [1; 32], signature: Some([2; 64]) };
+        let record = LoggedRecord { at, content: [1; 32], signature: Some([2; 64]), chain: None };
         let (content, signature) = ("01".repeat(32), "02".repeat(64));
         let text = format!(r#"{{"at":"2026-11-21T22:40:00.123456Z","content":"{content}","signature":"{signature}"}}"#);
         assert_eq!(record.to_text(), text);
         assert_eq!(LoggedRecord::read(&text), Ok(record.clone()));
+        let of_batch = LoggedRecord { chain: Some([3; 64]), ..record.clone() };
+        let longer = format!(r#"{},"chain":"{}"}}"#, text.trim_end_matches('}'), "03".repeat(64));
+        assert_eq!(of_batch.to_text(), longer);
+        assert_eq!(LoggedRecord::read(&longer), Ok(of_batch));
         let bare = LoggedRecord { signature: None, ..record };
         assert_eq!(bare.to_text(), format!(r#"{{"at":"2026-11-21T22:40:00.123456Z","content":"{content}"}}"#));
         assert_eq!(LoggedRecord::read(&bare.to_text()), Ok(bare));
@@ -138,6 +167,7 @@ mod tests {
             format!(r#"{{"at":"yesterday","content":"{content}"}}"#),
             r#"{"at":"2026-11-21T22:40:00Z","content":"01"}"#.to_owned(),
             format!(r#"{{"at":"2026-11-21T22:40:00Z","content":"{content}","signature":"02"}}"#),
+            format!(r#"{{"at":"2026-11-21T22:40:00Z","content":"{content}","chain":"03"}}"#),
         ] {
             assert!(matches!(LoggedRecord::read(&text), Err(NoteError::Malformed { .. })), "{text}");
         }

@@ -123,10 +123,15 @@ pub enum AsicError {
     #[error("the ledger's proof in the container is refused: {0}")]
     LedgerProof(#[from] NoteError),
     /// The proof of the ledger holds for something else.
-    #[error("the ledger's proof in the container is of another record: it names another signature")]
+    #[error(
+        "the ledger's proof in the container is of another record: it names another signature or another hash chain"
+    )]
     OtherRecord,
-    /// The signature is of a batch, and the record names the signature only.
-    #[error("the ledger's proof in the container may be of another message: its signature is that of a whole batch")]
+    /// The signature is of a batch, and the record names the signature only, as records of earlier versions do.
+    #[error(
+        "the ledger's proof in the container may be of another message: its signature is that of a whole batch, and its record names no \
+         hash chain"
+    )]
     BatchRecord,
     /// There is no time stamp.
     #[error(
@@ -160,10 +165,8 @@ pub fn verify_with(container: &Container, verifier: &Verifier, rules: &Rules) ->
     parts.extend(detached.iter().map(|name| Part { name, content: PartContent::Detached }));
 
     let signer = verifier.verify(&signature, &parts, chain, message.sender(), at)?;
-    if container.ledger_proof.is_some() && container.signature_chain.is_some() {
-        return Err(AsicError::BatchRecord);
-    }
-    let ledger = container.ledger_proof.as_deref().map(|proof| LedgerProof::of(proof, &container.signature));
+    let chain = container.signature_chain.as_ref().map(|files| files.chain.as_slice());
+    let ledger = container.ledger_proof.as_deref().map(|proof| LedgerProof::of(proof, &container.signature, chain));
     Ok(Verdict {
         member: signer.member,
         message,

@@ -107,17 +107,33 @@ const ANSWER: &[u8] = b"200\r\nOK\r\nx-road-id:BB-1\r\nx-road-client:BB/COM/2001
 
 /// An answer with a body: signed directly or through a hash chain, stamped through a hash chain.
 fn our_container(nation: &Nation, batch: bool) -> Container {
+    if batch {
+        let [first, _] = our_batch(nation);
+        return first;
+    }
     let tax = nation.organisation("BB/GOV/1002", &[0x31]);
     let body = b"{\"gross_income\":1}".to_vec();
-    let digests = vec![sha512(ANSWER).to_vec(), sha512(&body).to_vec()];
-    let (signature, signature_chain) = if batch {
-        let others = vec![sha512(b"another message").to_vec()];
-        let batch = hashchain::build(DigestAlgorithm::Sha512, Files::SIGNATURE, &[digests, others]).unwrap();
-        let signature = tax.sign(nation, &[(HASH_CHAIN_RESULT, batch.result.as_bytes())]);
-        (signature, Some(ChainFiles { result: batch.result.into(), chain: batch.chains[0].clone().into() }))
-    } else {
-        (tax.sign(nation, &[(MESSAGE, ANSWER), ("/attachment1", &body)]), None)
-    };
+    let signature = tax.sign(nation, &[(MESSAGE, ANSWER), ("/attachment1", &body)]);
+    stamped(nation, body, signature, None)
+}
+
+/// Two answers with other bodies under one signature.
+fn our_batch(nation: &Nation) -> [Container; 2] {
+    let tax = nation.organisation("BB/GOV/1002", &[0x31]);
+    let bodies = [b"{\"gross_income\":1}".to_vec(), b"{\"gross_income\":2}".to_vec()];
+    let digests = bodies.clone().map(|body| vec![sha512(ANSWER).to_vec(), sha512(&body).to_vec()]);
+    let batch = hashchain::build(DigestAlgorithm::Sha512, Files::SIGNATURE, &digests).unwrap();
+    let signature = tax.sign(nation, &[(HASH_CHAIN_RESULT, batch.result.as_bytes())]);
+    let chain =
+        |place: usize| ChainFiles { result: batch.result.clone().into(), chain: batch.chains[place].clone().into() };
+    let [first, second] = bodies;
+    [
+        stamped(nation, first, signature.clone(), Some(chain(0))),
+        stamped(nation, second, signature.clone(), Some(chain(1))),
+    ]
+}
+
+fn stamped(nation: &Nation, body: Vec<u8>, signature: Vec<u8>, signature_chain: Option<ChainFiles>) -> Container {
     let stamped = vec![vec![sha512(b"another signature").to_vec()], vec![sha512(&signature).to_vec()]];
     let stamps = hashchain::build(DigestAlgorithm::Sha512, Files::TIME_STAMP, &stamped).unwrap();
     Container {
@@ -138,9 +154,19 @@ pub(crate) fn log() -> NoteSigner {
     NoteSigner::new("log.test/state", SigningKey::generate_ed25519().unwrap()).unwrap()
 }
 
-/// A proof that a log holds the record of the message with this signature.
+/// A proof that a log holds the record of the message with this signature of its own.
 pub(crate) fn proof_of(signature: &[u8], log: &NoteSigner) -> String {
-    let record = LoggedRecord { at: at(), content: [7; 32], signature: Some(sha512(signature)) };
+    proof_of_record(&LoggedRecord { at: at(), content: [7; 32], signature: Some(sha512(signature)), chain: None }, log)
+}
+
+/// A proof that a log holds the record of a message that was signed in a batch.
+fn proof_of_batched(container: &Container, log: &NoteSigner) -> String {
+    let chain = container.signature_chain.as_ref().map(|files| sha512(&files.chain));
+    let signature = Some(sha512(&container.signature));
+    proof_of_record(&LoggedRecord { at: at(), content: [7; 32], signature, chain }, log)
+}
+
+fn proof_of_record(record: &LoggedRecord, log: &NoteSigner) -> String {
     let opening = Opening { salt: [9; 32], record: record.to_text() };
     let sibling = leaf_hash(b"another entry");
     let root = node_hash(&sibling, &leaf_hash(&opening.leaf()));
@@ -182,6 +208,29 @@ fn a_proof_of_the_ledger_travels_with_the_container_and_is_judged_by_a_policy() 
 }
 
 #[test]
+fn a_proof_of_one_message_of_a_batch_proves_nothing_of_another_message_of_that_batch() {
+    let (nation, log) = (Nation::new(), log());
+    let [one, another] = our_batch(&nation);
+    assert_eq!(one.signature, another.signature);
+    let judge = |container: &Container, proof: String| {
+        let container = Container { ledger_proof: Some(proof), ..container.clone() };
+        verify(&container, &nation.trust, &Rules::default()).map(|verdict| verdict.ledger.unwrap())
+    };
+    for container in [&one, &another] {
+        let proof = judge(container, proof_of_batched(container, &log)).unwrap();
+        assert!(proof.judge(&Policy::log_only(log.verifier())).unwrap().verdict.quorum);
+        // Records of earlier versions name the signature only, which is that of both.
+        assert_eq!(judge(container, proof_of(&container.signature, &log)), Err(AsicError::BatchRecord));
+    }
+    assert_eq!(judge(&one, proof_of_batched(&another, &log)), Err(AsicError::OtherRecord));
+    assert_eq!(judge(&another, proof_of_batched(&one, &log)), Err(AsicError::OtherRecord));
+    // Nor does the message of one with the hash chain of the other.
+    let moved = Container { signature_chain: another.signature_chain.clone(), ..one };
+    let refused = judge(&moved, proof_of_batched(&moved, &log)).unwrap_err();
+    assert!(matches!(refused, AsicError::Signature(_)), "{refused}");
+}
+
+#[test]
 fn a_proof_that_does_not_hold_for_this_message_is_refused() {
     let (nation, log) = (Nation::new(), log());
     let container = our_container(&nation, false);
@@ -191,9 +240,9 @@ fn a_proof_that_does_not_hold_for_this_message_is_refused() {
     };
     let other = our_container(&nation, true);
     assert_eq!(judge(proof_of(&other.signature, &log)), Err(AsicError::OtherRecord));
-    // A record names the signature, and that of a batch is of other messages too.
-    let of_batch = Container { ledger_proof: Some(proof_of(&other.signature, &log)), ..other.clone() };
-    assert_eq!(verify(&of_batch, &nation.trust, &Rules::default()).unwrap_err(), AsicError::BatchRecord);
+    // A record of a batch is of no message with a signature of its own, even where it names that signature.
+    let mixed = Container { signature: container.signature.clone(), ..other };
+    assert_eq!(judge(proof_of_batched(&mixed, &log)), Err(AsicError::OtherRecord));
     let good = proof_of(&container.signature, &log);
     let unopened = TlogProof { extra: None, ..TlogProof::parse(&good).unwrap() };
     assert!(matches!(judge(unopened.to_text()), Err(AsicError::LedgerProof(NoteError::Malformed { .. }))));

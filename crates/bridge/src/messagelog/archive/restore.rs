@@ -104,6 +104,7 @@ impl MessageLog {
             Value::Null,
             mode_number(LogMode::Full),
             Value::Null,
+            record.content.chain_sha512().map(|digest| digest.to_vec()),
         ])
     }
 }

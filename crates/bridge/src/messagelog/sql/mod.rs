@@ -24,7 +24,7 @@ const ARCHIVING: &str = "archive messages";
 const LATE_MICROS: i64 = 86_400_000_000;
 
 const RECORD: &str = "SELECT m.id, m.message_id, m.request_id, m.role, m.kind, m.client, m.service, m.outcome, m.mode, m.content, \
-     m.signature_digest, m.digest, m.salt, l.leaf AS leaf, l.form AS leaf_form, p.proof AS kept_proof, \
+     m.signature_digest, m.chain_digest, m.digest, m.salt, l.leaf AS leaf, l.form AS leaf_form, p.proof AS kept_proof, \
      s.stamp, s.chain AS stamp_chain, t.chain_result AS stamp_result, t.token AS stamp_token, f.common AS mould \
      FROM bridge_message m LEFT JOIN bridge_mould f ON f.digest = m.mould LEFT JOIN bridge_stamped s ON s.record = m.id LEFT JOIN bridge_stamp t ON t.id = s.stamp \
      LEFT JOIN bridge_leaf l ON l.source = 0 AND l.record = m.id LEFT JOIN bridge_kept_proof p ON p.record = m.id";
