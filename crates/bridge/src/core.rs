@@ -3,7 +3,7 @@
 use std::sync::{Arc, PoisonError, RwLock};
 
 use civic::{SharedClock, SharedRandom};
-use ledger::{LedgerClient, Outbox};
+use ledger::{ClientError, LedgerClient, Outbox};
 
 use crate::access::ServicePath;
 use crate::api::RateLimiter;
@@ -169,26 +169,23 @@ impl Core {
         self.witness.as_ref().map_or(Ok(()), |witness| witness.take_over(snapshot.logs()))
     }
 
-    /// The proof that a record is in the ledger, with what opens its entry; `None` while it is not, or the ledger cannot be
-    /// reached.
-    pub(crate) async fn record_proof(&self, record: &StoredRecord) -> Option<String> {
+    /// The proof that a record is in the ledger, with what opens its entry; `None` while it is not.
+    pub(crate) async fn record_proof(&self, record: &StoredRecord) -> Result<Option<String>, ClientError> {
         if record.kept_proof.is_some() {
-            return record.kept_proof.clone();
+            return Ok(record.kept_proof.clone());
         }
-        let entry = record.entry.as_ref()?;
-        let proof = self.leaf_proof(entry.index, &entry.opening.leaf()).await?;
-        entry.opening.put_into(&proof).ok()
+        let (Some(ledger), Some(entry)) = (&self.ledger, &record.entry) else { return Ok(None) };
+        let proof = ledger.proof(entry.index, &entry.opening.leaf()).await?;
+        Ok(Some(entry.opening.put_into(&proof)?))
     }
 
     /// The proof that a leaf is in the ledger; `None` while the ledger cannot be reached.
     pub(crate) async fn leaf_proof(&self, index: u64, leaf: &[u8]) -> Option<String> {
-        let ledger = self.ledger.as_ref()?;
-        match ledger.proof(index, leaf).await {
-            Ok(proof) => Some(proof),
-            Err(error) => {
-                tracing::warn!(%error, "a proof of the ledger cannot be had");
-                None
-            }
-        }
+        had(self.ledger.as_ref()?.proof(index, leaf).await)
     }
+}
+
+/// A proof of the ledger, for whoever goes on without where there is none.
+pub(crate) fn had<T>(proof: Result<T, ClientError>) -> Option<T> {
+    proof.inspect_err(|error| tracing::warn!(%error, "a proof of the ledger cannot be had")).ok()
 }

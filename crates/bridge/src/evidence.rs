@@ -16,7 +16,7 @@ use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
 use crate::consumer;
-use crate::core::Core;
+use crate::core::{Core, had};
 use crate::fault::{Fault, Reason, Side};
 use crate::listener::Answer;
 use crate::messagelog::{self, LogMode, RecordKind, StoredRecord, escaped};
@@ -189,7 +189,7 @@ impl Wanted {
 async fn container(core: &Core, record: &StoredRecord) -> Result<Vec<u8>, Failure> {
     let damaged = || broken(Reason::InternalError, format!("record {} has no message", record.id));
     let mut container = record.content.container(record.stamp.as_ref()).ok_or_else(damaged)?;
-    container.ledger_proof = core.record_proof(record).await;
+    container.ledger_proof = had(core.record_proof(record).await).flatten();
     container.write(record.at).map_err(|error| broken(Reason::InternalError, error.to_string()))
 }
 

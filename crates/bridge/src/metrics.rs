@@ -67,6 +67,8 @@ descriptions! {
     STAMPS_STOP: "baobab_bridge_stamps_stop_seconds", "gauge", [],
         "Seconds until exchanges are refused for want of time stamps; -1 where nothing waits or the policy is to go on";
     ARCHIVED: "baobab_bridge_archived_records", "counter", [], "Logged messages written to archives";
+    ARCHIVED_UNPROVEN: "baobab_bridge_archived_unproven_records", "counter", [],
+        "Logged messages archived without the ledger's proof although there is a ledger: they waited as long as they may";
     LEAVES: "baobab_bridge_ledger_leaves", "counter", [], "Commitments in the ledger";
     CONFIGURATION: "baobab_bridge_configuration_valid_seconds", "gauge", [],
         "Seconds for which the global configuration still holds; negative once it expired";
@@ -172,6 +174,7 @@ pub(crate) struct Metrics {
     pub(crate) stamps_oldest_seconds: Gauge,
     pub(crate) stamps_stop_seconds: Gauge,
     pub(crate) archived: Counter,
+    pub(crate) archived_unproven: Counter,
     pub(crate) leaves: Counter,
     pub(crate) configuration_seconds: Gauge,
 }
@@ -197,6 +200,7 @@ impl Metrics {
             stamps_oldest_seconds: Gauge::default(),
             stamps_stop_seconds: Gauge::default(),
             archived: Counter::default(),
+            archived_unproven: Counter::default(),
             leaves: Counter::default(),
             configuration_seconds: Gauge::default(),
         }
@@ -216,6 +220,7 @@ impl Metrics {
         add(registry, STAMPS_OLDEST, &self.stamps_oldest_seconds);
         add(registry, STAMPS_STOP, &self.stamps_stop_seconds);
         add(registry, ARCHIVED, &self.archived);
+        add(registry, ARCHIVED_UNPROVEN, &self.archived_unproven);
         add(registry, LEAVES, &self.leaves);
         add(registry, CONFIGURATION, &self.configuration_seconds);
         add(registry, CERTIFICATES, &self.certificates);

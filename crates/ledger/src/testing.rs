@@ -9,7 +9,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use axum::extract::Request;
+use axum::middleware::{Next, from_fn};
+use axum::response::IntoResponse as _;
 use civic::SharedClock;
 use civic::testing::TestClock;
 use store::Store;
@@ -26,6 +30,7 @@ pub struct ServedLedger {
     pub ledger: Ledger,
     /// `http://127.0.0.1:PORT`.
     pub url: String,
+    away: Arc<AtomicBool>,
     clock: SharedClock,
     keys: BTreeMap<String, String>,
 }
@@ -48,12 +53,24 @@ pub async fn served_on(store: Store, clock: SharedClock, submitters: &[&str]) ->
     }
     let listener = must(tokio::net::TcpListener::bind("127.0.0.1:0").await, "a port");
     let url = format!("http://{}", must(listener.local_addr(), "a port"));
-    let router = crate::http::router(ledger.clone(), allowed);
+    let away = Arc::new(AtomicBool::new(false));
+    let is_away = Arc::clone(&away);
+    let router = crate::http::router(ledger.clone(), allowed).layer(from_fn(move |request: Request, next: Next| {
+        let is_away = is_away.load(Ordering::SeqCst);
+        async move {
+            if is_away { ::http::StatusCode::SERVICE_UNAVAILABLE.into_response() } else { next.run(request).await }
+        }
+    }));
     tokio::spawn(async move { axum::serve(listener, router).await });
-    ServedLedger { ledger, url, clock, keys }
+    ServedLedger { ledger, url, away, clock, keys }
 }
 
 impl ServedLedger {
+    /// Whether it answers nobody from now on, as if it were stopped.
+    pub fn set_away(&self, away: bool) {
+        self.away.store(away, Ordering::SeqCst);
+    }
+
     /// A client that appends by this name; a name that was not registered gets a key that the log does not know.
     pub fn client(&self, submitter: &str) -> LedgerClient {
         let key = match self.keys.get(submitter) {

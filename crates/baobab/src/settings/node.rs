@@ -210,6 +210,8 @@ settings! {
         /// Whether archived containers carry the proof of the ledger (1 to 10 kB each). Without it the link between ledger and message is
         /// gone when the record leaves the log.
         archive_proofs: bool = ArchiveSettings::default().proofs;
+        /// Hours that a record waits for that proof before it is archived without, where the ledger does not take it or does not answer.
+        archive_proofs_wait_h: u64 = ArchiveSettings::default().proofs_wait.as_secs() / 3_600;
         /// Days that archived records stay in the log.
         retention_d: u64 = ArchiveSettings::default().retention.as_secs() / 86_400;
     }
@@ -491,6 +493,7 @@ impl Loaded<NodeSettings> {
                     ArchiveEncryption::On { recipients, of_group: BTreeMap::new() }
                 },
                 proofs: ours.archive_proofs,
+                proofs_wait: Duration::from_secs(ours.archive_proofs_wait_h.saturating_mul(3_600)),
                 retention: Duration::from_secs(ours.retention_d.saturating_mul(86_400)),
             },
             replica: None,

@@ -51,6 +51,8 @@ pub struct ArchiveSettings {
     /// Whether containers in archives carry the proof of the ledger. It is 1 to 10 kB long, by the keys of log and witnesses; without it
     /// the link between ledger and message is gone when the record leaves the log.
     pub proofs: bool,
+    /// A record is not archived before it has its proof, unless it is older than this: the archive holds it without then.
+    pub proofs_wait: Duration,
     /// Archived records stay in the log for so long; then they are deleted.
     pub retention: Duration,
 }
@@ -90,6 +92,7 @@ impl Default for ArchiveSettings {
             grouping: Grouping::default(),
             encryption: ArchiveEncryption::default(),
             proofs: true,
+            proofs_wait: Duration::from_hours(24),
             retention: Duration::from_hours(30 * 24),
         }
     }

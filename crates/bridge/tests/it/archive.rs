@@ -57,12 +57,50 @@ fn containers(archives: &[(String, Archive)]) -> Vec<String> {
     archives.iter().flat_map(|(_, archive)| archive.containers.iter().map(|file| file.name.clone())).collect()
 }
 
+/// Exchanges whose records are stamped and in the ledger at the consumer.
 async fn call(nodes: &TwoNodes, ids: std::ops::Range<u32>) {
+    call_only(nodes, ids).await;
+    nodes.consumer.commit_now().await.unwrap();
+}
+
+/// Exchanges whose records are stamped at the consumer, but not in the ledger.
+async fn call_only(nodes: &TwoNodes, ids: std::ops::Range<u32>) {
     for id in ids {
         let reply = nodes.call("POST", ECHO, &[("X-Road-Id", &format!("a-{id}"))], format!("body {id}")).await;
         assert_eq!(reply.status, 200, "{:?}", reply.body);
     }
     nodes.consumer.stamp_now().await.unwrap();
+}
+
+/// The message ids in all archives of the consumer, and whether their containers carry a proof that a log of theirs holds the record.
+async fn proven(nodes: &TwoNodes) -> BTreeMap<String, bool> {
+    let trust = trust(nodes).await;
+    let (verifier, policy) = (Verifier::new(&trust), Policy::log_only(nodes.ledger.ledger.verifier()));
+    let mut all = BTreeMap::new();
+    for (_, archive) in archives(&folder(nodes)) {
+        for file in &archive.containers {
+            let container = Container::read(&file.bytes).unwrap();
+            let verdict = verify_with(&container, &verifier, &Rules::default()).unwrap();
+            let has_proof = verdict.ledger.is_some_and(|proof| proof.judge(&policy).is_ok());
+            let id = verdict.message.id.unwrap();
+            assert_eq!(*all.entry(id.clone()).or_insert(has_proof), has_proof, "request and answer of {id} are alike");
+        }
+    }
+    all
+}
+
+fn of_ids(ids: std::ops::Range<u32>, has_proof: bool) -> BTreeMap<String, bool> {
+    ids.map(|id| (format!("a-{id}"), has_proof)).collect()
+}
+
+/// What the consumer's `/metrics` says.
+async fn metrics(nodes: &TwoNodes) -> String {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let mut socket = tokio::net::TcpStream::connect(nodes.consumer.addresses().admin).await.unwrap();
+    socket.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).await.unwrap();
+    answer
 }
 
 async fn sql(store: &Store, statement: &'static str) {
@@ -74,12 +112,12 @@ async fn sql(store: &Store, statement: &'static str) {
 async fn archives_hold_what_is_stamped_once_and_their_evidence_is_valid() {
     for nodes in on_both_engines(420, |_, _| {}).await {
         call(&nodes, 0..3).await;
-        assert_eq!(nodes.consumer.commit_now().await, Ok(6));
         let first = nodes.consumer.archive_now().await.unwrap();
         assert_eq!((first.records, first.archives.len(), first.deleted), (6, 1, 0));
         call(&nodes, 3..5).await;
         // Not stamped yet: it waits for the next time.
         assert_eq!(nodes.call("GET", ECHO, &[("X-Road-Id", "later")], "").await.status, 200);
+        nodes.consumer.commit_now().await.unwrap();
         assert_eq!(nodes.consumer.archive_now().await.unwrap().records, 4);
         assert_eq!(nodes.consumer.archive_now().await.unwrap(), ArchiveRun::default());
         let archives = archives(&folder(&nodes));
@@ -89,21 +127,94 @@ async fn archives_hold_what_is_stamped_once_and_their_evidence_is_valid() {
         assert_eq!((names.len(), names.iter().collect::<BTreeSet<_>>().len()), (10, 10));
         let trust = trust(&nodes).await;
         let verifier = Verifier::new(&trust);
-        let policy = Policy::log_only(nodes.ledger.ledger.verifier());
         for (_, archive) in &archives {
             for file in &archive.containers {
                 let verdict =
                     verify_with(&Container::read(&file.bytes).unwrap(), &verifier, &Rules::default()).unwrap();
                 let id = verdict.message.id.unwrap();
                 assert!(file.name.starts_with(&format!("{id}-")) && verdict.time_stamp.is_some(), "{}", file.name);
-                // The later ones were archived before the ledger had them.
-                let early = ["a-0", "a-1", "a-2"].contains(&id.as_str());
-                assert_eq!(verdict.ledger.is_some_and(|proof| proof.judge(&policy).is_ok()), early, "{id}");
             }
         }
         let query = SearchQuery { message_id: Some("a-4".to_owned()), ..SearchQuery::default() };
         let found = nodes.consumer.message_log().search(query).await.unwrap().records;
         assert!(found.iter().all(|record| record.archive.as_ref() == Some(&archives[1].0)));
+        nodes.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_record_is_archived_with_its_proof_once_the_ledger_has_it_and_without_after_a_day() {
+    for nodes in on_both_engines(428, |_, _| {}).await {
+        nodes.federation.set_validity(Duration::from_hours(24 * 60));
+        call(&nodes, 0..2).await;
+        call_only(&nodes, 2..4).await;
+        let run = nodes.consumer.archive_now().await.unwrap();
+        assert_eq!((run.records, run.unproven), (4, 0), "what the ledger does not hold yet is passed over");
+        nodes.clock.advance(Duration::from_hours(23));
+        assert_eq!(nodes.consumer.archive_now().await.unwrap(), ArchiveRun::default());
+        nodes.consumer.commit_now().await.unwrap();
+        assert_eq!(nodes.consumer.archive_now().await.unwrap().records, 4);
+        // The configuration of yesterday has expired; the one of today holds for long.
+        nodes.consumer.ready().await.unwrap();
+        nodes.provider.ready().await.unwrap();
+        assert_eq!(proven(&nodes).await, of_ids(0..4, true));
+
+        // A ledger that is gone holds no archive up for longer than that.
+        call_only(&nodes, 4..6).await;
+        nodes.ledger.set_away(true);
+        assert!(nodes.consumer.commit_now().await.is_err());
+        nodes.clock.advance(Duration::from_hours(24));
+        assert_eq!(nodes.consumer.archive_now().await.unwrap(), ArchiveRun::default());
+        nodes.clock.advance(Duration::from_hours(1));
+        let run = nodes.consumer.archive_now().await.unwrap();
+        assert_eq!((run.records, run.unproven), (4, 4));
+        assert!(metrics(&nodes).await.contains("baobab_bridge_archived_unproven_records_total 4"));
+        let mut expected = of_ids(0..4, true);
+        expected.extend(of_ids(4..6, false));
+        assert_eq!(proven(&nodes).await, expected);
+        nodes.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_proof_that_cannot_be_had_keeps_no_other_record_waiting() {
+    for nodes in on_both_engines(429, |_, _| {}).await {
+        nodes.federation.set_validity(Duration::from_hours(24 * 60));
+        call(&nodes, 0..6).await;
+        let store = nodes.consumer.message_log().store().clone();
+        // The first request is noted at a place of another entry: the ledger's proof does not fit.
+        let oldest = "UPDATE bridge_leaf SET leaf = leaf + 1 WHERE record = (SELECT MIN(id) FROM bridge_message)";
+        sql(&store, oldest).await;
+        let run = nodes.consumer.archive_now().await.unwrap();
+        assert_eq!((run.records, run.unproven), (11, 0), "one waits, all after it have their proof");
+        nodes.clock.advance(Duration::from_hours(25));
+        let run = nodes.consumer.archive_now().await.unwrap();
+        assert_eq!((run.records, run.unproven), (1, 1));
+        nodes.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn records_wait_for_a_ledger_that_is_away_and_lose_no_proof_by_it() {
+    for nodes in on_both_engines(430, |_, _| {}).await {
+        call(&nodes, 0..5).await;
+        nodes.ledger.set_away(true);
+        assert_eq!(nodes.consumer.archive_now().await.unwrap(), ArchiveRun::default());
+        nodes.ledger.set_away(false);
+        let run = nodes.consumer.archive_now().await.unwrap();
+        assert_eq!((run.records, run.unproven), (10, 0));
+        assert_eq!(proven(&nodes).await, of_ids(0..5, true));
+        nodes.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_wants_no_proofs_in_its_archives_waits_for_none() {
+    for nodes in on_both_engines(431, |consumer, _| consumer.log.archives.proofs = false).await {
+        call_only(&nodes, 0..2).await;
+        let run = nodes.consumer.archive_now().await.unwrap();
+        assert_eq!((run.records, run.unproven), (4, 0));
+        assert_eq!(proven(&nodes).await, of_ids(0..2, false));
         nodes.stop().await;
     }
 }
@@ -146,6 +257,7 @@ async fn archives_are_grouped_and_encrypted_as_the_operator_wants() {
         assert_eq!(verify_archive(&zip, After::Nothing).unwrap().containers.len(), 4);
         // Encryption without a key archives nothing, and says so.
         nodes.provider.stamp_now().await.unwrap();
+        nodes.provider.commit_now().await.unwrap();
         let refused = nodes.provider.archive_now().await.unwrap_err();
         assert!(refused.to_string().starts_with("archives of `BB/GOV/1002` cannot be encrypted"), "{refused}");
         nodes.stop().await;
@@ -215,7 +327,6 @@ async fn what_is_archived_is_deleted_after_its_time_and_nothing_else() {
     for nodes in on_both_engines(425, |_, _| {}).await {
         nodes.federation.set_validity(Duration::from_hours(24 * 60));
         call(&nodes, 0..2).await;
-        nodes.consumer.commit_now().await.unwrap();
         nodes.consumer.archive_now().await.unwrap();
         nodes.federation.set_outage(Outage::TimeStamps, true);
         assert_eq!(nodes.call("GET", ECHO, &[("X-Road-Id", "unstamped")], "").await.status, 200);
@@ -236,7 +347,6 @@ async fn a_restored_archive_is_searched_and_exported_as_before() {
     for nodes in on_both_engines(426, |_, _| {}).await {
         nodes.federation.set_validity(Duration::from_hours(24 * 60));
         call(&nodes, 0..2).await;
-        nodes.consumer.commit_now().await.unwrap();
         nodes.consumer.archive_now().await.unwrap();
         let asic = format!("{ASIC}&queryId=a-1&responseOnly&unique");
         let before = nodes.send("GET", &asic, &[], "").await;
@@ -288,6 +398,7 @@ async fn a_fresh_node_answers_for_the_archives_that_were_restored_into_it() {
     let nodes = two_nodes_on(427, (store::testing::sqlite().await, store::testing::sqlite().await), |_, _| {}).await;
     call(&nodes, 0..2).await;
     nodes.provider.stamp_now().await.unwrap();
+    nodes.provider.commit_now().await.unwrap();
     let run = nodes.provider.archive_now().await.unwrap();
     let bytes = std::fs::read(nodes.folder().join("1002/state/archive").join(&run.archives[0])).unwrap();
     let fresh = nodes.replica_of_provider(store::testing::sqlite().await).await;

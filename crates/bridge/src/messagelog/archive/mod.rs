@@ -10,6 +10,7 @@
 //! chain names each, and the database keeps the digest of every file.
 
 mod folder;
+mod proofs;
 mod restore;
 
 pub use restore::Restored;
@@ -27,6 +28,7 @@ use trust::asic::AsicError;
 use trust::digest::{self, DigestAlgorithm};
 
 use self::folder::Folder;
+use self::proofs::{Proof, Proofs};
 use super::replica::Duty;
 use super::sql::{self, ArchiveRow};
 use super::stamping::stamp_passed_by;
@@ -93,6 +95,8 @@ pub struct ArchiveRun {
     pub archives: Vec<String>,
     /// How many records are in them.
     pub records: u64,
+    /// How many of those have no proof of the ledger although there is a ledger: it took longer than they may wait.
+    pub unproven: u64,
     /// How many records were deleted after their retention.
     pub deleted: u64,
 }
@@ -130,12 +134,13 @@ async fn run(core: &Core) -> Result<ArchiveRun, ArchiveFailure> {
         tracing::warn!(%error, "records that stamping passed by are not stamped yet");
     }
     let mut run = ArchiveRun::default();
-    let mut proofs = log.settings.archives.proofs;
+    let mut proofs = Proofs::of(core);
+    let mut behind = 0;
     loop {
-        let due = log.store.read("bridge.due", sql::due).await?;
-        if due.is_empty() {
-            break;
-        }
+        let waits_since = proofs.waits_since();
+        let due = log.store.read("bridge.due", move |tx| sql::due(tx, behind, waits_since)).await?;
+        let Some(last) = due.last() else { break };
+        behind = last.id;
         let mut chains: BTreeMap<String, Vec<i64>> = BTreeMap::new();
         for record in due {
             let owner = owner(&record).ok_or(LogError::Damaged { id: record.id, reason: "its ids are no ids" })?;
@@ -147,6 +152,8 @@ async fn run(core: &Core) -> Result<ArchiveRun, ArchiveFailure> {
     }
     log.store.tx("bridge.note_archived", sql::note_archived).await?;
     core.metrics.archived.inc_by(run.records);
+    core.metrics.archived_unproven.inc_by(run.unproven);
+    proofs.tell(&run);
     run.deleted = delete_old(log, core.ledger.is_some()).await?;
     Ok(run)
 }
@@ -196,6 +203,7 @@ struct Filling {
     builder: ArchiveBuilder,
     before: Option<ArchiveRow>,
     records: Vec<i64>,
+    unproven: u64,
     roles: String,
     first: Timestamp,
     last: Timestamp,
@@ -209,6 +217,7 @@ impl Filling {
             builder: ArchiveBuilder::new(DigestAlgorithm::Sha512, previous.as_ref()),
             before,
             records: Vec::new(),
+            unproven: 0,
             roles: ROLES.to_owned(),
             first: Timestamp::from_micros(i64::MAX),
             last: Timestamp::from_micros(0),
@@ -229,7 +238,7 @@ async fn write_chain(
     folder: &Folder,
     chain: &str,
     records: &[i64],
-    proofs: &mut bool,
+    proofs: &mut Proofs,
     run: &mut ArchiveRun,
 ) -> Result<(), ArchiveFailure> {
     let log = &core.log;
@@ -239,15 +248,19 @@ async fn write_chain(
     let mut filling = Filling::after(before);
     for id in records {
         let Some(record) = log.get(*id).await? else { continue };
-        let proof = if *proofs { core.record_proof(&record).await } else { None };
-        // A ledger that does not answer is asked once: archives do not wait for it.
-        *proofs &= proof.is_some() || record.entry.is_none();
+        let (proof, missing) = match proofs.proof_of(core, &record).await {
+            Proof::Had(proof) => (Some(proof), false),
+            Proof::Later => continue,
+            Proof::Missing => (None, true),
+            Proof::Unwanted => (None, false),
+        };
         let container = container(&record, proof)?;
         let full = filling.builder.bytes() + container.len() > bytes_max || filling.records.len() >= RECORDS_MAX;
         if full && !filling.records.is_empty() {
             filling = Filling::after(Some(finish(log, folder, chain, filling, run).await?));
         }
         filling.add(&record, &container)?;
+        filling.unproven += u64::from(missing);
     }
     if !filling.records.is_empty() {
         finish(log, folder, chain, filling, run).await?;
@@ -286,7 +299,7 @@ async fn finish(
     if !log.take(Duty::Archiving).await? {
         return Err(ArchiveFailure::TakenOver);
     }
-    let Filling { builder, before, records, roles, first, last } = filling;
+    let Filling { builder, before, records, unproven, roles, first, last } = filling;
     let encryption = log.settings.archives.encryption.recipients(chain).map(<[age::Recipient]>::to_vec);
     let digest = builder.digest().to_owned();
     let suffix = if encryption.is_some() { "zip.age" } else { "zip" };
@@ -313,6 +326,7 @@ async fn finish(
     folder.put_in_place(&row.name, row.file_digest).await?;
     log.store.tx("bridge.placed", move |tx| sql::placed(tx, id)).await?;
     run.records += count;
+    run.unproven += unproven;
     run.archives.push(row.name.clone());
     Ok(row)
 }

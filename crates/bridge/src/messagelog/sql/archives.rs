@@ -29,14 +29,16 @@ pub(crate) struct ArchiveRow {
     pub(crate) file_digest: [u8; 32],
 }
 
-/// Stamped records in no archive, oldest first.
-pub(crate) fn due(tx: &mut Tx<'_>) -> Result<Vec<Due>, StoreError> {
+/// Stamped records in no archive, oldest first, from behind a record; those made at `waits_since` or later only once the ledger holds them.
+pub(crate) fn due(tx: &mut Tx<'_>, behind: i64, waits_since: Option<Timestamp>) -> Result<Vec<Due>, StoreError> {
+    let waits_since = waits_since.map_or(i64::MAX, Timestamp::micros);
     let rows = tx.query(
         "SELECT m.id, m.role, m.client, m.service FROM bridge_message m JOIN bridge_stamped s ON s.record = m.id \
          LEFT JOIN bridge_archived a ON a.record = m.id \
-         WHERE m.id > COALESCE((SELECT id FROM bridge_mark WHERE job = $1), 0) - $2 \
-         AND m.mode = 0 AND a.record IS NULL ORDER BY m.id LIMIT $3",
-        &params![ARCHIVING, LATE_MICROS, WINDOW],
+         WHERE m.id > COALESCE((SELECT id FROM bridge_mark WHERE job = $1), 0) - $2 AND m.id > $3 \
+         AND (m.id < $4 OR EXISTS (SELECT 1 FROM bridge_leaf l WHERE l.source = 0 AND l.record = m.id)) \
+         AND m.mode = 0 AND a.record IS NULL ORDER BY m.id LIMIT $5",
+        &params![ARCHIVING, LATE_MICROS, behind, waits_since, WINDOW],
     )?;
     let read = |row: &Row| {
         Ok(Due { id: row.get("id")?, role: row.get("role")?, client: row.get("client")?, service: row.get("service")? })
