@@ -45,8 +45,7 @@ pub(super) async fn add(call: Call) -> Result {
     let now = call.core.clock.now();
     let moment: String = now.rfc3339().chars().filter(char::is_ascii_alphanumeric).collect();
     let name = format!("conf_backup_{moment}_{}{ENDING}", civic::random_hex::<3>(&*call.core.random));
-    keep(&call, &name, sealed).await?;
-    call.audit("add_backup", &name).await?;
+    call.act_outside("add_backup", &name, keep(&call, &name, sealed)).await?;
     Ok(Reply::created(shown(&name, now)))
 }
 
@@ -59,8 +58,7 @@ pub(super) async fn upload(call: Call) -> Result {
     if folder(&call).join(&name).exists() {
         return Err(ApiError::conflict("backup_already_exists", format!("there is a backup `{name}` already")));
     }
-    keep(&call, &name, call.body.to_vec()).await?;
-    call.audit("upload_backup", &name).await?;
+    call.act_outside("upload_backup", &name, keep(&call, &name, call.body.to_vec())).await?;
     Ok(Reply::created(shown(&name, call.core.clock.now())))
 }
 
@@ -75,9 +73,8 @@ pub(super) async fn download(call: Call) -> Result {
 pub(super) async fn restore(call: Call) -> Result {
     let name = call.param("filename").to_owned();
     let tables = open(&call, &Bytes::from(read(&call, &name).await?)).await?;
-    call.store().tx("bridge.restore_backup", move |tx| dump::write(tx, &tables)).await?;
+    call.act("bridge.restore_backup", "restore_backup", &name, move |tx| dump::write(tx, &tables)).await?;
     call.core.registry.declare(&call.core.config).await?;
-    call.audit("restore_backup", &name).await?;
     Ok(Reply::json(json!({ "hsm_tokens_logged_out": false })))
 }
 
@@ -85,8 +82,7 @@ pub(super) async fn delete(call: Call) -> Result {
     let name = call.param("filename").to_owned();
     read(&call, &name).await?;
     let path = folder(&call).join(&name);
-    blocking(move || std::fs::remove_file(path)).await?;
-    call.audit("delete_backup", &name).await?;
+    call.act_outside("delete_backup", &name, blocking(move || std::fs::remove_file(path))).await?;
     Ok(Reply::done())
 }
 

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use civic::{ClientId, MemberId, random_array};
 use http::StatusCode;
 use serde::de::DeserializeOwned;
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 use store::{Store, StoreError, Tx};
 
 use super::auth::{Holder, Role};
@@ -117,7 +117,7 @@ impl Call {
     }
 
     /// Changes rows of the API, writes that to the audit and commits to it, in one transaction.
-    pub(super) async fn act<F>(
+    pub(super) async fn act<E, F>(
         &self,
         name: &'static str,
         action: &'static str,
@@ -125,15 +125,36 @@ impl Call {
         mut change: F,
     ) -> Result<()>
     where
-        F: FnMut(&mut Tx<'_>) -> std::result::Result<(), StoreError> + Send + 'static,
+        F: FnMut(&mut Tx<'_>) -> std::result::Result<(), E> + Send + 'static,
+        E: From<StoreError> + Send + 'static,
+        ApiError: From<E>,
     {
         let (author, object) = (self.author().to_string(), object.to_owned());
         let (salt, now) = (self.salt(), self.core.clock.now());
         let act = move |tx: &mut Tx<'_>| {
             change(tx)?;
-            write_audit(tx, &author, action, &object, "{}", salt, now)
+            write_audit(tx, &author, action, &object, "{}", salt, now)?;
+            Ok::<(), E>(())
         };
         Ok(self.store().tx(name, act).await?)
+    }
+
+    /// Does what is no row of a table. The audit says before that it begins, and after how it ended: nothing is done that nobody wrote down,
+    /// and what died in between is seen.
+    pub(super) async fn act_outside<T>(
+        &self,
+        action: &str,
+        object: &str,
+        act: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        let (registry, author) = (&self.core.registry, self.author());
+        registry.audit_with(&author, action, object, &json!({ "stage": "begun" })).await?;
+        let outcome = act.await;
+        let stage = if outcome.is_ok() { "done" } else { "failed" };
+        let written = registry.audit_with(&author, action, object, &json!({ "stage": stage })).await;
+        let value = outcome?;
+        written?;
+        Ok(value)
     }
 
     /// The salt of a commitment.
@@ -141,7 +162,7 @@ impl Call {
         random_array(&*self.core.random)
     }
 
-    /// Writes an action that changes no row of the registry to the audit.
+    /// Writes an action that changes nothing to the audit.
     pub(super) async fn audit(&self, action: &str, object: &str) -> Result<()> {
         Ok(self.core.registry.audit(&self.author(), action, object).await?)
     }

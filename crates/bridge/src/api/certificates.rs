@@ -151,8 +151,7 @@ pub(super) async fn activate(call: Call) -> Result {
         let what = "the global configuration does not name this certificate for this node: register it first, and wait for the authority";
         return Err(ApiError::conflict("action_not_possible", what));
     }
-    use_only(&call, &row, &kept, true).await?;
-    call.audit("activate_certificate", &kept.id).await?;
+    use_only(&call, &row, &kept, Use::Activate).await?;
     Ok(Reply::done())
 }
 
@@ -164,15 +163,40 @@ pub(super) async fn disable(call: Call) -> Result {
         return Err(ApiError::conflict("action_not_possible", what));
     }
     if kept.active {
-        use_only(&call, &row, &kept, false).await?;
+        use_only(&call, &row, &kept, Use::Disable).await?;
+    } else {
+        call.audit(Use::Disable.action(), &kept.id).await?;
     }
-    call.audit("disable_certificate", &kept.id).await?;
     Ok(Reply::done())
+}
+
+/// What is done with a certificate.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Use {
+    Activate,
+    Disable,
+}
+
+impl Use {
+    const fn action(self) -> &'static str {
+        match self {
+            Self::Activate => "activate_certificate",
+            Self::Disable => "disable_certificate",
+        }
+    }
+
+    /// What the audit says where the node cannot work with it and goes back.
+    const fn taken_back(self) -> &'static str {
+        match self {
+            Self::Activate => "take_back_activate_certificate",
+            Self::Disable => "take_back_disable_certificate",
+        }
+    }
 }
 
 /// Of the imported certificates for the use and the member of this one, it alone is in use, or none. The certificate of the files is in use where
 /// none of the others is. Where the node cannot work with that, all stays.
-async fn use_only(call: &Call, row: &KeyRow, kept: &KeptCertificate, used: bool) -> Result<()> {
+async fn use_only(call: &Call, row: &KeyRow, kept: &KeptCertificate, wanted: Use) -> Result<()> {
     let all = rows(call).await?;
     let owner = call.core.config.server.owner();
     let member = kept.member.as_ref().unwrap_or(owner);
@@ -180,24 +204,24 @@ async fn use_only(call: &Call, row: &KeyRow, kept: &KeptCertificate, used: bool)
         all.iter().filter(|other| other.usage == row.usage && !other.own).flat_map(|other| &other.certificates);
     let before: Vec<(String, bool)> =
         rivals.filter(|one| one.is_of(member, owner)).map(|one| (one.id.clone(), one.active)).collect();
-    let after = before.iter().map(|(id, _)| (id.clone(), used && *id == kept.id)).collect();
-    set_active(call, after).await?;
+    let after = before.iter().map(|(id, _)| (id.clone(), wanted == Use::Activate && *id == kept.id)).collect();
+    set_active(call, wanted.action(), &kept.id, after).await?;
     if let Err(reason) = crate::reload::take_over(&call.core).await {
-        set_active(call, before).await?;
+        set_active(call, wanted.taken_back(), &kept.id, before).await?;
         let what = format!("the node cannot work with this certificate now: {reason}. It goes on with the one before");
         return Err(ApiError::conflict("action_not_possible", what));
     }
     Ok(())
 }
 
-async fn set_active(call: &Call, all: Vec<(String, bool)>) -> Result<()> {
+async fn set_active(call: &Call, action: &'static str, object: &str, all: Vec<(String, bool)>) -> Result<()> {
     let write = move |tx: &mut ::store::Tx<'_>| {
         for (id, active) in &all {
             store::set_certificate(tx, id, "active", (*active).into())?;
         }
         store::raise_version(tx)
     };
-    Ok(call.store().tx("bridge.activate_certificate", write).await?)
+    call.act("bridge.activate_certificate", action, object, write).await
 }
 
 pub(super) async fn possible_actions(call: Call) -> Result {
@@ -250,8 +274,9 @@ pub(super) async fn mark_for_deletion(call: Call) -> Result {
         let what = "the node uses this certificate, or has it in its files";
         return Err(ApiError::conflict("action_not_possible", what));
     }
-    set_status(&call, &row, &kept, "deletion_in_progress").await?;
-    call.audit("mark_certificate_for_deletion", &kept.id).await?;
+    let id = kept.id.clone();
+    let mark = move |tx: &mut ::store::Tx<'_>| store::set_certificate(tx, &id, "status", "deletion_in_progress".into());
+    call.act("bridge.set_certificate_status", "mark_certificate_for_deletion", &kept.id, mark).await?;
     Ok(Reply::done())
 }
 

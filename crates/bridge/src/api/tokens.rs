@@ -36,8 +36,8 @@ pub(super) async fn login(call: Call) -> Result {
     let id = token_id(&call)?;
     if id == HARDWARE {
         let Password { password } = call.json()?;
-        hardware(&call)?.login(&password).map_err(refused)?;
-        call.audit("login_token", id).await?;
+        let token = hardware(&call)?;
+        call.act_outside("login_token", id, async { token.login(&password).map_err(refused) }).await?;
     }
     Ok(Reply::json(shown_token(&call, id).await?))
 }
@@ -48,13 +48,16 @@ pub(super) async fn logout(call: Call) -> Result {
         let what = "keys in software are open as long as the node runs: stop the node instead";
         return Err(ApiError::conflict("action_not_possible", what));
     }
-    let outcome = hardware(&call)?.logout();
-    call.audit("logout_token", id).await?;
-    // The PIN is forgotten also where the token is gone.
-    match outcome {
-        Ok(()) | Err(TokenError::Absent(_)) => Ok(Reply::json(shown_token(&call, id).await?)),
-        Err(error) => Err(refused(error)),
-    }
+    let token = hardware(&call)?;
+    let log_out = async {
+        match token.logout() {
+            // The PIN is forgotten also where the token is gone.
+            Ok(()) | Err(TokenError::Absent(_)) => Ok(()),
+            Err(error) => Err(refused(error)),
+        }
+    };
+    call.act_outside("logout_token", id, log_out).await?;
+    Ok(Reply::json(shown_token(&call, id).await?))
 }
 
 /// The token that the path names, where it is one of ours.

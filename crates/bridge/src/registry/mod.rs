@@ -31,6 +31,7 @@ use ::store::{Migration, Store};
 use civic::{SharedClock, SharedRandom, random_array};
 use ledger::Outbox;
 use ledger::outbox::OutboxError;
+use serde_json::{Value as Json, json};
 
 use crate::config::NodeConfig;
 
@@ -119,9 +120,22 @@ impl Registry {
 
     /// Writes an action to the audit that changes no table of the registry.
     pub async fn audit(&self, author: &Author, action: &str, object: &str) -> Result<(), RegistryError> {
+        self.audit_with(author, action, object, &json!({})).await
+    }
+
+    /// The same, with something to be said of it.
+    pub(crate) async fn audit_with(
+        &self,
+        author: &Author,
+        action: &str,
+        object: &str,
+        detail: &Json,
+    ) -> Result<(), RegistryError> {
         let (author, action, object) = (author.to_string(), action.to_owned(), object.to_owned());
-        let (salt, now) = (self.salt(), self.clock.now());
-        self.store.tx("bridge.audit", move |tx| store::audit(tx, &author, &action, &object, "{}", salt, now)).await?;
+        let (detail, salt, now) = (detail.to_string(), self.salt(), self.clock.now());
+        self.store
+            .tx("bridge.audit", move |tx| store::audit(tx, &author, &action, &object, &detail, salt, now))
+            .await?;
         Ok(())
     }
 

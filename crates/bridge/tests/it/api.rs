@@ -318,6 +318,83 @@ async fn a_backup_brings_back_what_was_set_and_only_one_that_this_node_made_is_t
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_activated_disabled_or_backed_up_that_the_audit_cannot_say() {
+    for provider in store::testing::engines().await {
+        let nodes = two_nodes_on(411, (store::testing::sqlite().await, provider.clone()), unlimited).await;
+        let api = Api::of(&nodes).await;
+        let [first, second] = [imported_certificate(&api, "first").await, imported_certificate(&api, "second").await];
+        api.call("PUT", &format!("/token-certificates/{first}/activate"), Json::Null, 204).await;
+        let backup = api.call("POST", "/backups", Json::Null, 201).await["filename"].as_str().unwrap().to_owned();
+        let before = active_certificates(&api).await;
+        rename_audit(&provider, "ALTER TABLE bridge_audit RENAME TO elsewhere").await;
+        for target in [
+            format!("/token-certificates/{second}/activate"),
+            format!("/token-certificates/{first}/disable"),
+            format!("/backups/{backup}/restore"),
+        ] {
+            api.call("PUT", &target, Json::Null, 500).await;
+        }
+        api.call("POST", "/backups", Json::Null, 500).await;
+        api.call("DELETE", &format!("/backups/{backup}"), Json::Null, 500).await;
+        rename_audit(&provider, "ALTER TABLE elsewhere RENAME TO bridge_audit").await;
+        assert_eq!(active_certificates(&api).await, before);
+        assert_eq!(api.call("GET", "/backups", Json::Null, 200).await.as_array().unwrap().len(), 1);
+
+        api.call("PUT", &format!("/token-certificates/{first}/disable"), Json::Null, 204).await;
+        api.call("DELETE", &format!("/backups/{backup}"), Json::Null, 204).await;
+        let said = api.call("GET", "/audit?limit=3", Json::Null, 200).await;
+        let said: Vec<(&str, &Json)> =
+            said.as_array().unwrap().iter().map(|one| (one["action"].as_str().unwrap(), &one["detail"])).collect();
+        let (begun, done) = (json!({ "stage": "begun" }), json!({ "stage": "done" }));
+        assert_eq!(
+            said,
+            [("delete_backup", &done), ("delete_backup", &begun), ("disable_certificate", &json!({}))],
+            "newest first"
+        );
+        nodes.stop().await;
+    }
+}
+
+/// A signing certificate of the owner that was imported for a key made over the API; how paths name it.
+async fn imported_certificate(api: &Api<'_>, label: &str) -> String {
+    let body = json!({
+        "key_label": label,
+        "csr_generate_request": {
+            "key_usage_type": "SIGNING", "csr_format": "DER", "ca_name": "Test CA", "member_id": "BB:GOV:1002",
+            "subject_field_values": { "C": "SN", "O": "Impôts" },
+        },
+    });
+    let made = api.call("POST", "/tokens/0/keys-with-csrs", body, 201).await;
+    let (key, csr) = (made["key"]["id"].as_str().unwrap(), made["csr_id"].as_str().unwrap());
+    let target = format!("/keys/{key}/csrs/{csr}?csr_format=DER");
+    let file = api.nodes.api(&api.nodes.provider, "GET", &target, Some(&api.key), "").await;
+    let request = trust::cert::CertificateRequest::from_der(&file.body).unwrap();
+    let both = bridge::NodeRequests { sign: request.clone(), auth: request };
+    let (certificate, _) = api.nodes.federation.certify(&both);
+    let imported = api.upload("POST", "/token-certificates", certificate.der().to_vec(), 201).await;
+    imported["certificate_details"]["hash"].as_str().unwrap().to_owned()
+}
+
+/// The certificates that the provider's node says it uses.
+async fn active_certificates(api: &Api<'_>) -> Vec<String> {
+    let tokens = api.call("GET", "/tokens", Json::Null, 200).await;
+    let keys = tokens[0]["keys"].as_array().unwrap().iter();
+    let all = keys.flat_map(|key| key["certificates"].as_array().unwrap());
+    let mut active: Vec<String> = all
+        .filter(|one| one["active"] == true)
+        .map(|one| one["certificate_details"]["hash"].as_str().unwrap().to_owned())
+        .collect();
+    active.sort();
+    active
+}
+
+async fn rename_audit(store: &store::Store, statement: &'static str) {
+    let rename = move |tx: &mut store::Tx<'_>| tx.execute(statement, &[]).map(drop);
+    let renamed: Result<(), store::StoreError> = store.tx("test.rename", rename).await;
+    renamed.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn calls_are_counted_for_each_key_and_bodies_have_a_limit() {
     let nodes = two_nodes(407).await;
     let key = nodes.api_key(&nodes.provider, ADMINISTRATORS).await;
