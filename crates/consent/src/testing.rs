@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use civic::{
-    Actor, ClientId, IdError, Locale, NationalNumber, PersonIdError, Purpose, ServiceId, SharedClock, SharedRandom,
-    Timestamp,
+    Actor, ClientId, IdError, Locale, NationalNumber, PersonId, PersonIdError, Purpose, ServiceId, SharedClock,
+    SharedRandom, Timestamp,
 };
 use ledger::{ClientError, LedgerClient};
 use store::{Store, StoreError};
@@ -139,6 +139,24 @@ pub fn by_law(
         purpose: purpose(),
         basis: Basis::Law { reference: reference.to_owned() },
         message_id: Some("BB-1".to_owned()),
+    })
+}
+
+/// A citizen asks for their own data.
+pub fn by_self(
+    person: &PersonId,
+    service: &str,
+    subject: &NationalNumber,
+    fields: &[&str],
+) -> Result<AccessRequest, TestingError> {
+    Ok(AccessRequest {
+        actor: Actor::Citizen(person.clone()),
+        basis: Basis::SelfAccess,
+        message_id: None,
+        subject: subject.clone(),
+        service: service.parse()?,
+        fields: owned(fields),
+        purpose: purpose(),
     })
 }
 

@@ -5,6 +5,7 @@
 //! The log sees salted commitments. [`AccountActs::forget`] erases the salts of a person, and with them the link.
 
 use civic::{PersonId, Timestamp};
+use consent::Permit;
 use ledger::Outbox;
 use ledger::outbox::OutboxError;
 use serde_json::json;
@@ -13,6 +14,8 @@ use store::{Store, StoreError};
 use crate::error::IdentityError;
 use crate::store::{Tables, migrations};
 
+/// The field that a permit must name to read acts.
+pub const ACTS_FIELD: &str = "acts";
 /// What the outbox calls acts.
 pub(crate) const KIND: &str = "identity.act";
 
@@ -52,6 +55,9 @@ impl AccountAct {
 /// Why an act cannot be shown or proved.
 #[derive(Debug, thiserror::Error)]
 pub enum ActError {
+    /// The permit does not name [`ACTS_FIELD`].
+    #[error("the permit is for other data than the acts at an account")]
+    NotPermitted,
     /// This person did nothing of this id.
     #[error("no act of this id at this account")]
     Unknown,
@@ -77,15 +83,27 @@ impl AccountActs {
         Ok(Self { tables: Tables::new(store), outbox })
     }
 
-    /// The latest acts at the account of this person, newest first, at most 200.
-    pub async fn of(&self, person: &PersonId) -> Result<Vec<AccountAct>, IdentityError> {
-        self.tables.acts(person).await
+    /// The latest acts at the account of whom the permit is about, newest first, at most 200.
+    pub async fn of(&self, permit: &Permit) -> Result<Vec<AccountAct>, ActError> {
+        match self.owner(permit).await? {
+            Some(person) => Ok(self.tables.acts(&person).await?),
+            None => Ok(Vec::new()),
+        }
     }
 
-    /// The proof of an act of this person (C2SP tlog-proof with record and salt), for `baobab verify --policy`.
-    pub async fn proof(&self, person: &PersonId, id: &str) -> Result<String, ActError> {
-        let act = self.tables.act(person, id).await?.ok_or(ActError::Unknown)?;
-        Ok(self.outbox.proof(KIND, &act.id, &act.record(person)).await?)
+    /// The proof of one of these acts (C2SP tlog-proof with record and salt), for `baobab verify --policy`.
+    pub async fn proof(&self, permit: &Permit, id: &str) -> Result<String, ActError> {
+        let person = self.owner(permit).await?.ok_or(ActError::Unknown)?;
+        let act = self.tables.act(&person, id).await?.ok_or(ActError::Unknown)?;
+        Ok(self.outbox.proof(KIND, &act.id, &act.record(&person)).await?)
+    }
+
+    /// The owner of the account of whom the permit is about; `None` where there is no account.
+    async fn owner(&self, permit: &Permit) -> Result<Option<PersonId>, ActError> {
+        if !permit.allows_field(ACTS_FIELD) {
+            return Err(ActError::NotPermitted);
+        }
+        Ok(self.tables.owner(permit.subject()).await?)
     }
 
     /// Erases the salts of all acts of this person: what the log holds of them stands for nothing any more.

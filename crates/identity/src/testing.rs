@@ -84,8 +84,23 @@ pub fn config(issuer: &str, clients: Vec<Client>, services: Vec<ServiceNotice>) 
     }
 }
 
-/// Writes down that a person chose a PIN, as the provider does; the id of the act.
-pub async fn chose_pin(store: Store, person: &PersonId, now: Timestamp) -> Result<String, IdentityError> {
+/// Writes down that somebody chose a PIN, as the provider does; who has no account yet gets one. The id of the act.
+pub async fn chose_pin(
+    store: Store,
+    person: &PersonId,
+    number: &NationalNumber,
+    now: Timestamp,
+) -> Result<String, IdentityError> {
+    let tables = Tables::new(store);
+    let account = NewCitizen {
+        person: person.clone(),
+        national_number: number.clone(),
+        display_name: "Awa Ndiaye".to_owned(),
+        phone: None,
+        pin: None,
+        activation_code: ACTIVATION_CODE.to_owned(),
+    };
+    tables.enrol(vec![(account, None)], now).await?;
     let random = SeededRandom::new(now.micros().unsigned_abs());
     let event = Event {
         id: random_hex::<16>(&random),
@@ -97,7 +112,7 @@ pub async fn chose_pin(store: Store, person: &PersonId, now: Timestamp) -> Resul
         salt: random_array(&random),
     };
     let id = event.id.clone();
-    Tables::new(store).record(event, now).await?;
+    tables.record(event, now).await?;
     Ok(id)
 }
 

@@ -9,7 +9,7 @@ use crate::assurance::Acr;
 use crate::error::IdentityError;
 use crate::throttle::{Throttle, ThrottlePolicy};
 
-const ACCOUNTS: &str = "identity_accounts";
+pub(super) const ACCOUNTS: &str = "identity_accounts";
 const ACCOUNT_COLUMNS: &str =
     "person, number_sealed, name_sealed, phone_sealed, pin_hash, activation_mac, activated_at";
 

@@ -1,9 +1,9 @@
-use civic::{PersonId, Timestamp};
+use civic::{NationalNumber, PersonId, Timestamp};
 use ledger::{Commitment, outbox};
 use store::{Row, StoreError, Tx, params};
 
 use super::Tables;
-use super::accounts::Event;
+use super::accounts::{ACCOUNTS, Event};
 use crate::acts::{AccountAct, KIND};
 use crate::error::IdentityError;
 
@@ -30,6 +30,21 @@ pub(super) fn commit(tx: &mut Tx<'_>, event: &Event, now: Timestamp) -> Result<(
 }
 
 impl Tables {
+    /// Whose account it is that belongs to a national number.
+    pub(crate) async fn owner(&self, number: &NationalNumber) -> Result<Option<PersonId>, IdentityError> {
+        let number = number.clone();
+        self.store
+            .read("identity.owner", move |tx| {
+                let index = tx.sealer().blind_index(ACCOUNTS, "number", number.as_str().as_bytes());
+                let row =
+                    tx.query_one("SELECT person FROM identity_accounts WHERE number_index = $1", &params![index])?;
+                let bad = |reason: String| IdentityError::Row { table: ACCOUNTS, reason };
+                let person = row.map(|row| row.get::<String>("person")).transpose()?;
+                person.map(|person| person.parse().map_err(|error| bad(format!("person: {error}")))).transpose()
+            })
+            .await
+    }
+
     pub(crate) async fn acts(&self, person: &PersonId) -> Result<Vec<AccountAct>, IdentityError> {
         let person = person.clone();
         self.store

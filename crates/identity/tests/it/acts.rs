@@ -1,8 +1,12 @@
 //! What changes an account stands in a log; its owner proves it, and may have it forgotten.
 
-use civic::PersonId;
+use std::sync::Arc;
+
 use civic::testing::SeededRandom;
-use identity::{AccountActs, ActError};
+use consent::testing::TestIssuer;
+use consent::{Consent, Permit};
+use identity::testing::citizen;
+use identity::{ACTS_FIELD, AccountActs, ActError, NewCitizen};
 use ledger::Outbox;
 use ledger::outbox::OutboxError;
 use ledger::testing::served_on;
@@ -10,7 +14,7 @@ use serde_json::Value;
 use trust::note::Opening;
 use trust::note::policy::Policy;
 
-use crate::bed::beds;
+use crate::bed::{Bed, beds};
 use crate::passkeys::enrolled;
 
 #[tokio::test]
@@ -19,7 +23,8 @@ async fn every_change_of_an_account_is_committed_with_it_and_its_owner_proves_it
         let log = served_on(store::testing::sqlite().await, bed.clock.clone(), &["identity"]).await;
         let outbox = Outbox::open(bed.store.clone(), log.client("identity")).await.unwrap();
         let acts = AccountActs::open(bed.store.clone(), outbox.clone()).await.unwrap();
-        let awa = bed.awa.person.clone();
+        let office = office(&bed).await;
+        let awa = permit(&office, &bed.awa, ACTS_FIELD).await;
         assert!(acts.of(&awa).await.unwrap().is_empty());
         // By the letter, then a passkey; the login itself is no act.
         enrolled(&bed).await;
@@ -36,19 +41,42 @@ async fn every_change_of_an_account_is_committed_with_it_and_its_owner_proves_it
         for act in acts.of(&awa).await.unwrap() {
             let opened = Opening::verify(&acts.proof(&awa, &act.id).await.unwrap(), &policy).unwrap();
             let record: Value = serde_json::from_str(&opened.record).unwrap();
-            assert_eq!((record["act"].as_str(), record["by"].as_str()), (Some(act.act.as_str()), Some(awa.as_str())));
+            assert_eq!(
+                (record["act"].as_str(), record["by"].as_str()),
+                (Some(act.act.as_str()), Some(bed.awa.person.as_str()))
+            );
             assert_eq!((record["key_id"].as_str(), Some(opened.index)), (act.key_id.as_deref(), act.index));
             assert_eq!(act.key_id.is_some(), act.act == "passkey_added");
         }
-        let stranger = PersonId::draw(&SeededRandom::new(77));
-        assert!(acts.of(&stranger).await.unwrap().is_empty());
-        assert!(matches!(acts.proof(&stranger, &done[0].id).await, Err(ActError::Unknown)));
+        let modou = citizen("Modou Sarr").unwrap();
+        for other in [&modou, &citizen("Nobody Enrolled").unwrap()] {
+            let stranger = permit(&office, other, ACTS_FIELD).await;
+            assert!(acts.of(&stranger).await.unwrap().is_empty());
+            assert!(matches!(acts.proof(&stranger, &done[0].id).await, Err(ActError::Unknown)));
+        }
+        // Whoever may read something else of her may not read this.
+        let names = permit(&office, &bed.awa, "names").await;
+        assert!(matches!(acts.of(&names).await, Err(ActError::NotPermitted)));
+        assert!(matches!(acts.proof(&names, &done[0].id).await, Err(ActError::NotPermitted)));
 
-        acts.forget(&stranger).await.unwrap();
+        acts.forget(&modou.person).await.unwrap();
         assert!(acts.proof(&awa, &done[0].id).await.is_ok(), "nobody else's salts are erased");
-        acts.forget(&awa).await.unwrap();
+        acts.forget(&bed.awa.person).await.unwrap();
         let erased = acts.proof(&awa, &done[0].id).await.unwrap_err();
         assert!(matches!(erased, ActError::Outbox(OutboxError::Erased)), "{erased}");
         assert_eq!(log.ledger.size(), 2, "the entries stay and stand for nothing");
     }
+}
+
+/// The office that decides about access, with its journal.
+async fn office(bed: &Bed) -> Consent {
+    let config = TestIssuer::new().unwrap().config("BB/GOV/1000/portal", Vec::new()).unwrap();
+    Consent::open(bed.store.clone(), config, bed.clock.clone(), Arc::new(SeededRandom::new(77))).await.unwrap()
+}
+
+/// What a citizen gets who asks for one field of their own data.
+async fn permit(office: &Consent, citizen: &NewCitizen, field: &str) -> Permit {
+    let service = "BB/GOV/1000/portal/account";
+    let asked = consent::testing::by_self(&citizen.person, service, &citizen.national_number, &[field]).unwrap();
+    office.decide(asked).await.unwrap()
 }

@@ -5,7 +5,7 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use civic::Timestamp;
 use http::header::{HeaderValue, RETRY_AFTER};
-use identity::ActError;
+use identity::{ACTS_FIELD, ActError};
 use ledger::outbox::OutboxError;
 use web::{Page, Problem, Visit};
 
@@ -30,8 +30,8 @@ struct ActView {
 /// `/mon-compte`
 pub(crate) async fn account(State(portal): At, citizen: Citizen) -> Result<Page, Problem> {
     // The citizen's own acts: the answer stands in the journal as every other.
-    portal.permit(&citizen.known, "account", &["acts"]).await?;
-    let acts = portal.acts.of(&citizen.known.person).await.map_err(Problem::unavailable)?;
+    let permit = portal.permit(&citizen.known, "account", &[ACTS_FIELD]).await?;
+    let acts = portal.acts.of(&permit).await.map_err(Problem::unavailable)?;
     let v = &citizen.visit;
     let views = acts.into_iter().map(|act| ActView {
         at: act.at,
@@ -46,8 +46,8 @@ pub(crate) async fn account(State(portal): At, citizen: Citizen) -> Result<Page,
 
 /// `/mon-compte/{id}/preuve.tlog-proof`: carries record and salt.
 pub(crate) async fn proof(State(portal): At, citizen: Citizen, Path(id): Path<String>) -> Result<Response, Problem> {
-    portal.permit(&citizen.known, "account", &["acts"]).await?;
-    match portal.acts.proof(&citizen.known.person, &id).await {
+    let permit = portal.permit(&citizen.known, "account", &[ACTS_FIELD]).await?;
+    match portal.acts.proof(&permit, &id).await {
         Ok(proof) => Ok(download("preuve.tlog-proof", "text/plain; charset=utf-8", proof)),
         // Another citizen's act and no act at all look alike.
         Err(ActError::Unknown | ActError::Outbox(OutboxError::Unknown)) => Err(Problem::not_found()),

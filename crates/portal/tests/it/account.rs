@@ -10,7 +10,7 @@ async fn a_citizen_sees_what_was_changed_at_the_account_and_takes_the_proof_away
         let world = World::on(store, "http://127.0.0.1:1").await;
         let mut awa = world.awa().await;
         assert!(awa.get("/mon-compte").await.body.contains("Rien n’a encore été changé"));
-        let id = world.chooses_pin(1).await;
+        let id = world.awa_chooses_pin().await;
         let page = awa.get("/mon-compte").await.body;
         assert!(page.contains("Code PIN choisi") && page.contains("en route vers le registre public"), "{page}");
         let path = format!("/mon-compte/{id}/preuve.tlog-proof");

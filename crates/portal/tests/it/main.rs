@@ -117,10 +117,11 @@ impl World {
         self.citizen(MODOU, 2, "Modou Sarr").await
     }
 
-    /// Somebody chooses a PIN at the identity provider; the id of the act.
-    pub(crate) async fn chooses_pin(&self, seed: u64) -> String {
+    /// Awa chooses a PIN at the identity provider; the id of the act.
+    pub(crate) async fn awa_chooses_pin(&self) -> String {
         let now = civic::Clock::now(self.clock.as_ref());
-        identity::testing::chose_pin(self.store.clone(), &person(seed), now).await.unwrap()
+        let number = AWA.parse().unwrap();
+        identity::testing::chose_pin(self.store.clone(), &person(1), &number, now).await.unwrap()
     }
 
     async fn citizen(&self, number: &str, seed: u64, name: &str) -> Browser {
