@@ -102,6 +102,10 @@ impl AppendJob {
         (Self { table, rows, answer, failure: None }, receiver)
     }
 
+    pub(crate) fn refuse(self, error: StoreError) {
+        self.answer(Err(error));
+    }
+
     pub(crate) fn answer(self, outcome: Result<(), StoreError>) {
         // A caller who went away does not want the answer.
         let _ = self.answer.send(outcome);

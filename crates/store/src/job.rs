@@ -158,6 +158,20 @@ impl<J> Line<J> {
         self.lock().take()
     }
 
+    /// Runs what serves this line on a thread of its own. Where that panics nobody would ever answer those who wait: they are told, and the
+    /// line takes no more. Whoever was being served hears it from a channel that is gone. False where it panicked.
+    pub(crate) fn serve(&self, server: impl FnOnce(), refuse: impl Fn(J, StoreError)) -> bool {
+        if catch_unwind(AssertUnwindSafe(server)).is_ok() {
+            return true;
+        }
+        tracing::error!("a thread of the store panicked; this store takes no more work: start the program again");
+        self.close();
+        while let Some(job) = self.next_now() {
+            refuse(job, StoreError::Broken { reason: "a thread of the store panicked".into() });
+        }
+        false
+    }
+
     pub(crate) fn close(&self) {
         self.lock().open = false;
         self.arrival.notify_all();
@@ -216,6 +230,27 @@ mod tests {
         line.close();
         assert_eq!((line.next(), line.next()), (Some(2), None));
         assert!(matches!(line.push_patient(3, LONG), Err(StoreError::Closed)));
+    }
+
+    #[test]
+    fn those_who_wait_are_told_when_what_serves_them_panics() {
+        let line = Line::new();
+        for job in 1..=3 {
+            line.push(job).unwrap();
+        }
+        let refused = Mutex::new(Vec::new());
+        let refuse = |job, error| refused.lock().unwrap().push((job, matches!(error, StoreError::Broken { .. })));
+        let whole = line.serve(
+            || {
+                assert_eq!(line.next(), Some(1));
+                std::panic::resume_unwind(Box::new("a fault of the engine"));
+            },
+            refuse,
+        );
+        assert!(!whole);
+        assert_eq!(refused.into_inner().unwrap(), [(2, true), (3, true)]);
+        assert!(matches!(line.push(4), Err(StoreError::Closed)));
+        assert!(Line::<u8>::new().serve(|| (), |_, _| unreachable!("nothing panicked")));
     }
 
     #[test]

@@ -110,11 +110,18 @@ impl Engine {
             let session = first.take().unwrap_or_else(|| Session::new(config.clone(), schema.map(str::to_owned)));
             let line = Arc::clone(&work);
             let mut server = Server::new(session, sealer, metrics, random);
-            threads.push(spawn(move || server.serve(&line))?);
+            threads.push(spawn(move || {
+                line.serve(|| server.serve(&line), |work, error| work.job.finish(Err(error)));
+            })?);
         }
         let mut server = Server::new(Session::new(config.clone(), schema.map(str::to_owned)), sealer, metrics, random);
-        let line = Arc::clone(&appends);
-        threads.push(spawn(move || server.serve_appends(&line))?);
+        let (line, others) = (Arc::clone(&appends), Arc::clone(&work));
+        threads.push(spawn(move || {
+            if !line.serve(|| server.serve_appends(&line), AppendJob::refuse) {
+                // A store that appends no more is of no use: its health says so.
+                others.close();
+            }
+        })?);
         Ok(Self { work, appends, threads: Mutex::new(threads), only_reads })
     }
 

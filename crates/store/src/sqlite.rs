@@ -55,10 +55,13 @@ impl Engine {
         }
         // SQLite syncs the name of its new write-ahead log and overlooks an error there.
         sync_folder(path)?;
-        let mut threads = vec![spawn("store-writer", move || writer.serve())?];
+        let line = Arc::clone(&writes);
+        let fails = Arc::clone(&broken);
+        let mut threads = vec![spawn("store-writer", move || serve(&line, &fails, || writer.serve()))?];
         for connection in readers {
-            let (line, sealer) = (Arc::clone(&reads), sealer.clone());
-            threads.push(spawn("store-reader", move || serve_reads(&connection, &line, &sealer))?);
+            let (line, fails, sealer) = (Arc::clone(&reads), Arc::clone(&broken), sealer.clone());
+            let server = move || serve(&line, &fails, || serve_reads(&connection, &line, &sealer));
+            threads.push(spawn("store-reader", server)?);
         }
         Ok(Self { writes, reads, broken, threads: Mutex::new(threads) })
     }
@@ -68,9 +71,11 @@ impl Engine {
         let connection = open_only_to_read(path).map_err(|error| unavailable(&error))?;
         let (writes, reads) = (Arc::new(Line::new()), Arc::new(Line::new()));
         writes.close();
-        let (line, sealer) = (Arc::clone(&reads), sealer.clone());
-        let reader = spawn("store-reader", move || serve_reads(&connection, &line, &sealer))?;
-        Ok(Self { writes, reads, broken: Arc::new(AtomicBool::new(false)), threads: Mutex::new(vec![reader]) })
+        let broken = Arc::new(AtomicBool::new(false));
+        let (line, fails, sealer) = (Arc::clone(&reads), Arc::clone(&broken), sealer.clone());
+        let server = move || serve(&line, &fails, || serve_reads(&connection, &line, &sealer));
+        let reader = spawn("store-reader", server)?;
+        Ok(Self { writes, reads, broken, threads: Mutex::new(vec![reader]) })
     }
 
     pub(crate) fn write(&self, job: Work) -> Result<(), StoreError> {
@@ -99,7 +104,7 @@ impl Engine {
     pub(crate) fn join(&self) {
         let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
         for thread in threads {
-            // A thread that panicked has already failed its callers.
+            // A thread that panicked has failed its callers already.
             let _ = thread.join();
         }
     }
@@ -343,6 +348,13 @@ impl Writer {
 
     fn is_broken(&self) -> bool {
         self.broken.load(Ordering::SeqCst)
+    }
+}
+
+/// Serves a line; after a panic the store says that it is broken.
+fn serve(line: &Line<Work>, broken: &AtomicBool, server: impl FnOnce()) {
+    if !line.serve(server, |job, error| job.finish(Err(error))) {
+        broken.store(true, Ordering::SeqCst);
     }
 }
 
