@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -36,6 +36,11 @@ pub(crate) fn secret_file(path: &Path, make: impl FnOnce() -> anyhow::Result<Str
     Ok(text)
 }
 
+/// Whether others than its owner may read a file.
+pub(crate) fn others_may_read(path: &Path) -> std::io::Result<bool> {
+    Ok(fs::metadata(path)?.permissions().mode() & 0o077 != 0)
+}
+
 fn write(path: &Path, bytes: &[u8], mode: u32) -> anyhow::Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".new");
@@ -60,8 +65,6 @@ fn sync_folder(path: &Path) -> std::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
-
     use super::*;
 
     #[test]
@@ -71,6 +74,19 @@ mod tests {
         assert_eq!(secret_file(&path, || Ok("first".to_owned())).unwrap(), "first");
         assert_eq!(secret_file(&path, || Ok("second".to_owned())).unwrap(), "first");
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_secret_that_others_may_read_is_told_from_one_of_its_owner() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("bucket.key");
+        write_secret(&path, b"secret").unwrap();
+        assert!(!others_may_read(&path).unwrap());
+        for rights in [0o640, 0o604, 0o644] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(rights)).unwrap();
+            assert!(others_may_read(&path).unwrap(), "{rights:o}");
+        }
+        assert!(others_may_read(&folder.path().join("nothing")).is_err());
     }
 
     #[test]

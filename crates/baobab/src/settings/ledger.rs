@@ -13,6 +13,7 @@ use trust::note::policy::Policy;
 
 use super::{Loaded, LogSettings, settings};
 use crate::command::credential;
+use crate::files::others_may_read;
 
 settings! {
     /// A transparency log on a machine of its own: `baobab ledger run --config ledger.toml`. Its keys are made at the first start.
@@ -67,7 +68,7 @@ settings! {
         prefix: String = String::new();
         /// Required. The access key. It needs the rights to put, get, list and delete objects.
         access_key: String = String::new();
-        /// A file with the secret key. Where systemd gives a credential of the same name (`LoadCredential=`), that one is used.
+        /// A file with the secret key, which nobody but its owner may read (mode 0600). Where systemd gives a credential of the same name (`LoadCredential=`), that one is used.
         secret_key_file: PathBuf = "bucket.key".into();
         /// Seconds that the server may be away: so long do those wait who append. Then the process ends, and loses nothing.
         away_s_max: u64 = 300;
@@ -86,10 +87,15 @@ impl Loaded<KeptLogSettings> {
     }
 
     fn bucket(&self, settings: &BucketSettings) -> anyhow::Result<Bucket> {
-        let file = self.path_of(&settings.secret_key_file);
-        let file = credential(&file).unwrap_or(file);
-        let secret = std::fs::read_to_string(&file)
-            .map_err(|error| self.refused("bucket.secret_key_file", &format!("{}: {error}", file.display())))?;
+        let ours = self.path_of(&settings.secret_key_file);
+        let file = credential(&ours).unwrap_or_else(|| ours.clone());
+        let refused = |reason: String| self.refused("bucket.secret_key_file", &reason);
+        let unreadable = |error: std::io::Error| refused(format!("{}: {error}", file.display()));
+        if file == ours && others_may_read(&file).map_err(unreadable)? {
+            let file = file.display();
+            return Err(refused(format!("others may read {file}: type `chmod 600 {file}`, and change the key")).into());
+        }
+        let secret = std::fs::read_to_string(&file).map_err(unreadable)?;
         let config = BucketConfig {
             endpoint: settings.endpoint.clone(),
             bucket: settings.name.clone(),
@@ -120,5 +126,30 @@ impl Loaded<KeptLogSettings> {
         let file = self.path_of(file);
         let text = std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
         Ok(Some(text.parse().map_err(|error| self.refused("policy", &error))?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_secret_key_of_a_bucket_that_others_may_read_is_refused_with_what_to_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, key) = (folder.path().join("ledger.toml"), folder.path().join("bucket.key"));
+        let bucket = "endpoint = \"http://127.0.0.1:9\"\nname = \"tiles\"\naccess_key = \"keeper\"\n";
+        fs::write(&path, format!("origin = \"log.example/one\"\n[bucket]\n{bucket}")).unwrap();
+        fs::write(&key, "secret\n").unwrap();
+        let tiles = || Loaded::<KeptLogSettings>::read(&path).unwrap().tiles();
+        fs::set_permissions(&key, Permissions::from_mode(0o640)).unwrap();
+        let refused = tiles().unwrap_err().to_string();
+        assert!(refused.contains("`bucket.secret_key_file`") && refused.contains("chmod 600"), "{refused}");
+        fs::set_permissions(&key, Permissions::from_mode(0o600)).unwrap();
+        assert!(matches!(tiles(), Ok(Some(Tiles::Bucket(_)))));
+        fs::remove_file(&key).unwrap();
+        assert!(tiles().unwrap_err().to_string().contains("bucket.key"));
     }
 }

@@ -1,6 +1,5 @@
 //! `[token]` of `node.toml`: the PKCS#11 token that holds keys of the node.
 
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
@@ -11,6 +10,7 @@ use trust::pkcs11::{Module, SESSIONS_MAX, SESSIONS_USUAL, Token, TokenError, Tok
 
 use super::{Loaded, NodeSettings, settings};
 use crate::command::credential;
+use crate::files::others_may_read;
 
 settings! {
     /// A PKCS#11 token that holds keys of the node. Certificates stay in the keys folder.
@@ -115,8 +115,7 @@ impl Loaded<NodeSettings> {
         let path = credential(&ours).unwrap_or_else(|| ours.clone());
         let refused = |reason: String| self.refused("token.pin_file", &reason);
         let unreadable = |error: std::io::Error| refused(format!("{} cannot be read ({error})", path.display()));
-        let mode = std::fs::metadata(&path).map_err(unreadable)?.permissions().mode();
-        if path == ours && mode & 0o077 != 0 {
+        if path == ours && others_may_read(&path).map_err(unreadable)? {
             let path = path.display();
             return Err(refused(format!("others may read {path}: type `chmod 600 {path}`, and change the PIN")).into());
         }
@@ -127,6 +126,8 @@ impl Loaded<NodeSettings> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     #[test]

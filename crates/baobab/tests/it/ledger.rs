@@ -4,6 +4,7 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -291,6 +292,7 @@ fn write_configuration(folder: &Path, port: u16, submitter: &SigningKey) {
     );
     fs::write(folder.join("ledger.toml"), text).unwrap();
     fs::write(folder.join("bucket.key"), format!("{SECRET}\n")).unwrap();
+    fs::set_permissions(folder.join("bucket.key"), fs::Permissions::from_mode(0o600)).unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
