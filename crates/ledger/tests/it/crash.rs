@@ -364,7 +364,7 @@ fn a_disk_that_fails_or_is_full_ends_the_process_and_no_failed_flush_is_tried_ag
         ("pwrite64", "ENOSPC", 13),
         ("pwrite64", "EIO", 17),
     ] {
-        let (mut stopped, mut went_on, mut elsewhere, mut compared) = (0, 0, 0, 0);
+        let (mut stopped, mut went_on, mut elsewhere, mut overlooked, mut compared) = (0, 0, 0, 0, 0);
         let stride = if every { 1 } else { stride };
         for when in (1..).step_by(stride) {
             let Grown { folder, mut keeper } = grown.again();
@@ -386,16 +386,20 @@ fn a_disk_that_fails_or_is_full_ends_the_process_and_no_failed_flush_is_tried_ag
             let flush = call.ends_with("sync") || call == "syncfs";
             let again = flush && code == Some(STOPPED) && after.contains("sync(");
             assert!(!again, "a flush was tried after one had failed: {after}");
-            // SQLite overlooks this one error; the store has synced the folder itself before, and noticed its own.
-            let of_names = log.contains(&format!("<{}>) = -1", folder.path().display()));
-            assert!(
-                !flush || of_names || code != Some(0),
-                "{call} {when}: a flush failed, and the process went on: {log}"
-            );
+            if flush && code == Some(0) {
+                // SQLite overlooks one error, when it syncs the name of its new log; the store syncs the folder itself right after, which
+                // must have gone well.
+                let names = format!("<{}>)", folder.path().display());
+                let of_names = call == "fsync" && injected.contains(&names);
+                let made_good = after.lines().any(|line| line.contains(&names) && line.trim_end().ends_with("= 0"));
+                assert!(of_names && made_good, "{call} {when}: a flush failed, and the process went on: {log}");
+                overlooked += 1;
+            }
             runtime.block_on(keeper.compare(folder.path()));
             compared += keeper.acknowledged.len();
         }
         assert!(stopped > 0, "{call} {error}");
+        assert!(overlooked <= 1, "{call} {error}: SQLite overlooks one failed sync, not {overlooked}");
         eprintln!(
             "{error} at {call}: the process ended {stopped} times and went on {went_on} times; {elsewhere} faults were not of the log; {compared} entries compared"
         );
