@@ -5,7 +5,9 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::command::{self, AuthorityCommand, ConfigCommand, LedgerCommand, NodeCommand, NotaryCommand};
+use crate::command::{
+    self, AccountCommand, AuthorityCommand, ConfigCommand, LedgerCommand, NodeCommand, NotaryCommand,
+};
 use crate::settings::Refused;
 use crate::telemetry::{self, LogFormat, LogOptions};
 use crate::{demo, verify};
@@ -43,6 +45,9 @@ enum Command {
     /// A transparency log on a machine of its own: run it, check it offline.
     #[command(subcommand)]
     Ledger(LedgerCommand),
+    /// Accounts of an identity provider: erase what links a person to the log.
+    #[command(subcommand)]
+    Account(AccountCommand),
     /// Configuration files: check one, or show every key.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -106,6 +111,7 @@ pub fn main() -> ExitCode {
         Command::Authority(chosen) => command::authority(chosen, &options),
         Command::Notary(chosen) => command::notary(chosen, &options),
         Command::Ledger(chosen) => command::ledger(chosen, &options),
+        Command::Account(chosen) => command::account(chosen, &options),
         Command::Config(chosen) => started().and_then(|()| command::config(chosen)),
     };
     match result {

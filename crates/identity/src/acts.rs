@@ -2,9 +2,9 @@
 //! transaction that does it ([`ledger::outbox`]), so nobody can add a key to an account later and say that it was always there. Logins are no
 //! acts: they change nothing.
 //!
-//! The log sees salted commitments. [`AccountActs::forget`] erases the salts of a person, and with them the link.
+//! The log sees salted commitments. [`forget_acts`] erases the salts of a person, and with them the link.
 
-use civic::{PersonId, Timestamp};
+use civic::{NationalNumber, PersonId, Timestamp};
 use consent::Permit;
 use ledger::Outbox;
 use ledger::outbox::OutboxError;
@@ -34,6 +34,8 @@ pub struct AccountAct {
     pub client_id: Option<String>,
     /// Where the log holds its commitment; `None` while it is on the way.
     pub index: Option<u64>,
+    /// Whether its salt was erased: nobody can prove any more what the entry of the log stands for.
+    pub erased: bool,
 }
 
 impl AccountAct {
@@ -105,9 +107,15 @@ impl AccountActs {
         }
         Ok(self.tables.owner(permit.subject()).await?)
     }
+}
 
-    /// Erases the salts of all acts of this person: what the log holds of them stands for nothing any more.
-    pub async fn forget(&self, person: &PersonId) -> Result<(), IdentityError> {
-        self.tables.forget_acts(person).await
+/// Erases the salts of all acts at the account with this national number, for its operator: what logs hold of them stands for nothing any
+/// more. How many salts there were; `None` where there is no such account. Who downloaded a proof before keeps what opens it.
+pub async fn forget_acts(store: Store, number: &NationalNumber) -> Result<Option<u64>, IdentityError> {
+    store.migrate(&migrations()).await?;
+    let tables = Tables::new(store);
+    match tables.owner(number).await? {
+        Some(person) => Ok(Some(tables.forget_acts(&person).await?)),
+        None => Ok(None),
     }
 }

@@ -71,7 +71,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 pub use account::{ACTIVATION_CODE_LENGTH, NewCitizen, draw_activation_code, draw_pin, weak_pin};
-pub use acts::{ACTS_FIELD, AccountAct, AccountActs, ActError};
+pub use acts::{ACTS_FIELD, AccountAct, AccountActs, ActError, forget_acts};
 pub use assurance::{Acr, Amr, Authentication, UnknownAcr};
 pub use client::{Client, IdentityConfig, Resource, Scope, ServiceNotice};
 pub use details::BridgeService;

@@ -152,10 +152,17 @@ pub fn newest(tx: &mut Tx<'_>, kind: &str) -> Result<Option<String>, StoreError>
     row.map_or(Ok(None), |row| row.get("newest"))
 }
 
-/// Erases the salt, and with it the link between the entry and the record. The entry stays, and reaches the log if it has not yet.
-pub fn erase(tx: &mut Tx<'_>, kind: &str, key: &str) -> Result<(), StoreError> {
-    tx.execute("UPDATE outbox_commitment SET salt = NULL WHERE kind = $1 AND key = $2", &params![kind, key])?;
-    Ok(())
+/// Erases the salt, and with it the link between the entry and the record. The entry stays, and reaches the log if it has not yet. Whether
+/// there was a salt.
+pub fn erase(tx: &mut Tx<'_>, kind: &str, key: &str) -> Result<bool, StoreError> {
+    let sql = "UPDATE outbox_commitment SET salt = NULL WHERE kind = $1 AND key = $2 AND salt IS NOT NULL";
+    Ok(tx.execute(sql, &params![kind, key])? > 0)
+}
+
+/// Whether the salt of this kind and key was erased.
+pub fn is_erased(tx: &mut Tx<'_>, kind: &str, key: &str) -> Result<bool, StoreError> {
+    let sql = "SELECT key FROM outbox_commitment WHERE kind = $1 AND key = $2 AND salt IS NULL";
+    Ok(tx.query_one(sql, &params![kind, key])?.is_some())
 }
 
 /// The outbox of a store, and the log that it leads to. Clones share them.

@@ -1,5 +1,6 @@
 //! The roles that run for long, and the commands of their operators.
 
+mod account;
 mod authority;
 mod join;
 mod ledger;
@@ -18,6 +19,7 @@ use clap::{Args, Subcommand};
 use crate::cli::print_line;
 use crate::settings::{self, AuthoritySettings, KeptLogSettings, Loaded, NodeSettings, NotarySettings};
 use crate::telemetry::LogOptions;
+pub(crate) use account::{AccountCommand, account};
 pub(crate) use ledger::{LedgerCommand, ledger};
 pub(crate) use notary::{NotaryCommand, notary};
 

@@ -8,6 +8,7 @@
     reason = "a test may stop at the first surprise, and says what it left out"
 )]
 
+mod account;
 mod arrows;
 mod browser;
 mod console;

@@ -24,6 +24,7 @@ pub(super) fn commit(tx: &mut Tx<'_>, event: &Event, now: Timestamp) -> Result<(
         key_id: event.key_id.clone(),
         client_id: event.client_id.clone(),
         index: None,
+        erased: false,
     };
     let commitment = Commitment::with_salt(event.salt, act.record(&event.person).as_bytes());
     outbox::add(tx, KIND, &act.id, &commitment, now)
@@ -67,14 +68,16 @@ impl Tables {
             .await
     }
 
-    pub(crate) async fn forget_acts(&self, person: &PersonId) -> Result<(), IdentityError> {
+    /// How many salts there were to be erased.
+    pub(crate) async fn forget_acts(&self, person: &PersonId) -> Result<u64, IdentityError> {
         let person = person.clone();
         self.store
             .tx("identity.forget_acts", move |tx| {
+                let mut erased = 0;
                 for row in tx.query(ACTS, &params![person.as_str()])? {
-                    outbox::erase(tx, KIND, &row.get::<String>("id")?)?;
+                    erased += u64::from(outbox::erase(tx, KIND, &row.get::<String>("id")?)?);
                 }
-                Ok(())
+                Ok(erased)
             })
             .await
     }
@@ -88,6 +91,7 @@ fn act(tx: &mut Tx<'_>, row: &Row) -> Result<AccountAct, IdentityError> {
         key_id: row.get("key_id")?,
         client_id: row.get("client_id")?,
         index: outbox::index(tx, KIND, &id)?,
+        erased: outbox::is_erased(tx, KIND, &id)?,
         id,
     })
 }

@@ -6,7 +6,7 @@ use civic::testing::SeededRandom;
 use consent::testing::TestIssuer;
 use consent::{Consent, Permit};
 use identity::testing::citizen;
-use identity::{ACTS_FIELD, AccountActs, ActError, NewCitizen};
+use identity::{ACTS_FIELD, AccountActs, ActError, NewCitizen, forget_acts};
 use ledger::Outbox;
 use ledger::outbox::OutboxError;
 use ledger::testing::served_on;
@@ -48,8 +48,9 @@ async fn every_change_of_an_account_is_committed_with_it_and_its_owner_proves_it
             assert_eq!((record["key_id"].as_str(), Some(opened.index)), (act.key_id.as_deref(), act.index));
             assert_eq!(act.key_id.is_some(), act.act == "passkey_added");
         }
-        let modou = citizen("Modou Sarr").unwrap();
-        for other in [&modou, &citizen("Nobody Enrolled").unwrap()] {
+        assert!(acts.of(&awa).await.unwrap().iter().all(|act| !act.erased));
+        let nobody = citizen("Nobody Enrolled").unwrap();
+        for other in [&citizen("Modou Sarr").unwrap(), &nobody] {
             let stranger = permit(&office, other, ACTS_FIELD).await;
             assert!(acts.of(&stranger).await.unwrap().is_empty());
             assert!(matches!(acts.proof(&stranger, &done[0].id).await, Err(ActError::Unknown)));
@@ -59,9 +60,11 @@ async fn every_change_of_an_account_is_committed_with_it_and_its_owner_proves_it
         assert!(matches!(acts.of(&names).await, Err(ActError::NotPermitted)));
         assert!(matches!(acts.proof(&names, &done[0].id).await, Err(ActError::NotPermitted)));
 
-        acts.forget(&modou.person).await.unwrap();
+        assert_eq!(forget_acts(bed.store.clone(), &nobody.national_number).await.unwrap(), None);
         assert!(acts.proof(&awa, &done[0].id).await.is_ok(), "nobody else's salts are erased");
-        acts.forget(&bed.awa.person).await.unwrap();
+        assert_eq!(forget_acts(bed.store.clone(), &bed.awa.national_number).await.unwrap(), Some(2));
+        assert_eq!(forget_acts(bed.store.clone(), &bed.awa.national_number).await.unwrap(), Some(0), "they are gone");
+        assert!(acts.of(&awa).await.unwrap().iter().all(|act| act.erased && act.index.is_some()));
         let erased = acts.proof(&awa, &done[0].id).await.unwrap_err();
         assert!(matches!(erased, ActError::Outbox(OutboxError::Erased)), "{erased}");
         assert_eq!(log.ledger.size(), 2, "the entries stay and stand for nothing");

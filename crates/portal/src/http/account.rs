@@ -2,8 +2,9 @@
 
 use askama::Template;
 use axum::extract::{Path, State};
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use civic::Timestamp;
+use http::StatusCode;
 use http::header::{HeaderValue, RETRY_AFTER};
 use identity::{ACTS_FIELD, ActError};
 use ledger::outbox::OutboxError;
@@ -24,7 +25,14 @@ struct ActView {
     /// The first digits of the key's fingerprint.
     key: Option<String>,
     index: Option<u64>,
+    erased: bool,
     href: String,
+}
+
+#[derive(Template)]
+#[template(path = "erased.html")]
+struct Erased<'a> {
+    v: &'a Visit,
 }
 
 /// `/mon-compte`
@@ -38,6 +46,7 @@ pub(crate) async fn account(State(portal): At, citizen: Citizen) -> Result<Page,
         words: v.t_or(&format!("portal-act-{}", act.act.replace('_', "-")), &act.act),
         key: act.key_id.map(|key| key.chars().take(16).collect()),
         index: act.index,
+        erased: act.erased,
         href: format!("/mon-compte/{}/preuve.tlog-proof", act.id),
     });
     let body = Account { v, acts: views.collect() };
@@ -51,7 +60,11 @@ pub(crate) async fn proof(State(portal): At, citizen: Citizen, Path(id): Path<St
         Ok(proof) => Ok(download("preuve.tlog-proof", "text/plain; charset=utf-8", proof)),
         // Another citizen's act and no act at all look alike.
         Err(ActError::Unknown | ActError::Outbox(OutboxError::Unknown)) => Err(Problem::not_found()),
-        Err(error @ ActError::Outbox(OutboxError::Erased)) => Err(Problem::conflict(error.to_string())),
+        Err(ActError::Outbox(OutboxError::Erased)) => {
+            let v = &citizen.visit;
+            let page = citizen.page(Section::Account, &v.t("portal-erased-title"), &Erased { v })?;
+            Ok(page.status(StatusCode::GONE).into_response())
+        }
         Err(error @ ActError::Outbox(OutboxError::Waiting)) => {
             Err(Problem::unavailable(error).header(RETRY_AFTER, HeaderValue::from_static("2")))
         }

@@ -27,6 +27,14 @@ async fn a_citizen_sees_what_was_changed_at_the_account_and_takes_the_proof_away
         let opened = Opening::verify(&proof.body, &Policy::log_only(world.served.ledger.verifier())).unwrap();
         assert!(opened.record.contains("pin_changed") && !opened.record.contains(AWA), "{}", opened.record);
 
+        let erased = identity::forget_acts(world.store.clone(), &AWA.parse().unwrap()).await.unwrap();
+        assert_eq!(erased, Some(1));
+        let page = awa.get("/mon-compte").await.body;
+        assert!(page.contains("preuve effacée") && !page.contains(&path), "{page}");
+        let gone = awa.get(&path).await;
+        assert_eq!(gone.status, StatusCode::GONE);
+        assert!(gone.body.contains("Cette preuve a été effacée"), "{}", gone.body);
+
         let mut modou = world.modou().await;
         assert_eq!(modou.get(&path).await.status, StatusCode::NOT_FOUND);
         assert!(!modou.get("/mon-compte").await.body.contains(&id));
