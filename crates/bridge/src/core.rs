@@ -4,6 +4,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use civic::{SharedClock, SharedRandom};
 use ledger::{ClientError, LedgerClient, Outbox};
+use trust::digest::DigestAlgorithm;
 
 use crate::access::ServicePath;
 use crate::api::RateLimiter;
@@ -167,6 +168,11 @@ impl Core {
     pub(crate) fn hear_of_logs(&self, snapshot: &Snapshot) -> Result<(), String> {
         self.watch.hear(snapshot.logs());
         self.witness.as_ref().map_or(Ok(()), |witness| witness.take_over(snapshot.logs()))
+    }
+
+    /// By what a message to these nodes is digested: by SHA-512, which every node takes, unless all of them said that they take our other.
+    pub(crate) fn hash_for(&self, targets: &[Target]) -> DigestAlgorithm {
+        if self.pool.accept_our_hash(targets) { self.config.log.hash } else { DigestAlgorithm::Sha512 }
     }
 
     /// The proof that a record is in the ledger, with what opens its entry; `None` while it is not.

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use civic::{ClientId, MemberId};
 use tokio::sync::oneshot;
 use trust::cert::Certificate;
-use trust::digest::{self, DigestAlgorithm};
+use trust::digest::{self, Digest, DigestAlgorithm};
 use trust::hashchain;
 use trust::xades::{self, DataRef, HashChain, Part, Signature, SignatureError};
 
@@ -27,14 +27,14 @@ pub(crate) struct Signed {
     pub(crate) batch: Option<BatchParts>,
 }
 
-/// Signs a message for a member whom the node serves: `message` and `attachments` are the SHA-512 of its parts. Where batch signatures are on, one
+/// Signs a message for a member whom the node serves, by the digests of its parts, which are all of one algorithm. Where batch signatures are on, one
 /// signature serves all messages of the node's owner that wait at this moment.
 pub(crate) async fn sign(
     core: &Core,
     side: Side,
     member: &MemberId,
-    message: &[u8; 64],
-    attachments: &[[u8; 64]],
+    message: &Digest,
+    attachments: &[Digest],
 ) -> Result<Signed, Fault> {
     let failed = |error: String| {
         let message = format!("{error}. The signing key and certificate of the node are to be looked at");
@@ -44,8 +44,8 @@ pub(crate) async fn sign(
         return core.signatures.sign(core, message, attachments).await.map_err(failed);
     }
     let names: Vec<String> = (1..=attachments.len()).map(attachment_name).collect();
-    let mut files = vec![DataRef { name: xades::MESSAGE, sha512: *message }];
-    files.extend(names.iter().zip(attachments).map(|(name, sha512)| DataRef { name, sha512: *sha512 }));
+    let mut files = vec![DataRef { name: xades::MESSAGE, digest: *message }];
+    files.extend(names.iter().zip(attachments).map(|(name, digest)| DataRef { name, digest: *digest }));
     Ok(Signed { signature: sign_files(core, member, &files).map_err(failed)?, batch: None })
 }
 
@@ -65,11 +65,10 @@ pub(crate) fn verify(core: &Core, side: Side, sender: &ClientId, envelope: &Enve
         Some(signature) => signature,
         None => Arc::new(core.log.read_signature(&envelope.signature).map_err(|error| refused(side, &error))?),
     };
-    let message = digest::sha512(envelope.message.bytes());
     let names: Vec<String> = (1..=envelope.attachments.len()).map(attachment_name).collect();
-    let mut parts = vec![Part::sha512(xades::MESSAGE, &message)];
+    let mut parts = vec![Part::bytes(xades::MESSAGE, envelope.message.bytes())];
     let attachments = names.iter().zip(&envelope.attachments);
-    parts.extend(attachments.map(|(name, attachment)| Part::sha512(name, attachment.body.sha512())));
+    parts.extend(attachments.map(|(name, attachment)| Part::digest(name, attachment.body.digest())));
     let chain = envelope.batch.as_ref().map(|batch| HashChain { result: &batch.result, chain: &batch.chain });
     signature.check_files(&parts, chain).map_err(|error| refused(side, &error))?;
     let snapshot = core.configuration(side)?;
@@ -114,8 +113,14 @@ pub(crate) struct Signatures {
 }
 
 struct Waiting {
-    digests: Vec<Vec<u8>>,
+    digests: Vec<Digest>,
     done: oneshot::Sender<Result<Signed, String>>,
+}
+
+impl Waiting {
+    fn algorithm(&self) -> Option<DigestAlgorithm> {
+        self.digests.first().map(Digest::algorithm)
+    }
 }
 
 #[derive(Default)]
@@ -127,8 +132,8 @@ struct Verified {
 impl Signatures {
     /// Signs together with whatever else waits. Each gives the others their turn for as long as more come; whoever finds first that none
     /// came signs for all: nobody waits for a clock, and a task that is given up leaves nobody waiting.
-    async fn sign(&self, core: &Core, message: &[u8; 64], attachments: &[[u8; 64]]) -> Result<Signed, String> {
-        let digests = std::iter::once(message).chain(attachments).map(|digest| digest.to_vec()).collect();
+    async fn sign(&self, core: &Core, message: &Digest, attachments: &[Digest]) -> Result<Signed, String> {
+        let digests = std::iter::once(message).chain(attachments).copied().collect();
         let (done, signed) = oneshot::channel();
         let mut waiting = self.enter(Waiting { digests, done });
         for _ in 0..TURNS_MAX {
@@ -140,11 +145,16 @@ impl Signatures {
             waiting = now;
         }
         let all = std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
-        let mut all: Vec<Waiting> = all.into_iter().filter(|waiting| !waiting.done.is_closed()).collect();
-        while !all.is_empty() {
-            let rest = all.split_off(all.len().min(BATCH_MAX));
-            sign_batch(core, all);
-            all = rest;
+        let all = all.into_iter().filter(|waiting| !waiting.done.is_closed());
+        // All files of a hash chain are digested alike.
+        let (alike, others): (Vec<_>, Vec<_>) =
+            all.partition(|waiting| waiting.algorithm() == Some(message.algorithm()));
+        for mut all in [alike, others] {
+            while !all.is_empty() {
+                let rest = all.split_off(all.len().min(BATCH_MAX));
+                sign_batch(core, all);
+                all = rest;
+            }
         }
         signed.await.unwrap_or_else(|_| Err("the batch of this message was given up".to_owned()))
     }
@@ -191,18 +201,22 @@ fn sign_batch(core: &Core, batch: Vec<Waiting>) {
     }
 }
 
-fn signed_batch(core: &Core, messages: &[Vec<Vec<u8>>]) -> Result<Vec<Signed>, String> {
+fn signed_batch(core: &Core, messages: &[Vec<Digest>]) -> Result<Vec<Signed>, String> {
     // A hash chain needs two files at least: a message alone in all respects is signed directly (as X-Road does).
     if let [message] = messages
         && let [digest] = message.as_slice()
     {
-        let sha512 = digest.as_slice().try_into().map_err(|_| "a digest has another length".to_owned())?;
-        let signature = sign_files(core, core.config.server.owner(), &[DataRef { name: xades::MESSAGE, sha512 }])?;
+        let file = DataRef { name: xades::MESSAGE, digest: *digest };
+        let signature = sign_files(core, core.config.server.owner(), &[file])?;
         return Ok(vec![Signed { signature, batch: None }]);
     }
-    let built = hashchain::build(DigestAlgorithm::Sha512, hashchain::Files::SIGNATURE, messages)
-        .map_err(|error| error.to_string())?;
-    let file = DataRef { name: xades::HASH_CHAIN_RESULT, sha512: digest::sha512(built.result.as_bytes()) };
+    let algorithm =
+        messages.first().and_then(|message| message.first()).map_or(DigestAlgorithm::Sha512, Digest::algorithm);
+    let digests: Vec<Vec<Vec<u8>>> =
+        messages.iter().map(|message| message.iter().map(|digest| digest.bytes().to_vec()).collect()).collect();
+    let built =
+        hashchain::build(algorithm, hashchain::Files::SIGNATURE, &digests).map_err(|error| error.to_string())?;
+    let file = DataRef { name: xades::HASH_CHAIN_RESULT, digest: Digest::of(algorithm, built.result.as_bytes()) };
     let (signature, result) = (sign_files(core, core.config.server.owner(), &[file])?, Bytes::from(built.result));
     let one = |chain: String| Signed {
         signature: signature.clone(),

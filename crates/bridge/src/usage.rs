@@ -68,6 +68,9 @@ pub struct UsageRecord {
     /// was, and in records of older versions. With the commitment to this record the document itself stands in the ledger, salted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub document_sha512: Option<String>,
+    /// The same as SHA-256, where the exchange was signed over that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub document_sha256: Option<String>,
 }
 
 /// What shows that a use stands in the ledger.
@@ -314,6 +317,7 @@ mod tests {
             grant_id: Some("g1".to_owned()),
             outcome: "answered".to_owned(),
             document_sha512: None,
+            document_sha256: None,
         }
     }
 

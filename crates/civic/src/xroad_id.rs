@@ -1,7 +1,11 @@
 //! Identifiers of an X-Road federation (PR-REST §4.8, PR-MESS §2.1).
+//!
+//! A message between nodes names its parties a dozen times: a clone of an identifier shares its text and allocates nothing.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
@@ -63,10 +67,14 @@ pub enum IdError {
 /// A member of the federation: `INSTANCE/CLASS/CODE`, for instance `BB/GOV/1002`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct MemberId {
-    instance: String,
-    class: String,
-    code: String,
+pub struct MemberId(Arc<Member>);
+
+/// `INSTANCE/CLASS/CODE`, decoded; no part has a slash, so the text says it all.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct Member {
+    text: Box<str>,
+    class_at: usize,
+    code_at: usize,
 }
 
 /// A client: a member, or one of its subsystems (`BB/COM/2001/credit`). Messages between nodes are sent by clients.
@@ -74,7 +82,7 @@ pub struct MemberId {
 #[serde(try_from = "String", into = "String")]
 pub struct ClientId {
     member: MemberId,
-    subsystem: Option<String>,
+    subsystem: Option<Arc<str>>,
 }
 
 /// A service of a subsystem: `BB/GOV/1002/fisc/income-statement`; or of a member itself, which only SOAP can name:
@@ -83,7 +91,7 @@ pub struct ClientId {
 #[serde(try_from = "String", into = "String")]
 pub struct ServiceId {
     client: ClientId,
-    code: String,
+    code: Arc<str>,
 }
 
 /// A node (Security Server) of a member: `BB/GOV/1002/node-fisc`.
@@ -91,38 +99,47 @@ pub struct ServiceId {
 #[serde(try_from = "String", into = "String")]
 pub struct ServerId {
     owner: MemberId,
-    code: String,
+    code: Arc<str>,
 }
 
 impl MemberId {
     /// Builds a member id from its three parts, decoded.
     pub fn new(instance: &str, class: &str, code: &str) -> Result<Self, IdError> {
-        Ok(Self { instance: checked(instance)?, class: checked(class)?, code: checked(code)? })
+        let (instance, class, code) = (checked(instance)?, checked(class)?, checked(code)?);
+        let mut text = String::with_capacity(instance.len() + class.len() + code.len() + 2);
+        text.push_str(instance);
+        text.push('/');
+        let class_at = text.len();
+        text.push_str(class);
+        text.push('/');
+        let code_at = text.len();
+        text.push_str(code);
+        Ok(Self(Arc::new(Member { text: text.into(), class_at, code_at })))
     }
 
     /// The federation, for instance `BB`.
     pub fn instance(&self) -> &str {
-        &self.instance
+        self.0.text.get(..self.0.class_at - 1).unwrap_or_default()
     }
 
     /// The class of the member, for instance `GOV`.
     pub fn class(&self) -> &str {
-        &self.class
+        self.0.text.get(self.0.class_at..self.0.code_at - 1).unwrap_or_default()
     }
 
     /// The code of the member within its class.
     pub fn code(&self) -> &str {
-        &self.code
+        self.0.text.get(self.0.code_at..).unwrap_or_default()
     }
 
     /// The subsystem of this member with that code.
     pub fn subsystem(&self, code: &str) -> Result<ClientId, IdError> {
-        Ok(ClientId { member: self.clone(), subsystem: Some(checked(code)?) })
+        Ok(ClientId { member: self.clone(), subsystem: Some(checked(code)?.into()) })
     }
 
     /// The node of this member with that server code.
     pub fn server(&self, code: &str) -> Result<ServerId, IdError> {
-        Ok(ServerId { owner: self.clone(), code: checked(code)? })
+        Ok(ServerId { owner: self.clone(), code: checked(code)?.into() })
     }
 }
 
@@ -144,7 +161,7 @@ impl ClientId {
 
     /// The service of this client with that code.
     pub fn service(&self, code: &str) -> Result<ServiceId, IdError> {
-        Ok(ServiceId { client: self.clone(), code: checked(code)? })
+        Ok(ServiceId { client: self.clone(), code: checked(code)?.into() })
     }
 }
 
@@ -224,26 +241,32 @@ impl FromStr for ServerId {
 
 impl fmt::Display for MemberId {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}/{}/{}", escaped(&self.instance), escaped(&self.class), escaped(&self.code))
+        write_escaped(self.instance(), formatter)?;
+        formatter.write_str("/")?;
+        write_escaped(self.class(), formatter)?;
+        formatter.write_str("/")?;
+        write_escaped(self.code(), formatter)
     }
 }
 
 impl fmt::Display for ClientId {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}", self.member)?;
-        self.subsystem.as_ref().map_or(Ok(()), |subsystem| write!(formatter, "/{}", escaped(subsystem)))
+        self.member.fmt(formatter)?;
+        self.subsystem().map_or(Ok(()), |subsystem| write_below(subsystem, formatter))
     }
 }
 
 impl fmt::Display for ServiceId {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}/{}", self.client, escaped(&self.code))
+        self.client.fmt(formatter)?;
+        write_below(&self.code, formatter)
     }
 }
 
 impl fmt::Display for ServerId {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}/{}", self.owner, escaped(&self.code))
+        self.owner.fmt(formatter)?;
+        write_below(&self.code, formatter)
     }
 }
 
@@ -267,18 +290,32 @@ macro_rules! serde_as_text {
 
 serde_as_text!(MemberId, ClientId, ServiceId, ServerId);
 
-fn escaped(part: &str) -> impl fmt::Display + '_ {
-    utf8_percent_encode(part, SEGMENT)
+fn write_below(part: &str, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+    formatter.write_str("/")?;
+    write_escaped(part, formatter)
 }
 
-fn decoded_parts(text: &str) -> Result<Vec<String>, IdError> {
-    text.split('/')
-        .take(8)
-        .map(|part| match percent_decode_str(part).decode_utf8() {
-            Ok(decoded) => Ok(decoded.into_owned()),
-            Err(_) => Err(IdError::Part { part: cut(part), reason: "it is not UTF-8 after percent-decoding" }),
-        })
-        .collect()
+fn write_escaped(part: &str, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+    if is_plain(part) {
+        return formatter.write_str(part);
+    }
+    fmt::Display::fmt(&utf8_percent_encode(part, SEGMENT), formatter)
+}
+
+/// Whether nothing in a part needs an escape or a second look: most parts are so.
+fn is_plain(part: &str) -> bool {
+    part.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+}
+
+fn decoded_parts(text: &str) -> Result<Vec<Cow<'_, str>>, IdError> {
+    let mut parts = Vec::with_capacity(5);
+    for part in text.split('/').take(8) {
+        let decoded = percent_decode_str(part).decode_utf8();
+        parts.push(
+            decoded.map_err(|_| IdError::Part { part: cut(part), reason: "it is not UTF-8 after percent-decoding" })?,
+        );
+    }
+    Ok(parts)
 }
 
 fn wrong_parts(text: &str, found: usize, expected: &'static str) -> IdError {
@@ -286,8 +323,10 @@ fn wrong_parts(text: &str, found: usize, expected: &'static str) -> IdError {
 }
 
 /// The characters that X-Road's own validators refuse (bridge protocol facts §1.1), with a limit on the length.
-fn checked(part: &str) -> Result<String, IdError> {
-    let reason = if part.is_empty() {
+fn checked(part: &str) -> Result<&str, IdError> {
+    let reason = if (1..=255).contains(&part.len()) && is_plain(part) {
+        return Ok(part);
+    } else if part.is_empty() {
         "it is empty"
     } else if part.chars().count() > 255 {
         "it has more than 255 characters"
@@ -298,7 +337,7 @@ fn checked(part: &str) -> Result<String, IdError> {
     } else if part.chars().any(|character| character.is_control() || matches!(character, '\u{200b}' | '\u{feff}')) {
         "it holds a control or invisible character"
     } else {
-        return Ok(part.to_owned());
+        return Ok(part);
     };
     Err(IdError::Part { part: cut(part), reason })
 }

@@ -33,8 +33,17 @@ pub enum ColumnKind {
 
 impl AppendTable {
     pub(crate) fn row_insert(&self) -> String {
-        let places: Vec<String> = (1..=self.columns.len()).map(|place| format!("${place}")).collect();
-        format!("INSERT INTO {} ({}) VALUES ({})", self.name, self.names(), places.join(", "))
+        let mut sql = String::with_capacity(512);
+        sql.push_str("INSERT INTO ");
+        sql.push_str(self.name);
+        for (before, (column, _)) in std::iter::once(" (").chain(std::iter::repeat(", ")).zip(self.columns) {
+            sql.push_str(before);
+            sql.push_str(column);
+        }
+        sql.push_str(") VALUES (?");
+        sql.extend(std::iter::repeat_n(", ?", self.columns.len().saturating_sub(1)));
+        sql.push(')');
+        sql
     }
 
     pub(crate) fn array_insert(&self) -> String {

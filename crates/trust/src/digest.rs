@@ -83,6 +83,21 @@ impl DigestAlgorithm {
         }
     }
 
+    /// The algorithm that a header of X-Road names (`x-hash-algorithm: SHA-512`); `None` where we know none.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|algorithm| algorithm.name() == name)
+    }
+
+    /// The name as X-Road writes it in headers: `SHA-512`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Sha1 => "SHA-1",
+            Self::Sha256 => "SHA-256",
+            Self::Sha384 => "SHA-384",
+            Self::Sha512 => "SHA-512",
+        }
+    }
+
     /// The algorithm with this XML identifier; `None` where we know none.
     pub fn from_xml_uri(uri: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|algorithm| algorithm.xml_uri() == uri)
@@ -114,14 +129,106 @@ impl DigestAlgorithm {
 }
 
 impl fmt::Display for DigestAlgorithm {
-    /// The name as X-Road writes it in headers: `SHA-512`.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::Sha1 => "SHA-1",
-            Self::Sha256 => "SHA-256",
-            Self::Sha384 => "SHA-384",
-            Self::Sha512 => "SHA-512",
+        formatter.write_str(self.name())
+    }
+}
+
+/// A digest and the function that made it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Digest {
+    algorithm: DigestAlgorithm,
+    /// The digest, then zeros.
+    bytes: [u8; 64],
+}
+
+impl Digest {
+    /// The digest of the bytes.
+    pub fn of(algorithm: DigestAlgorithm, bytes: &[u8]) -> Self {
+        Self { algorithm, bytes: sized(&aws::digest(algorithm.primitive(), bytes)) }
+    }
+
+    /// The SHA-256 of the bytes.
+    pub fn sha256(bytes: &[u8]) -> Self {
+        Self::of(DigestAlgorithm::Sha256, bytes)
+    }
+
+    /// The SHA-512 of the bytes.
+    pub fn sha512(bytes: &[u8]) -> Self {
+        Self::of(DigestAlgorithm::Sha512, bytes)
+    }
+
+    /// A SHA-512 that was made elsewhere.
+    pub const fn made_sha512(bytes: [u8; 64]) -> Self {
+        Self { algorithm: DigestAlgorithm::Sha512, bytes }
+    }
+
+    /// A digest that was made elsewhere; `None` where it has not the length of its algorithm.
+    pub fn made(algorithm: DigestAlgorithm, digest: &[u8]) -> Option<Self> {
+        let mut bytes = [0_u8; 64];
+        (digest.len() == algorithm.output_len()).then(|| {
+            bytes.iter_mut().zip(digest).for_each(|(byte, made)| *byte = *made);
+            Self { algorithm, bytes }
         })
+    }
+
+    /// A SHA-256 or SHA-512 that was kept without its name; `None` where the length is that of neither.
+    pub fn kept(digest: &[u8]) -> Option<Self> {
+        [DigestAlgorithm::Sha256, DigestAlgorithm::Sha512]
+            .into_iter()
+            .find_map(|algorithm| Self::made(algorithm, digest))
+    }
+
+    /// Whether it is the digest of these bytes.
+    pub fn is_of(&self, bytes: &[u8]) -> bool {
+        constant_time_eq(self.bytes(), &self.algorithm.digest(bytes))
+    }
+
+    /// The function that made it.
+    pub const fn algorithm(&self) -> DigestAlgorithm {
+        self.algorithm
+    }
+
+    /// Its bytes, as many as its algorithm makes.
+    pub fn bytes(&self) -> &[u8] {
+        self.bytes.get(..self.algorithm.output_len()).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} ", self.algorithm)?;
+        self.bytes().iter().try_for_each(|byte| write!(formatter, "{byte:02x}"))
+    }
+}
+
+/// A [`Digest`] of a stream.
+#[derive(Clone)]
+pub struct Digesting {
+    algorithm: DigestAlgorithm,
+    context: aws::Context,
+}
+
+impl Digesting {
+    /// A digest of nothing yet.
+    pub fn new(algorithm: DigestAlgorithm) -> Self {
+        Self { algorithm, context: aws::Context::new(algorithm.primitive()) }
+    }
+
+    /// Adds the bytes to what is digested.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.context.update(bytes);
+    }
+
+    /// The digest of everything added.
+    pub fn finish(self) -> Digest {
+        Digest { algorithm: self.algorithm, bytes: sized(&self.context.finish()) }
+    }
+}
+
+impl fmt::Debug for Digesting {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Digesting({})", self.algorithm)
     }
 }
 
@@ -171,7 +278,7 @@ streaming!(
     Sha512, &aws::SHA512, 64
 );
 
-/// The primitive's output always has `N` bytes here: the callers pair each algorithm with its length.
+/// The output of the primitive, which is never longer than `N` bytes: the callers pair each algorithm with its length; zeros after it.
 fn sized<const N: usize>(digest: &aws::Digest) -> [u8; N] {
     let mut bytes = [0_u8; N];
     for (byte, computed) in bytes.iter_mut().zip(digest.as_ref()) {
@@ -214,6 +321,15 @@ mod tests {
         for algorithm in DigestAlgorithm::ALL {
             assert_eq!(DigestAlgorithm::from_xml_uri(algorithm.xml_uri()), Some(algorithm));
             assert_eq!(DigestAlgorithm::from_oid(&algorithm.oid()), Some(algorithm));
+            assert_eq!(DigestAlgorithm::from_name(algorithm.name()), Some(algorithm));
+            let mut stream = Digesting::new(algorithm);
+            stream.update(b"x");
+            let digest = Digest::of(algorithm, b"x");
+            assert_eq!((stream.finish(), digest.bytes()), (digest, algorithm.digest(b"x").as_slice()));
+            assert_eq!(Digest::made(algorithm, digest.bytes()), Some(digest));
+            assert_eq!(Digest::made(algorithm, b"short"), None);
+            let plain = matches!(algorithm, DigestAlgorithm::Sha256 | DigestAlgorithm::Sha512);
+            assert_eq!(Digest::kept(digest.bytes()), plain.then_some(digest));
             assert_eq!(algorithm.digest(b"x").len(), algorithm.output_len());
         }
         assert_eq!(DigestAlgorithm::from_xml_uri("http://www.w3.org/2001/04/xmldsig-more#md5"), None);

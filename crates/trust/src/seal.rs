@@ -107,10 +107,12 @@ impl SealingKey {
         let mut sealed = Vec::with_capacity(1 + RANDOM_BYTES + plaintext.len() + TAG_BYTES);
         sealed.push(self.id);
         sealed.extend_from_slice(&drawn);
-        let mut body = plaintext.to_vec();
-        key.seal_in_place_append_tag(nonce, Aad::from(place(self.id, context)), &mut body)
+        sealed.extend_from_slice(plaintext);
+        let body = sealed.get_mut(1 + RANDOM_BYTES..).unwrap_or_default();
+        let tag = key
+            .seal_in_place_separate_tag(nonce, Aad::from(place(self.id, context)), body)
             .map_err(|_| SealError::Library("AES-256-GCM sealing"))?;
-        sealed.extend_from_slice(&body);
+        sealed.extend_from_slice(tag.as_ref());
         Ok(sealed)
     }
 

@@ -40,7 +40,7 @@ pub(crate) struct Arguments {
     /// Leave authority and nodes running at the end and print what a profiler needs; without `--only`, measure nothing before.
     #[arg(long)]
     keep: bool,
-    /// Use this program, built with `--release`, instead of building one.
+    /// Use this program, built with `--profile dist`, instead of building one.
     #[arg(long, value_name = "FILE")]
     binary: Option<PathBuf>,
     /// A line for the top of both nodes' `node.toml`, for instance `limits.idle_connections_max = 64`; may be said several times.
@@ -82,9 +82,9 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let binary = if let Some(binary) = &arguments.binary {
         fs::canonicalize(binary)?
     } else {
-        step("building the release binary");
-        check(&mut cargo(&["build", "--release", "--package", "baobab"]))?;
-        target().join("release/baobab")
+        step("building the program that operators install (--profile dist)");
+        check(&mut cargo(&["build", "--profile", "dist", "--package", "baobab"]))?;
+        target().join("dist/baobab")
     };
     let folder = fresh_folder()?;
     let nginx = Nginx::start(&folder, None)?;

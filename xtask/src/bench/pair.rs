@@ -58,6 +58,7 @@ impl Pair {
         fs::create_dir_all(&home)?;
         let settings = format!(
             "instance = \"BB\"\nname = \"Agence\"\npublic_url = \"http://{net}.2:8604\"\nlisten = \"{net}.2:8604\"\n\
+             management_listen = \"{net}.2:8606\"\n\
              admin = \"{net}.2:8605\"\nrefresh_s = 1\n"
         );
         fs::write(home.join("authority.toml"), settings)?;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::request::Parts;
 use hyper::body::Incoming;
+use trust::digest::{Digest, DigestAlgorithm};
 
 use super::answer;
 use super::send::{self, Came, Dispatch, Load};
@@ -48,14 +49,15 @@ pub(super) async fn exchange(
     }
     let mut pace = Pace::new(limits.request_timeout, limits.bytes_per_s_min);
     let gathered = pace.gather(body, MEMORY_BYTES_MAX).await.map_err(body_fault)?;
-    let dispatch = Dispatch { core, targets: &targets, request: &request, head, observed };
+    let hash = DigestAlgorithm::Sha512;
+    let dispatch = Dispatch { core, targets: &targets, request: &request, head, hash, observed };
     let (sent, received) = match gathered {
         Gathered::Whole(bytes) if bytes.len() as u64 > limits.body_bytes_max => return Err(too_large(core)),
-        Gathered::Whole(bytes) => {
-            let body = Some(bytes).filter(|bytes| !bytes.is_empty());
-            let attachments = body.map(|body| Attachment::rest(Body::from(body))).into_iter().collect();
-            whole(&dispatch, attachments).await?
+        Gathered::Whole(bytes) if bytes.is_empty() => {
+            // X-Road-Request-Hash is made over the SHA-512 of a body; where there is none the other digest serves.
+            whole(&Dispatch { hash: core.hash_for(&targets), ..dispatch }, Vec::new()).await?
         }
+        Gathered::Whole(bytes) => whole(&dispatch, vec![Attachment::rest(Body::from(bytes))]).await?,
         Gathered::Partly(first) => streamed(&dispatch, first, body, pace).await?,
     };
     finish(&dispatch, sent, received).await
@@ -112,8 +114,9 @@ pub(super) fn reachable(core: &Core, request: &AnyRequest, observed: &Observed) 
 /// A message whose attachments are kept: signed, logged and sent in one piece.
 async fn whole(dispatch: &Dispatch<'_>, attachments: Vec<Attachment>) -> Result<(Sent, Result<Came, Fault>), Fault> {
     let Dispatch { core, request, .. } = *dispatch;
-    let digests: Vec<[u8; 64]> = attachments.iter().map(|attachment| *attachment.body.sha512()).collect();
-    let signed = signing::sign(core, Side::ClientProxy, request.client().member(), &request.sha512(), &digests).await?;
+    let digests: Vec<Digest> = attachments.iter().map(|attachment| *attachment.body.digest()).collect();
+    let digest = request.digest(dispatch.hash);
+    let signed = signing::sign(core, Side::ClientProxy, request.client().member(), &digest, &digests).await?;
     let envelope = Envelope {
         ocsp: vec![own_ocsp(core)?],
         message: request.message(),
@@ -217,9 +220,9 @@ async fn pump(
         give(core, &sender, slice).await?;
     }
     let body = collector.finish().await.map_err(spool_fault)?;
-    let (length, digest) = (body.len(), *body.sha512());
-    let signed =
-        signing::sign(core, Side::ClientProxy, request.client().member(), &request.sha512(), &[digest]).await?;
+    let (length, digest) = (body.len(), *body.digest());
+    let head = request.digest(dispatch.hash);
+    let signed = signing::sign(core, Side::ClientProxy, request.client().member(), &head, &[digest]).await?;
     writer.sign(signed.batch.as_ref(), &signed.signature);
     let attachments = vec![Attachment::rest(body)];
     let envelope =

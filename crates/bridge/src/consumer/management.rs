@@ -9,6 +9,8 @@ use trust::mserv::Envelope;
 
 use super::exchange;
 use super::send::Dispatch;
+use trust::digest::DigestAlgorithm;
+
 use crate::core::Core;
 use crate::fault::{Fault, Reason, Side};
 use crate::message::soap::{ContentType, Soap, SoapError, SoapMessage};
@@ -49,7 +51,8 @@ async fn ask(core: &Arc<Core>, envelope: &Envelope, observed: &Observed) -> Resu
     }));
     observed.asked(&request, None);
     let targets = exchange::reachable(core, &request, observed)?;
-    let dispatch = Dispatch { core, targets: &targets, request: &request, head: &head, observed };
+    let dispatch =
+        Dispatch { core, targets: &targets, request: &request, head: &head, hash: DigestAlgorithm::Sha512, observed };
     let attachments = envelope.attachments().into_iter().map(|(headers, content)| Attachment {
         headers: headers.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
         body: Body::from(Bytes::copy_from_slice(content)),

@@ -1,8 +1,8 @@
 //! Connections to the nodes of providers: mutual TLS, kept alive, trusted anew before each use.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -21,6 +21,7 @@ use crate::globalconf::Target;
 use crate::outbound::chain;
 use crate::spool::Flow;
 use crate::tls::{Peer, Transport};
+use crate::transport;
 
 /// A connection that idled longer than this is not used again: the peer may be closing it.
 const IDLE: Duration = Duration::from_secs(15);
@@ -40,6 +41,8 @@ pub(crate) struct Pool {
     connect_timeout: Duration,
     idle: Mutex<HashMap<Target, Vec<Idle>>>,
     failed: Mutex<HashMap<Target, Failures>>,
+    /// Nodes that said that they take messages digested as [`transport::ACCEPTED_HASH`].
+    accepting: RwLock<HashSet<Target>>,
     /// Raised when the node gets another certificate.
     generation: AtomicU64,
 }
@@ -80,6 +83,7 @@ impl Pool {
             connect_timeout,
             idle: Mutex::default(),
             failed: Mutex::default(),
+            accepting: RwLock::default(),
             generation: AtomicU64::new(0),
         })
     }
@@ -109,7 +113,11 @@ impl Pool {
                 request.headers_mut().insert(http::header::HOST, host);
             }
             let mut failed = match link.sender.try_send_request(request).await {
-                Ok(response) => return Ok(PeerResponse { response, link, pool: Arc::clone(self) }),
+                Ok(response) => {
+                    let answer = PeerResponse { response, link, pool: Arc::clone(self) };
+                    self.note_accepted(&answer);
+                    return Ok(answer);
+                }
                 Err(failed) => failed,
             };
             let unsent = failed.take_message().map(Request::into_body);
@@ -119,6 +127,27 @@ impl Pool {
             if !(again && load.take_back(unsent)) {
                 return Err(broken(&link.target, &chain(&error)));
             }
+        }
+    }
+
+    /// Whether all of these nodes said that they take messages digested as [`transport::ACCEPTED_HASH`].
+    pub(crate) fn accept_our_hash(&self, targets: &[Target]) -> bool {
+        let accepting = self.accepting.read().unwrap_or_else(PoisonError::into_inner);
+        targets.iter().all(|target| accepting.contains(target))
+    }
+
+    /// What a node takes is heard anew with each of its answers: another program may stand there since.
+    fn note_accepted(&self, answer: &PeerResponse) {
+        let target = &answer.link.target;
+        let accepts = transport::accepts_our_hash(answer.header(transport::ACCEPTED_HASH_ALGORITHM));
+        if accepts == self.accepting.read().unwrap_or_else(PoisonError::into_inner).contains(target) {
+            return;
+        }
+        let mut accepting = self.accepting.write().unwrap_or_else(PoisonError::into_inner);
+        if accepts {
+            accepting.insert(target.clone());
+        } else {
+            accepting.remove(target);
         }
     }
 

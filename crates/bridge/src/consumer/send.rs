@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::request::Parts;
+use trust::digest::DigestAlgorithm;
 
 use super::pool::PeerResponse;
 use crate::core::Core;
@@ -25,6 +26,8 @@ pub(super) struct Dispatch<'d> {
     pub(super) request: &'d AnyRequest,
     /// What the application sent.
     pub(super) head: &'d Parts,
+    /// By what the request is digested.
+    pub(super) hash: DigestAlgorithm,
     /// What operational monitoring sees.
     pub(super) observed: &'d Observed,
 }
@@ -65,7 +68,7 @@ pub(super) async fn open(
 
 /// Sends a message and waits for the beginning of the answer.
 pub(super) async fn open_untimed(dispatch: &Dispatch<'_>, boundary: &str, load: Load) -> Result<PeerResponse, Fault> {
-    let mut headers = http::HeaderMap::with_capacity(8);
+    let mut headers = http::HeaderMap::with_capacity(16);
     let mut set = |name: &'static str, value: &str| {
         if let Ok(value) = HeaderValue::from_str(value) {
             headers.insert(HeaderName::from_static(name), value);
@@ -73,7 +76,10 @@ pub(super) async fn open_untimed(dispatch: &Dispatch<'_>, boundary: &str, load: 
     };
     set("content-type", &transport::content_type(boundary));
     set("x-road-request-id", dispatch.request.request_id());
-    set("x-hash-algorithm", "SHA-512");
+    set(transport::HASH_ALGORITHM, dispatch.hash.name());
+    if dispatch.core.config.log.hash == transport::ACCEPTED_HASH {
+        set(transport::ACCEPTED_HASH_ALGORITHM, transport::ACCEPTED_HASH.name());
+    }
     set("x-proxy-version", crate::PROTOCOL_VERSION);
     if let AnyRequest::Soap(soap) = dispatch.request {
         set("x-original-soapaction", soap.action.as_deref().unwrap_or("\"\""));
@@ -102,7 +108,8 @@ pub(crate) async fn receive(core: &Core, mut response: PeerResponse, keep: bool)
         return receive_fault(response, pace, keep).await.map(Came::from);
     }
     let reader = EnvelopeReader::new(Kind::Response, &content_type, Limits::with_body(limits.body_bytes_max));
-    let mut reader = reader.map_err(&malformed)?.with_spool(&core.spool);
+    let hash = transport::hash_algorithm(response.header(transport::HASH_ALGORITHM)).map_err(unreadable)?;
+    let mut reader = reader.map_err(&malformed)?.with_spool(&core.spool).digesting(hash);
     while let Some(slice) = next(&mut response, &mut pace).await? {
         reader.push(slice).map_err(unreadable)?;
         reader.settle().await.map_err(unreadable)?;

@@ -15,6 +15,8 @@ use trust::xml::escape_text;
 use super::answer::{NOT_ACCEPTED, malformed};
 use super::exchange::{self, Answered};
 use super::send::Dispatch;
+use trust::digest::DigestAlgorithm;
+
 use crate::core::Core;
 use crate::fault::{Fault, Reason, Side};
 use crate::listener::{Answer, Reply};
@@ -82,7 +84,8 @@ pub(super) async fn exchange(
     }));
     observed.asked(&request, None);
     let targets = exchange::permitted(core, &request, observed)?;
-    let dispatch = Dispatch { core, targets: &targets, request: &request, head, observed };
+    let dispatch =
+        Dispatch { core, targets: &targets, request: &request, head, hash: DigestAlgorithm::Sha512, observed };
     let answered = exchange::exchange_kept(&dispatch, arrival.attachments).await?;
     super::answer::to_http(core, &answered)
 }
@@ -177,7 +180,8 @@ pub(super) async fn wsdl(core: &Arc<Core>, head: &Parts, observed: &Observed) ->
     }));
     observed.asked(&request, None);
     let targets = exchange::permitted(core, &request, observed)?;
-    let dispatch = Dispatch { core, targets: &targets, request: &request, head, observed };
+    let dispatch =
+        Dispatch { core, targets: &targets, request: &request, head, hash: DigestAlgorithm::Sha512, observed };
     let answered = exchange::exchange_kept(&dispatch, Vec::new()).await?;
     let missing = || {
         let message = "the provider's node answered without a WSDL. It is to be looked at";

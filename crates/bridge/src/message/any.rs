@@ -1,5 +1,7 @@
 use civic::{ClientId, ServerId, ServiceId};
 
+use trust::digest::{Digest, DigestAlgorithm};
+
 use super::soap::{ContentType, MimeHeaders, SoapMessage};
 use super::{RestRequest, RestResponse, Verb};
 use crate::transport::Message;
@@ -86,6 +88,15 @@ impl AnyRequest {
         }
     }
 
+    /// The digest of what is signed as the message.
+    pub fn digest(&self, algorithm: DigestAlgorithm) -> Digest {
+        match (algorithm, self) {
+            (DigestAlgorithm::Sha512, _) => Digest::made_sha512(self.sha512()),
+            (_, Self::Rest(request)) => Digest::of(algorithm, request.bytes()),
+            (_, Self::Soap(request)) => Digest::of(algorithm, request.message.bytes()),
+        }
+    }
+
     /// SHA-512 of what is signed as the message.
     pub fn sha512(&self) -> [u8; 64] {
         match self {
@@ -95,7 +106,7 @@ impl AnyRequest {
     }
 
     /// What the answer must name: of REST the hash of head and body, of SOAP that of the SOAP part.
-    pub fn answer_hash(&self, body: Option<&[u8; 64]>) -> [u8; 64] {
+    pub fn answer_hash(&self, body: Option<&Digest>) -> [u8; 64] {
         match self {
             Self::Rest(request) => request.hash(body),
             Self::Soap(request) => request.message.hash(),

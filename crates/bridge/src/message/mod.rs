@@ -17,7 +17,7 @@ pub use render::{ErrorForm, RenderedError, render_error};
 pub use request::{RequestIds, RestRequest, Verb};
 pub use response::RestResponse;
 
-use trust::digest;
+use trust::digest::{self, Digest};
 
 /// The header part of a message may hold this many bytes.
 pub const HEADER_PART_BYTES_MAX: usize = 64 * 1024;
@@ -53,16 +53,11 @@ pub enum MessageError {
 }
 
 /// The digest of X-Road-Request-Hash: SHA-512 of the header part, or of both digests one after the other where there is a body
-/// (PR-REST §4.3; CODE: a body part that is present and empty counts as a body). Both arguments are SHA-512.
-pub fn request_hash(header_part: &[u8; 64], body: Option<&[u8; 64]>) -> [u8; 64] {
+/// (PR-REST §4.3; CODE: a body part that is present and empty counts as a body). `header_part` is its SHA-512, `body` the digest that was
+/// signed (CODE: `ServerRestMessageProcessor`).
+pub fn request_hash(header_part: &[u8; 64], body: Option<&Digest>) -> [u8; 64] {
     match body {
         None => *header_part,
-        Some(body) => {
-            let mut both = [0_u8; 128];
-            let (first, second) = both.split_at_mut(64);
-            first.copy_from_slice(header_part);
-            second.copy_from_slice(body);
-            digest::sha512(&both)
-        }
+        Some(body) => digest::sha512(&[header_part, body.bytes()].concat()),
     }
 }

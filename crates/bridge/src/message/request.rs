@@ -2,7 +2,7 @@ use std::str::FromStr;
 
 use bytes::Bytes;
 use civic::{ClientId, ServerId, ServiceId};
-use trust::digest;
+use trust::digest::{self, Digest};
 
 use super::headers::{self, Header, cut};
 use super::{MessageError, request_hash};
@@ -173,8 +173,8 @@ impl RestRequest {
         &self.sha512
     }
 
-    /// The digest that the answer must name; `body` is the SHA-512 of the body.
-    pub fn hash(&self, body: Option<&[u8; 64]>) -> [u8; 64] {
+    /// The digest that the answer must name; `body` is the digest of the body that was signed.
+    pub fn hash(&self, body: Option<&Digest>) -> [u8; 64] {
         request_hash(&self.sha512, body)
     }
 

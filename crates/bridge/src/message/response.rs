@@ -25,6 +25,8 @@ pub struct RestResponse {
 const OURS: [&str; 6] =
     ["x-road-id", "x-road-client", "x-road-service", "x-road-request-id", "x-road-request-hash", "x-road-error"];
 
+const NO_STATUS: MessageError = MessageError::Malformed("the first line is no HTTP status");
+
 impl RestResponse {
     /// Builds the answer to a request from what the service said.
     pub fn from_http<'a>(
@@ -42,7 +44,20 @@ impl RestResponse {
         set("x-road-request-id", request.request_id().to_owned());
         set("x-road-request-hash", BASE64.encode(request_hash));
         let bytes = headers::write(&status.to_string(), reason, &headers)?;
-        Self::parse(bytes)
+        if !(100..=599).contains(&status) || !headers::is_value(reason) {
+            return Err(NO_STATUS);
+        }
+        Ok(Self {
+            status,
+            reason: reason.to_owned(),
+            headers,
+            client: request.client().clone(),
+            service: request.service().clone(),
+            message_id: request.message_id().to_owned(),
+            request_id: request.request_id().to_owned(),
+            request_hash: request_hash.to_vec(),
+            bytes,
+        })
     }
 
     /// Reads the header part that a peer signed.
@@ -50,7 +65,7 @@ impl RestResponse {
         let (status, reason, headers) = headers::read(&bytes)?;
         let status = match status.parse() {
             Ok(status @ 100..=599) if bytes.get(3) == Some(&b'\r') => status,
-            _ => return Err(MessageError::Malformed("the first line is no HTTP status")),
+            _ => return Err(NO_STATUS),
         };
         let reason = reason.to_owned();
         let client = required(&headers, "x-road-client")?.parse().map_err(|error| wrong("x-road-client", &error))?;
@@ -124,7 +139,7 @@ mod tests {
     #[test]
     fn the_node_and_not_the_service_speaks_for_the_exchange() {
         let request = request();
-        let hash = request.hash(Some(&trust::digest::sha512(b"{}")));
+        let hash = request.hash(Some(&trust::digest::Digest::sha512(b"{}")));
         let service_says =
             [("content-type", &b"text/plain"[..]), ("x-road-id", b"other"), ("Server", b"x"), ("X-Road-Error", b"e")];
         let response = RestResponse::from_http(&request, &hash, 200, "OK", service_says.into_iter()).unwrap();
@@ -136,7 +151,7 @@ mod tests {
 
     #[test]
     fn the_request_hash_covers_an_empty_body_part_too() {
-        let (head, empty) = (trust::digest::sha512(b"head"), trust::digest::sha512(b""));
+        let (head, empty) = (trust::digest::sha512(b"head"), trust::digest::Digest::sha512(b""));
         assert_ne!(request_hash(&head, None), request_hash(&head, Some(&empty)));
     }
 

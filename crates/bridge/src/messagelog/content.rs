@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use trust::asic::{ChainFiles, Container, StampFiles};
-use trust::digest;
+use trust::digest::{Digest, DigestAlgorithm, Sha256};
+use trust::hashchain::{Files, Plain};
 use trust::xades::Mould;
 
 use super::{KEPT_BYTES_MAX, Stamp};
@@ -19,6 +20,11 @@ const REST: u8 = 0;
 const SOAP: u8 = 1;
 const WHOLE: u8 = 0;
 const DIGEST: u8 = 1;
+const DIGEST_SHA256: u8 = 2;
+const DIGEST_SHA384: u8 = 3;
+const NO_BATCH: u8 = 0;
+const BATCH: u8 = 1;
+const PLAIN_BATCH: u8 = 2;
 /// More attachments than this are in no message.
 const ATTACHMENTS_MAX: u64 = 10_000;
 const HEADERS_MAX: u64 = 1_000;
@@ -30,8 +36,8 @@ pub enum Kept {
     Whole(Bytes),
     /// What identifies them.
     Digest {
-        /// Their SHA-512.
-        sha512: [u8; 64],
+        /// Their digest, as it is signed where they are a body or an attachment.
+        digest: Digest,
         /// How many they were.
         bytes: u64,
     },
@@ -81,17 +87,30 @@ impl Kept {
         }
     }
 
-    /// The SHA-512 of the part.
-    pub fn sha512(&self) -> [u8; 64] {
+    /// The digest of the part: the one that is kept, else by this algorithm.
+    pub fn digest(&self, algorithm: DigestAlgorithm) -> Digest {
         match self {
-            Self::Whole(bytes) => digest::sha512(bytes),
-            Self::Digest { sha512, .. } => *sha512,
+            Self::Whole(bytes) => Digest::of(algorithm, bytes),
+            Self::Digest { digest, .. } => *digest,
         }
     }
 
-    fn digested(&self) -> Self {
+    /// How many bytes of it are kept.
+    fn bytes(&self) -> usize {
         match self {
-            Self::Whole(bytes) => Self::Digest { sha512: digest::sha512(bytes), bytes: bytes.len() as u64 },
+            Self::Whole(bytes) => bytes.len(),
+            Self::Digest { .. } => 64,
+        }
+    }
+
+    /// Whether a digest is that of the part.
+    pub(super) fn is(&self, digest: &Digest) -> bool {
+        self.digest(digest.algorithm()) == *digest
+    }
+
+    fn digested(&self, algorithm: DigestAlgorithm) -> Self {
+        match self {
+            Self::Whole(bytes) => Self::Digest { digest: Digest::of(algorithm, bytes), bytes: bytes.len() as u64 },
             digest @ Self::Digest { .. } => digest.clone(),
         }
     }
@@ -138,24 +157,24 @@ impl Content {
     /// The same message as digests only (mode metadata): nothing of what was said, but whoever holds the message can show that it
     /// is the one that was logged and stamped.
     #[must_use]
-    pub fn digests(&self) -> Self {
+    pub fn digests(&self, algorithm: DigestAlgorithm) -> Self {
         let attachments = self.attachments.iter().map(|attachment| KeptAttachment {
             number: attachment.number,
             headers: Vec::new(),
-            body: attachment.body.digested(),
+            body: attachment.body.digested(algorithm),
         });
         Self {
             form: self.form.clone(),
-            message: self.message.digested(),
+            message: self.message.digested(algorithm),
             attachments: attachments.collect(),
-            signature: self.signature.digested(),
+            signature: self.signature.digested(algorithm),
             batch: None,
         }
     }
 
-    /// The SHA-512 of the hash chain of a batch signature: what tells the messages of one batch apart.
-    pub(super) fn chain_sha512(&self) -> Option<[u8; 64]> {
-        self.batch.as_ref().map(|batch| digest::sha512(&batch.chain))
+    /// The digest of the hash chain of a batch signature: what tells the messages of one batch apart.
+    pub(super) fn chain_digest(&self, algorithm: DigestAlgorithm) -> Option<Digest> {
+        self.batch.as_ref().map(|batch| Digest::of(algorithm, &batch.chain))
     }
 
     /// The evidence file; `None` where message or signature were kept as digests only. Attachments that were kept as digests are not
@@ -200,44 +219,77 @@ impl Content {
     /// Format 2: its number; then form (and Content-Type of SOAP), message, attachments with number and headers, signature, hash
     /// chain. Texts and bytes come after their length; numbers have 64 bits, big endian.
     pub(super) fn encode(&self) -> Vec<u8> {
-        self.encoded(FORMAT_2, |out| put_kept(out, &self.signature))
+        let mut out = Vec::with_capacity(self.bytes() + self.signature.bytes());
+        self.lay_down(FORMAT_2, &mut out, |out| put_kept(out, &self.signature));
+        self.put_batch(&mut out);
+        out
+    }
+
+    /// What the ledger is told of it: the SHA-256 of format 2 with the signature and the hash chain as these digests of them. (Earlier versions
+    /// took the SHA-256 of format 2 with both whole: nine tenths of the bytes.)
+    pub(super) fn commitment(&self, signature: &Digest, chain: Option<&Digest>) -> [u8; 32] {
+        let mut hash = Sha256::new();
+        let bytes = self.signature.bytes() as u64;
+        self.lay_down(FORMAT_2, &mut hash, |out| put_kept(out, &Kept::Digest { digest: *signature, bytes }));
+        hash.put(&[u8::from(chain.is_some())]);
+        if let Some(chain) = chain {
+            put_bytes(&mut hash, chain.bytes());
+        }
+        hash.finish()
     }
 
     /// Format 3: as format 2, with the values of the signature instead of the signature; the mould is kept elsewhere. The signature must
     /// fit it.
     pub(super) fn encode_in(&self, mould: &Mould) -> Vec<u8> {
         let signature = self.signature.whole().map_or(&[][..], |signature| signature.as_ref());
-        self.encoded(FORMAT_3, |out| put_bytes(out, &mould.values_of(signature)))
+        let values = mould.values_of(signature);
+        let mut out = Vec::with_capacity(self.bytes() + values.len());
+        self.lay_down(FORMAT_3, &mut out, |out| put_bytes(out, &values));
+        self.put_batch(&mut out);
+        out
     }
 
-    fn encoded(&self, format: u8, put_signature: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
-        let mut out = Vec::with_capacity(8 * 1024);
-        out.push(format);
+    /// About how many bytes its encoded form has without the signature.
+    fn bytes(&self) -> usize {
+        let batch = self.batch.as_ref().map_or(0, |batch| batch.result.len() + batch.chain.len());
+        let attachments = self.attachments.iter().map(|attachment| 64 + attachment.body.bytes());
+        256 + self.message.bytes() + batch + attachments.sum::<usize>()
+    }
+
+    fn lay_down<O: Sink>(&self, format: u8, out: &mut O, put_signature: impl FnOnce(&mut O)) {
+        out.put(&[format]);
         match &self.form {
-            MessageForm::Rest => out.push(REST),
+            MessageForm::Rest => out.put(&[REST]),
             MessageForm::Soap(content_type) => {
-                out.push(SOAP);
-                put_bytes(&mut out, content_type.as_bytes());
+                out.put(&[SOAP]);
+                put_bytes(out, content_type.as_bytes());
             }
         }
-        put_kept(&mut out, &self.message);
-        put_number(&mut out, self.attachments.len() as u64);
+        put_kept(out, &self.message);
+        put_number(out, self.attachments.len() as u64);
         for attachment in &self.attachments {
-            put_number(&mut out, u64::from(attachment.number));
-            put_number(&mut out, attachment.headers.len() as u64);
+            put_number(out, u64::from(attachment.number));
+            put_number(out, attachment.headers.len() as u64);
             for (name, value) in &attachment.headers {
-                put_bytes(&mut out, name.as_bytes());
-                put_bytes(&mut out, value.as_bytes());
+                put_bytes(out, name.as_bytes());
+                put_bytes(out, value.as_bytes());
             }
-            put_kept(&mut out, &attachment.body);
+            put_kept(out, &attachment.body);
         }
-        put_signature(&mut out);
-        out.push(u8::from(self.batch.is_some()));
-        if let Some(batch) = &self.batch {
-            put_bytes(&mut out, &batch.result);
-            put_bytes(&mut out, &batch.chain);
+        put_signature(out);
+    }
+
+    /// The hash chain of a batch signature: without its markup where it is written as we and X-Road write it.
+    fn put_batch(&self, out: &mut Vec<u8>) {
+        let Some(batch) = &self.batch else { return out.push(NO_BATCH) };
+        if let Some(plain) = Plain::read(Files::SIGNATURE, &batch.result, &batch.chain) {
+            out.push(PLAIN_BATCH);
+            put_bytes(out, &plain.to_bytes());
+        } else {
+            out.push(BATCH);
+            put_bytes(out, &batch.result);
+            put_bytes(out, &batch.chain);
         }
-        out
     }
 
     /// Reads each format; `None` where the bytes are cut, longer than they say, or of another format. `mould` is the common part of the
@@ -276,8 +328,12 @@ impl Content {
         }
         let signature = signature(input)?;
         let batch = match input.byte()? {
-            0 => None,
-            1 => Some(BatchParts { result: input.bytes()?, chain: input.bytes()? }),
+            NO_BATCH => None,
+            BATCH => Some(BatchParts { result: input.bytes()?, chain: input.bytes()? }),
+            PLAIN_BATCH => {
+                let plain = Plain::from_bytes(Files::SIGNATURE, &input.bytes()?)?;
+                Some(BatchParts { result: Bytes::from(plain.result()), chain: Bytes::from(plain.chain()) })
+            }
             _ => return None,
         };
         Some(Self { form, message, attachments, signature, batch })
@@ -308,7 +364,7 @@ impl Content {
 }
 
 fn digest_of(body: &Body) -> Kept {
-    Kept::Digest { sha512: *body.sha512(), bytes: body.len() }
+    Kept::Digest { digest: *body.digest(), bytes: body.len() }
 }
 
 /// What is left to be read.
@@ -337,43 +393,72 @@ impl Input {
         String::from_utf8(self.bytes()?.to_vec()).ok()
     }
 
+    fn digest(&mut self, algorithm: DigestAlgorithm) -> Option<Kept> {
+        let bytes = self.number()?;
+        let digest = self.take(algorithm.output_len() as u64)?;
+        Some(Kept::Digest { digest: Digest::made(algorithm, &digest)?, bytes })
+    }
+
     fn kept(&mut self) -> Option<Kept> {
         match self.byte()? {
             WHOLE => self.bytes().map(Kept::Whole),
-            DIGEST => {
-                let bytes = self.number()?;
-                Some(Kept::Digest { sha512: self.take(64)?.as_ref().try_into().ok()?, bytes })
-            }
+            DIGEST => self.digest(DigestAlgorithm::Sha512),
+            DIGEST_SHA256 => self.digest(DigestAlgorithm::Sha256),
+            DIGEST_SHA384 => self.digest(DigestAlgorithm::Sha384),
             _ => None,
         }
     }
 }
 
-fn put_number(out: &mut Vec<u8>, number: u64) {
-    out.extend_from_slice(&number.to_be_bytes());
+/// Where the encoded form goes: into bytes, or into a digest.
+trait Sink {
+    fn put(&mut self, bytes: &[u8]);
 }
 
-fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+impl Sink for Vec<u8> {
+    fn put(&mut self, bytes: &[u8]) {
+        self.extend_from_slice(bytes);
+    }
+}
+
+impl Sink for Sha256 {
+    fn put(&mut self, bytes: &[u8]) {
+        self.update(bytes);
+    }
+}
+
+fn put_number(out: &mut impl Sink, number: u64) {
+    out.put(&number.to_be_bytes());
+}
+
+fn put_bytes(out: &mut impl Sink, bytes: &[u8]) {
     put_number(out, bytes.len() as u64);
-    out.extend_from_slice(bytes);
+    out.put(bytes);
 }
 
-fn put_kept(out: &mut Vec<u8>, kept: &Kept) {
+fn put_kept(out: &mut impl Sink, kept: &Kept) {
     match kept {
         Kept::Whole(bytes) => {
-            out.push(WHOLE);
+            out.put(&[WHOLE]);
             put_bytes(out, bytes);
         }
-        Kept::Digest { sha512, bytes } => {
-            out.push(DIGEST);
+        Kept::Digest { digest, bytes } => {
+            out.put(&[match digest.algorithm() {
+                DigestAlgorithm::Sha256 => DIGEST_SHA256,
+                DigestAlgorithm::Sha384 => DIGEST_SHA384,
+                // Nobody makes a SHA-1 of a message.
+                DigestAlgorithm::Sha512 | DigestAlgorithm::Sha1 => DIGEST,
+            }]);
             put_number(out, *bytes);
-            out.extend_from_slice(sha512);
+            out.put(digest.bytes());
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use trust::hashchain;
+
     use super::*;
 
     fn soap() -> Content {
@@ -387,7 +472,8 @@ mod tests {
             message: Kept::Whole(Bytes::from_static(b"<Envelope/>")),
             attachments: vec![
                 attachment(1, Kept::Whole(Bytes::new())),
-                attachment(3, Kept::Digest { sha512: [7; 64], bytes: 1 << 40 }),
+                attachment(3, Kept::Digest { digest: Digest::sha512(b"3"), bytes: 1 << 40 }),
+                attachment(4, Kept::Digest { digest: Digest::sha256(b"4"), bytes: 1 }),
             ],
             signature: Kept::Whole(Bytes::from_static(b"<s/>")),
             batch: Some(BatchParts { result: Bytes::from_static(b"r"), chain: Bytes::new() }),
@@ -397,13 +483,48 @@ mod tests {
     #[test]
     fn content_reads_back_and_a_cut_or_a_leftover_is_seen() {
         let rest = Content { form: MessageForm::Rest, attachments: Vec::new(), batch: None, ..soap() };
-        for content in [soap(), rest, soap().digests()] {
+        for content in [soap(), rest, soap().digests(DigestAlgorithm::Sha512)] {
             let bytes = content.encode();
             assert_eq!(Content::decode(bytes.clone(), None), Some(content));
             for end in 0..bytes.len() {
                 assert_eq!(Content::decode(bytes[..end].to_vec(), None), None, "cut at {end}");
             }
             assert_eq!(Content::decode([bytes.as_slice(), b"x"].concat(), None), None);
+        }
+    }
+
+    #[test]
+    fn a_chain_as_all_write_it_is_kept_in_a_quarter_of_its_bytes_and_comes_back() {
+        let digests = [b"1", b"2"].map(|bytes| vec![DigestAlgorithm::Sha256.digest(bytes)]);
+        let built = hashchain::build(DigestAlgorithm::Sha256, Files::SIGNATURE, &digests).unwrap();
+        let parts = |chain: &str| BatchParts {
+            result: Bytes::from(built.result.clone()),
+            chain: Bytes::copy_from_slice(chain.as_bytes()),
+        };
+        let none = Content { batch: None, ..soap() };
+        let usual = Content { batch: Some(parts(&built.chains[0])), ..soap() };
+        let odd = Content { batch: Some(parts(&format!("{} ", built.chains[0]))), ..soap() };
+        let bytes = |content: &Content| content.encode().len() - none.encode().len();
+        assert!(4 * bytes(&usual) < bytes(&odd));
+        for content in [usual, odd] {
+            assert_eq!(Content::decode(content.encode(), None), Some(content));
+        }
+    }
+
+    #[test]
+    fn the_ledger_is_told_of_every_part() {
+        let (one, two) = (Digest::sha256(b"1"), Digest::sha256(b"2"));
+        let told = [
+            soap().commitment(&one, None),
+            soap().commitment(&two, None),
+            soap().commitment(&one, Some(&one)),
+            soap().commitment(&one, Some(&two)),
+            Content { message: Kept::Whole(Bytes::from_static(b"<Other/>")), ..soap() }.commitment(&one, None),
+            Content { attachments: Vec::new(), ..soap() }.commitment(&one, None),
+            Content { form: MessageForm::Rest, ..soap() }.commitment(&one, None),
+        ];
+        for (place, one) in told.iter().enumerate() {
+            assert!(told[place + 1..].iter().all(|other| other != one), "{place}");
         }
     }
 
@@ -426,9 +547,9 @@ mod tests {
 
     #[test]
     fn digests_tell_nothing_but_which_message_it_was() {
-        let digests = soap().digests();
-        assert_eq!(digests.message.sha512(), soap().message.sha512());
-        assert_eq!(digests.signature, Kept::Digest { sha512: digest::sha512(b"<s/>"), bytes: 4 });
+        let digests = soap().digests(DigestAlgorithm::Sha512);
+        assert_eq!(digests.message.digest(DigestAlgorithm::Sha512), Digest::sha512(b"<Envelope/>"));
+        assert_eq!(digests.signature, Kept::Digest { digest: Digest::sha512(b"<s/>"), bytes: 4 });
         assert!(digests.container(None).is_none());
         assert!(digests.attachments.iter().all(|attachment| attachment.headers.is_empty()));
         let numbers: Vec<u32> = soap().container(None).unwrap().attachments.into_keys().collect();

@@ -42,7 +42,7 @@ use std::time::Duration;
 
 use civic::{ClientId, SharedClock, SharedRandom, Timestamp, random_array};
 use store::{AppendTable, ColumnKind, Migration, Row, Store, StoreError, Value, params};
-use trust::digest;
+use trust::digest::{self, Digest, DigestAlgorithm};
 use trust::xades::Mould;
 
 use self::moulds::KeptMoulds;
@@ -145,8 +145,8 @@ struct Writing<'l> {
 }
 
 /// How long a row waits for those of other exchanges, for each that is on its way to the disk now, and at most.
-const PATIENCE_EACH: Duration = Duration::from_micros(100);
-const PATIENCE_MAX: Duration = Duration::from_millis(6);
+const PATIENCE_EACH: Duration = Duration::from_micros(120);
+const PATIENCE_MAX: Duration = Duration::from_millis(8);
 /// Fewer other rows than this are no company: a lone caller never waits.
 const COMPANY_MIN: usize = 4;
 
@@ -169,6 +169,7 @@ pub fn migrations() -> Vec<Migration> {
         own(7, "members whom a node signs for", include_str!("../../migrations/0007_members.sql")),
         own(8, "what leaves commit to", include_str!("../../migrations/0008_leaf_forms.sql")),
         own(9, "hash chains of batch signatures", include_str!("../../migrations/0009_chains.sql")),
+        own(10, "one index less", include_str!("../../migrations/0010_one_index.sql")),
     ];
     all.extend_from_slice(ledger::outbox::MIGRATIONS);
     all
@@ -260,7 +261,8 @@ impl MessageLog {
                 Err(StoreError::Unique { .. }) if tries < ID_TRIES_MAX => {}
                 other => return Ok(other?),
             }
-            let replays: Vec<Vec<u8>> = records.iter().filter_map(|record| Some(record.replay?.to_vec())).collect();
+            let once = |record: &NewRecord| Some((record.message_id.clone(), record.replay?.to_vec()));
+            let replays: Vec<(String, Vec<u8>)> = records.iter().filter_map(once).collect();
             if self.store.read("bridge.find_replay", move |tx| sql::is_known(tx, &replays)).await? {
                 return Err(LogError::Duplicate);
             }
@@ -306,9 +308,11 @@ impl MessageLog {
     async fn stored(&self, row: &Row) -> Result<StoredRecord, LogError> {
         let mut record = StoredRecord::read(row, &self.store)?;
         if let Some(stamp) = record.stamp.as_mut().filter(|stamp| stamp.chain.is_empty()) {
-            let signature = record.content.signature.sha512();
+            let algorithm = Digest::kept(&row.get::<Vec<u8>>("signature_digest")?)
+                .map_or(DigestAlgorithm::Sha512, |digest| digest.algorithm());
+            let signature = record.content.signature.digest(algorithm);
             let id = row.get::<i64>("stamp")?;
-            stamp.chain = self.stamp_chain(record.id, id, &stamp.chain_result, &signature).await?;
+            stamp.chain = self.stamp_chain(record.id, id, &stamp.chain_result, signature.bytes()).await?;
         }
         Ok(record)
     }
@@ -396,19 +400,19 @@ impl MessageLog {
         subject: Option<&[u8]>,
     ) -> Result<Vec<Value>, StoreError> {
         let mode = self.mode_of(record.owner());
-        let whole = record.content.encode();
         let seal = |plain: &[u8]| self.store.sealer().seal("bridge_message", "content", id.to_string(), plain);
         let content = match mode {
             LogMode::Full => match mould {
                 Some(mould) => seal(&record.content.encode_in(mould))?,
-                None => seal(&whole)?,
+                None => seal(&record.content.encode())?,
             },
-            LogMode::Metadata => seal(&record.content.digests().encode())?,
+            LogMode::Metadata => seal(&record.content.digests(self.settings.hash).encode())?,
             LogMode::None => Vec::new(),
         };
         let told = mode != LogMode::None;
         let text = |text: String| if told { text } else { String::new() };
-        let signature_digest = if told { record.content.signature.sha512().to_vec() } else { Vec::new() };
+        let hash = self.settings.hash;
+        let (signature, chain) = (record.content.signature.digest(hash), record.content.chain_digest(hash));
         Ok(params![
             id,
             text(record.message_id.clone()),
@@ -419,15 +423,15 @@ impl MessageLog {
             text(record.service.to_string()),
             text(record.outcome.clone()),
             record.replay.map(|key| key.to_vec()),
-            digest::sha256(&whole),
+            record.content.commitment(&signature, chain.as_ref()),
             random_array::<32>(&*self.random),
-            signature_digest,
+            if told { signature.bytes().to_vec() } else { Vec::new() },
             content,
             text(record.peer().to_string()),
             subject.filter(|_| told).map(<[u8]>::to_vec),
             mode_number(mode),
             mould.map(|mould| mould.id().to_vec()),
-            record.content.chain_sha512().filter(|_| told).map(|digest| digest.to_vec()),
+            chain.filter(|_| told).map(|digest| digest.bytes().to_vec()),
         ])
     }
 }

@@ -3,7 +3,7 @@ use std::fmt::Write as _;
 use civic::{ClientId, MemberId, ServiceId, Timestamp};
 use store::{Row, Store, StoreError};
 use trust::asic::LoggedRecord;
-use trust::digest::DigestAlgorithm;
+use trust::digest::{Digest, DigestAlgorithm};
 use trust::hashchain::{Files, Way};
 use trust::note::Opening;
 
@@ -103,8 +103,8 @@ pub(super) fn opening_of(row: &Row) -> Result<Opening, StoreError> {
         at: Timestamp::from_micros(row.get("id")?),
         content: row.get("digest")?,
         // Nothing is kept of the signature where nothing is to be told (mode none).
-        signature: <[u8; 64]>::try_from(signature).ok(),
-        chain: row.get("chain_digest")?,
+        signature: Digest::kept(&signature),
+        chain: row.get::<Option<Vec<u8>>>("chain_digest")?.as_deref().and_then(Digest::kept),
     };
     Ok(Opening { salt: row.get("salt")?, record: record.to_text() })
 }
@@ -222,7 +222,8 @@ impl StoredRecord {
         let mould = row.get::<Option<Vec<u8>>>("mould")?;
         let content =
             Content::decode(content, mould.as_deref()).ok_or_else(|| damaged("its content or its mould is cut"))?;
-        if mould.is_some() && row.get::<Vec<u8>>("signature_digest")? != content.signature.sha512() {
+        let signature_digest = Digest::kept(&row.get::<Vec<u8>>("signature_digest")?);
+        if mould.is_some() && !signature_digest.is_some_and(|digest| content.signature.is(&digest)) {
             return Err(damaged("its signature is not the one that was logged: its mould was altered"));
         }
         let stamp = match row.get::<Option<Vec<u8>>>("stamp_token")? {
@@ -257,7 +258,9 @@ impl StoredRecord {
 /// still older ones and restored archives the chain itself.
 fn chain_of(kept: Vec<u8>, content: &Content) -> Vec<u8> {
     match Way::from_bytes(DigestAlgorithm::Sha512, &kept) {
-        Some(way) => way.chain(Files::TIME_STAMP, &content.signature.sha512()).into_bytes(),
+        Some(way) => {
+            way.chain(Files::TIME_STAMP, content.signature.digest(DigestAlgorithm::Sha512).bytes()).into_bytes()
+        }
         None => kept,
     }
 }

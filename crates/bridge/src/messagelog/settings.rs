@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use civic::ClientId;
 use trust::age::Recipient;
+use trust::digest::DigestAlgorithm;
 
 pub use crate::registry::LogMode;
 
@@ -14,10 +15,13 @@ pub use crate::registry::LogMode;
 pub const KEPT_BYTES_MAX: u64 = 48 << 20;
 
 /// The settings of the message log.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct LogSettings {
     /// What is kept at most of the exchanges of any subsystem; one for which less is set has less.
     pub mode: LogMode,
+    /// By what signatures are digested for their time stamps (X-Road: `hash-algo-id`), and messages for nodes that take it: SHA-256, or
+    /// SHA-512 as X-Road by default (docs/decisions/0029).
+    pub hash: DigestAlgorithm,
     /// What happens while no time stamp can be had.
     pub stamping: StampingPolicy,
     /// Archives and retention.
@@ -25,6 +29,18 @@ pub struct LogSettings {
     /// The name of this replica, where several processes of the node share a store: all different. One that keeps its name over a
     /// restart takes its jobs up again at once; without a name it gets one by chance, and an embedded store has one process only.
     pub replica: Option<[u8; 16]>,
+}
+
+impl Default for LogSettings {
+    fn default() -> Self {
+        Self {
+            mode: LogMode::default(),
+            hash: DigestAlgorithm::Sha256,
+            stamping: StampingPolicy::default(),
+            archives: ArchiveSettings::default(),
+            replica: None,
+        }
+    }
 }
 
 /// What happens while no time-stamping authority answers.

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use civic::{Timestamp, random_array};
 use store::StoreError;
 use tokio::sync::Mutex;
+use trust::digest::Digest;
 use trust::tsp::{TimestampRequest, TimestampToken};
 use web::{Failure, HealthCheck};
 
@@ -181,8 +182,7 @@ async fn stamp_all(core: &Core) -> Result<u64, StampError> {
         if batch.is_empty() {
             return Ok(stamped);
         }
-        stamped += batch.len() as u64;
-        stamp_batch(core, batch).await?;
+        stamped += stamp_batch(core, batch).await?;
         if !core.log.take(Duty::Stamping).await? {
             return Err(StampError::TakenOver);
         }
@@ -199,14 +199,21 @@ pub(super) async fn stamp_passed_by(core: &Core) -> Result<u64, StampError> {
             core.log.give_back(Duty::Stamping).await?;
             break;
         }
-        stamped += batch.len() as u64;
-        stamp_batch(core, batch).await?;
+        stamped += stamp_batch(core, batch).await?;
     }
     Ok(stamped)
 }
 
-async fn stamp_batch(core: &Core, batch: Vec<(i64, Vec<u8>)>) -> Result<(), StampError> {
-    let leaves = Leaves::of(batch).map_err(|error| StampError::Refused(error.to_string()))?;
+/// Stamps the first of these records, as many as were digested alike, and answers how many.
+async fn stamp_batch(core: &Core, mut batch: Vec<(i64, Vec<u8>)>) -> Result<u64, StampError> {
+    let algorithm_of = |(_, digest): &(i64, Vec<u8>)| Digest::kept(digest).map(|digest| digest.algorithm());
+    let Some(algorithm) = batch.first().and_then(algorithm_of) else {
+        return Err(StampError::Refused("the digest of a signature in the message log is cut".to_owned()));
+    };
+    let others = batch.iter().position(|one| algorithm_of(one) != Some(algorithm));
+    batch.truncate(others.unwrap_or(batch.len()));
+    let stamped = batch.len() as u64;
+    let leaves = Leaves::of(algorithm, batch).map_err(|error| StampError::Refused(error.to_string()))?;
     let token = ask(core, leaves.result().as_bytes()).await?;
     let log = &core.log;
     let (id, hold) = (log.next_id(), log.hold(Duty::Stamping));
@@ -231,7 +238,7 @@ async fn stamp_batch(core: &Core, batch: Vec<(i64, Vec<u8>)>) -> Result<(), Stam
             })
             .await?;
     }
-    Ok(())
+    Ok(stamped)
 }
 
 /// Asks the authorities in their order; the first good stamp counts.

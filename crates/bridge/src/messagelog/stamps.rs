@@ -9,8 +9,8 @@ use trust::hashchain::{Files, HashChainError, Ways};
 
 use super::{LogError, MessageLog, sql};
 
-const DIGEST_BYTES: usize = 64;
-const LEAF_BYTES: usize = 8 + DIGEST_BYTES;
+/// What a stamp may be made over.
+const ALGORITHMS: [DigestAlgorithm; 2] = [DigestAlgorithm::Sha256, DigestAlgorithm::Sha512];
 /// Trees that are remembered, one megabyte each: whoever reads evidence reads records that stand together.
 const REMEMBERED_MAX: usize = 2;
 
@@ -21,14 +21,14 @@ pub(super) struct Leaves {
 }
 
 impl Leaves {
-    /// The tree over records and the SHA-512 of their signatures.
-    pub(super) fn of(batch: Vec<(i64, Vec<u8>)>) -> Result<Self, HashChainError> {
+    /// The tree over records and the digests of their signatures, which are all of one algorithm.
+    pub(super) fn of(algorithm: DigestAlgorithm, batch: Vec<(i64, Vec<u8>)>) -> Result<Self, HashChainError> {
         let (records, mut digests): (Vec<i64>, Vec<Vec<u8>>) = batch.into_iter().unzip();
         if let [alone] = digests.as_slice() {
             // A chain needs two files: a lone signature is paired with itself, so that there is one kind of stamp.
             digests.push(alone.clone());
         }
-        let ways = Ways::build(DigestAlgorithm::Sha512, Files::TIME_STAMP, digests)?;
+        let ways = Ways::build(algorithm, Files::TIME_STAMP, digests)?;
         Ok(Self { records, ways })
     }
 
@@ -43,7 +43,7 @@ impl Leaves {
 
     /// As they are kept.
     pub(super) fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(self.records.len() * LEAF_BYTES);
+        let mut bytes = Vec::with_capacity(self.records.len() * 72);
         for (record, digest) in self.records.iter().zip(self.ways.digests()) {
             bytes.extend_from_slice(&record.to_be_bytes());
             bytes.extend_from_slice(digest);
@@ -51,16 +51,21 @@ impl Leaves {
         bytes
     }
 
-    fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let leaf = |leaf: &[u8]| {
-            let (record, digest) = leaf.split_first_chunk::<8>()?;
-            (digest.len() == DIGEST_BYTES).then(|| (i64::from_be_bytes(*record), digest.to_vec()))
+    /// What was kept of the leaves of a stamped file; `None` where they do not make that file.
+    fn under(result: &[u8], bytes: &[u8]) -> Option<Self> {
+        let read = |algorithm: DigestAlgorithm| {
+            let leaf = |leaf: &[u8]| {
+                let (record, digest) = leaf.split_first_chunk::<8>()?;
+                Some((i64::from_be_bytes(*record), digest.to_vec()))
+            };
+            let leaves = bytes.chunks(8 + algorithm.output_len()).map(leaf).collect::<Option<_>>()?;
+            Self::of(algorithm, leaves).ok()
         };
-        Self::of(bytes.chunks(LEAF_BYTES).map(leaf).collect::<Option<_>>()?).ok()
+        ALGORITHMS.into_iter().filter_map(read).find(|leaves| leaves.result().as_bytes() == result)
     }
 
     /// The hash chain of a record (`ts-hashchain.xml`).
-    fn chain(&self, record: i64, signature_digest: &[u8; 64]) -> Option<String> {
+    fn chain(&self, record: i64, signature_digest: &[u8]) -> Option<String> {
         let place = self.records.iter().position(|other| *other == record)?;
         Some(self.ways.way(place).chain(Files::TIME_STAMP, signature_digest))
     }
@@ -90,15 +95,15 @@ impl MessageLog {
         record: i64,
         stamp: i64,
         result: &[u8],
-        signature_digest: &[u8; 64],
+        signature_digest: &[u8],
     ) -> Result<Vec<u8>, LogError> {
         let damaged = |reason| LogError::Damaged { id: record, reason };
         let leaves = if let Some(leaves) = self.trees.find(stamp) {
             leaves
         } else {
             let kept = self.store.read("bridge.stamp_leaves", move |tx| sql::stamp_leaves(tx, stamp)).await?;
-            let leaves = kept.as_deref().and_then(Leaves::from_bytes);
-            let leaves = Arc::new(leaves.ok_or_else(|| damaged("what lies under its stamp is cut"))?);
+            let leaves = kept.as_deref().and_then(|kept| Leaves::under(result, kept));
+            let leaves = Arc::new(leaves.ok_or_else(|| damaged("what lies under its stamp is not what was stamped"))?);
             self.trees.remember(stamp, &leaves);
             leaves
         };
@@ -116,35 +121,40 @@ mod tests {
 
     use super::*;
 
-    fn batch(count: u8) -> Vec<(i64, Vec<u8>)> {
-        (0..count).map(|number| (1_000 + i64::from(number), vec![number; 64])).collect()
+    fn batch(algorithm: DigestAlgorithm, count: u8) -> Vec<(i64, Vec<u8>)> {
+        (0..count).map(|number| (1_000 + i64::from(number), vec![number; algorithm.output_len()])).collect()
     }
 
     #[test]
     fn chains_are_made_from_kept_leaves_as_they_were_stamped() {
-        for count in [1, 2, 3, 100] {
-            let made = Leaves::of(batch(count)).unwrap();
-            let kept = Leaves::from_bytes(&made.to_bytes()).unwrap();
+        for (algorithm, count) in ALGORITHMS.into_iter().flat_map(|algorithm| [1, 2, 3, 9, 100].map(|n| (algorithm, n)))
+        {
+            let made = Leaves::of(algorithm, batch(algorithm, count)).unwrap();
+            let kept = Leaves::under(made.result().as_bytes(), &made.to_bytes()).unwrap();
             assert_eq!(kept.result(), made.result());
-            let mut messages: Vec<Vec<Vec<u8>>> = batch(count).into_iter().map(|(_, digest)| vec![digest]).collect();
+            let mut messages: Vec<Vec<Vec<u8>>> =
+                batch(algorithm, count).into_iter().map(|(_, digest)| vec![digest]).collect();
             if count == 1 {
                 messages.push(messages[0].clone());
             }
-            let whole = build(DigestAlgorithm::Sha512, Files::TIME_STAMP, &messages).unwrap();
-            for ((record, digest), chain) in batch(count).into_iter().zip(whole.chains) {
-                assert_eq!(kept.chain(record, digest.as_slice().try_into().unwrap()), Some(chain));
+            let whole = build(algorithm, Files::TIME_STAMP, &messages).unwrap();
+            for ((record, digest), chain) in batch(algorithm, count).into_iter().zip(whole.chains) {
+                assert_eq!(kept.chain(record, &digest), Some(chain));
             }
             assert_eq!(kept.chain(1, &[0; 64]), None);
         }
     }
 
     #[test]
-    fn leaves_that_are_cut_are_not_read() {
-        let bytes = Leaves::of(batch(3)).unwrap().to_bytes();
-        for end in 0..bytes.len() {
-            let read = Leaves::from_bytes(&bytes[..end]);
-            assert_eq!(read.is_some(), end > 0 && end % LEAF_BYTES == 0, "cut at {end}");
-            assert!(read.is_none_or(|read| read.result() != Leaves::of(batch(3)).unwrap().result()), "cut at {end}");
+    fn leaves_that_are_cut_or_altered_are_not_read() {
+        for algorithm in ALGORITHMS {
+            let made = Leaves::of(algorithm, batch(algorithm, 9)).unwrap();
+            let (result, bytes) = (made.result().as_bytes(), made.to_bytes());
+            for end in 0..bytes.len() {
+                assert!(Leaves::under(result, &bytes[..end]).is_none(), "cut at {end}");
+            }
+            let altered = [&bytes[..20], &[bytes[20] ^ 1], &bytes[21..]].concat();
+            assert!(Leaves::under(result, &altered).is_none());
         }
     }
 }

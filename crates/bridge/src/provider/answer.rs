@@ -8,7 +8,7 @@ use civic::MemberId;
 use http::Response;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::body::Incoming;
-use trust::digest;
+use trust::digest::{Digest, DigestAlgorithm};
 
 use super::{Route, Verified, log, record, uses};
 use crate::core::Core;
@@ -64,6 +64,8 @@ pub(super) struct Ending {
     pub(super) route: Route,
     /// The record of the request, where it is not yet logged.
     pub(super) records: Vec<NewRecord>,
+    /// By what the answer is digested.
+    pub(super) hash: DigestAlgorithm,
     /// What operational monitoring sees.
     pub(super) observed: Arc<Observed>,
 }
@@ -74,7 +76,8 @@ pub(super) async fn give(ending: Ending, answer: ServiceAnswer) -> Result<Reply,
     let ServiceAnswer { response, body } = answer;
     match body {
         ServiceBody::Whole(body) => {
-            let attachments = body.map(|body| Attachment::rest(Body::from(body))).into_iter().collect();
+            let hash = ending.hash;
+            let attachments = body.map(|body| Attachment::rest(Body::digested(hash, body))).into_iter().collect();
             kept(ending, &boundary, &response, attachments).await
         }
         ServiceBody::Attachments(attachments, original) => {
@@ -86,7 +89,7 @@ pub(super) async fn give(ending: Ending, answer: ServiceAnswer) -> Result<Reply,
         }
         ServiceBody::Stream { first, rest, pace } => {
             let (sender, flow) = Flow::made();
-            let reply = reply(&boundary, flow);
+            let reply = reply(&boundary, ending.hash, flow);
             tokio::spawn(stream(ending, boundary, response, Source { first, rest, pace }, sender));
             Ok(reply)
         }
@@ -100,14 +103,14 @@ async fn kept(
     response: &AnyResponse,
     attachments: Vec<Attachment>,
 ) -> Result<Reply, Fault> {
-    let envelope = match envelope(&ending.core, ending.member(), response, attachments).await {
+    let envelope = match ending.envelope(response, attachments).await {
         Ok(envelope) => envelope,
         Err(fault) => return Err(ending.failed(fault, false).await),
     };
-    let flow = Flow::from(lay_down(Kind::Response, boundary, &envelope));
+    let (flow, hash) = (Flow::from(lay_down(Kind::Response, boundary, &envelope)), ending.hash);
     ending.observed.response(response.status(), &envelope);
     ending.answered(&envelope).await?;
-    Ok(reply(boundary, flow))
+    Ok(reply(boundary, hash, flow))
 }
 
 /// Where the bytes of a long answer come from.
@@ -123,8 +126,8 @@ async fn stream(ending: Ending, boundary: String, response: AnyResponse, source:
     let mut writer = EnvelopeWriter::new(&boundary, 4 * 1024);
     writer.start(Kind::Response, &[], &response.message());
     writer.begin_rest_body();
-    let outcome = match pump(&core, source, writer.take(), &sender).await {
-        Ok(body) => envelope(&core, ending.member(), &response, vec![Attachment::rest(body)]).await,
+    let outcome = match pump(&core, source, ending.hash, writer.take(), &sender).await {
+        Ok(body) => ending.envelope(&response, vec![Attachment::rest(body)]).await,
         Err(fault) => Err(fault),
     };
     let outcome = match outcome {
@@ -146,10 +149,17 @@ async fn stream(ending: Ending, boundary: String, response: AnyResponse, source:
 }
 
 /// Passes the body on while it comes; what of it is to be logged is kept beside.
-async fn pump(core: &Core, source: Source, start: Bytes, sender: &FlowSender) -> Result<Body, Fault> {
+async fn pump(
+    core: &Core,
+    source: Source,
+    hash: DigestAlgorithm,
+    start: Bytes,
+    sender: &FlowSender,
+) -> Result<Body, Fault> {
     let limits = core.config.limits;
     let Source { first, mut rest, mut pace } = source;
-    let mut collector = Collector::spooled(Arc::clone(&core.spool)).keeping(limits.logged_body_bytes_max);
+    let mut collector =
+        Collector::spooled(Arc::clone(&core.spool)).keeping(limits.logged_body_bytes_max).digesting(hash);
     pass(core, sender, start).await?;
     let mut next = Some(first).filter(|first| !first.is_empty());
     loop {
@@ -179,22 +189,19 @@ async fn pass(core: &Core, sender: &FlowSender, slice: Bytes) -> Result<(), Faul
     Err(Fault::new(Side::ServerProxy, Reason::NetworkError, message))
 }
 
-async fn envelope(
-    core: &Core,
-    member: &MemberId,
-    response: &AnyResponse,
-    attachments: Vec<Attachment>,
-) -> Result<Envelope, Fault> {
-    let digests: Vec<[u8; 64]> = attachments.iter().map(|attachment| *attachment.body.sha512()).collect();
-    let message = response.message();
-    let signed = signing::sign(core, Side::ServerProxy, member, &digest::sha512(message.bytes()), &digests).await?;
-    Ok(Envelope { ocsp: Vec::new(), message, attachments, batch: signed.batch, signature: signed.signature })
-}
-
 impl Ending {
     /// Whose service answers.
     fn member(&self) -> &MemberId {
         self.verified.request.service().client().member()
+    }
+
+    /// The signed answer.
+    async fn envelope(&self, response: &AnyResponse, attachments: Vec<Attachment>) -> Result<Envelope, Fault> {
+        let digests: Vec<Digest> = attachments.iter().map(|attachment| *attachment.body.digest()).collect();
+        let message = response.message();
+        let digest = Digest::of(self.hash, message.bytes());
+        let signed = signing::sign(&self.core, Side::ServerProxy, self.member(), &digest, &digests).await?;
+        Ok(Envelope { ocsp: Vec::new(), message, attachments, batch: signed.batch, signature: signed.signature })
     }
 
     /// Logs what is not yet logged, with the answer.
@@ -220,21 +227,21 @@ impl Ending {
     }
 }
 
-/// SHA-512 of what the caller gets as a document: the body of a REST answer, the envelope of a SOAP answer.
-fn document_of(envelope: &Envelope) -> Option<[u8; 64]> {
+/// The digest of what the caller gets as a document: the body of a REST answer, the envelope of a SOAP answer.
+fn document_of(envelope: &Envelope) -> Option<Digest> {
     match &envelope.message {
-        Message::Rest(_) => envelope.attachments.first().map(|attachment| *attachment.body.sha512()),
-        Message::Soap { bytes, .. } => Some(digest::sha512(bytes)),
+        Message::Rest(_) => envelope.attachments.first().map(|attachment| *attachment.body.digest()),
+        Message::Soap { bytes, .. } => Some(Digest::sha512(bytes)),
     }
 }
 
-fn reply(boundary: &str, flow: Flow) -> Reply {
+fn reply(boundary: &str, hash: DigestAlgorithm, flow: Flow) -> Reply {
     let mut reply = Response::new(flow);
     let headers = reply.headers_mut();
     if let Ok(value) = HeaderValue::from_str(&transport::content_type(boundary)) {
         headers.insert(CONTENT_TYPE, value);
     }
-    headers.insert(HeaderName::from_static("x-hash-algorithm"), HeaderValue::from_static("SHA-512"));
+    headers.insert(transport::HASH_ALGORITHM, HeaderValue::from_static(hash.name()));
     reply
 }
 

@@ -21,7 +21,7 @@ use http::header::{CONTENT_TYPE, HeaderValue};
 use http::request::Parts;
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
-use trust::digest;
+use trust::digest::{self, Digest, DigestAlgorithm};
 
 use crate::access::ServicePath;
 use crate::authorisation::Authorised;
@@ -50,7 +50,7 @@ pub(crate) async fn handle(core: Arc<Core>, peer: Arc<Peer>, request: Request<In
     let observed = Observed::begin(&core, ServerType::Producer);
     let (head, mut body) = request.into_parts();
     let outcome = exchange(&core, &peer, &head, &mut body, &observed).await;
-    match outcome {
+    let mut answer = match outcome {
         Ok(answer) => answer,
         Err(fault) => {
             observed.failed(&fault);
@@ -60,7 +60,12 @@ pub(crate) async fn handle(core: Arc<Core>, peer: Arc<Peer>, request: Request<In
             answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/xml; charset=UTF-8"));
             lingering(answer, body)
         }
+    };
+    if core.config.log.hash == transport::ACCEPTED_HASH {
+        let accepted = HeaderValue::from_static(transport::ACCEPTED_HASH.name());
+        answer.headers_mut().insert(transport::ACCEPTED_HASH_ALGORITHM, accepted);
     }
+    answer
 }
 
 /// A request whose peer, sender and signature are verified.
@@ -117,7 +122,8 @@ async fn exchange(
     observed.sent();
     let outcome = ask(core, &verified, &route).await;
     observed.received();
-    let ending = Ending { core: Arc::clone(core), verified, route, records, observed: Arc::clone(observed) };
+    let hash = hash_for(core, head, &verified.request);
+    let ending = Ending { core: Arc::clone(core), verified, route, records, hash, observed: Arc::clone(observed) };
     match outcome {
         Ok(answer) => answer::give(ending, answer).await,
         Err(fault) => Err(ending.failed(fault, false).await),
@@ -247,7 +253,7 @@ async fn ask(core: &Core, verified: &Verified, route: &Route) -> Result<ServiceA
         AnyRequest::Soap(request) => return soap::ask(core, verified, route, request, grant_use).await,
     };
     let body = verified.envelope.rest_body();
-    let request_hash = request.hash(body.map(Body::sha512));
+    let request_hash = request.hash(body.map(Body::digest));
     match route {
         Route::DataTracker | Route::OwnSoap => data_tracker::answer(core, request, &request_hash).await,
         Route::Metaservice => {
@@ -255,6 +261,16 @@ async fn ask(core: &Core, verified: &Verified, route: &Route) -> Result<ServiceA
             answer::described(request, &request_hash, described)
         }
         Route::Service(service, _) => forward::ask(core, service, request, body, grant_use, &request_hash).await,
+    }
+}
+
+/// By what the answer is digested: SHA-512 as everywhere, or by what the peer takes besides, where it says so.
+fn hash_for(core: &Core, head: &Parts, request: &AnyRequest) -> DigestAlgorithm {
+    let accepted = head.headers.get(transport::ACCEPTED_HASH_ALGORITHM).and_then(|value| value.to_str().ok());
+    if request.rest().is_some() && transport::accepts_our_hash(accepted) {
+        core.config.log.hash
+    } else {
+        DigestAlgorithm::Sha512
     }
 }
 
@@ -302,7 +318,7 @@ fn subject_in(request: &AnyRequest, path: &ServicePath, rule: &SubjectRule) -> O
 }
 
 /// The use that the citizen will see, with the digest of the document that was given.
-fn uses(verified: &Verified, route: &Route, answered: bool, document: Option<[u8; 64]>) -> Vec<NewUsage> {
+fn uses(verified: &Verified, route: &Route, answered: bool, document: Option<Digest>) -> Vec<NewUsage> {
     let Route::Service(service, authorised) = route else { return Vec::new() };
     let request = &verified.request;
     // The consent service knows better than any rule whose grant was used.
@@ -327,6 +343,8 @@ fn uses(verified: &Verified, route: &Route, answered: bool, document: Option<[u8
         _ => return Vec::new(),
     };
     let client = request.client();
+    let document_digest =
+        |algorithm| document.filter(|digest| digest.algorithm() == algorithm).map(|digest| hex_text(digest.bytes()));
     let record = UsageRecord {
         logtime: verified.snapshot.now().rfc3339(),
         action: purpose.text.clone(),
@@ -341,7 +359,8 @@ fn uses(verified: &Verified, route: &Route, answered: bool, document: Option<[u8
         message_hash: BASE64.encode(request.sha512()),
         grant_id,
         outcome: if answered { "answered" } else { "refused" }.to_owned(),
-        document_sha512: document.map(|digest| hex_text(&digest)),
+        document_sha512: document_digest(DigestAlgorithm::Sha512),
+        document_sha256: document_digest(DigestAlgorithm::Sha256),
     };
     vec![NewUsage { subject, service: request.service().clone(), record }]
 }

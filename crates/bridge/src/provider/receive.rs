@@ -9,7 +9,7 @@ use crate::config::PeerVersion;
 use crate::core::Core;
 use crate::fault::{Fault, Reason, Side};
 use crate::pace::{Pace, PaceError};
-use crate::transport::{Envelope, EnvelopeReader, Kind, Limits, Received, TransportError};
+use crate::transport::{self, Envelope, EnvelopeReader, Kind, Limits, Received, TransportError};
 
 const SIDE: Side = Side::ServerProxy;
 
@@ -20,14 +20,16 @@ pub(super) async fn receive(core: &Core, head: &Parts, body: &mut Incoming) -> R
     }
     let limits = core.config.limits;
     check_version(limits.peer_version_min, &head.headers)?;
-    let content_type = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let text = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok());
+    let content_type = text(CONTENT_TYPE.as_str()).unwrap_or_default();
     let reader = EnvelopeReader::new(Kind::Request, content_type, Limits::with_body(limits.body_bytes_max));
     let mut reader = reader
         .map_err(|error| {
             let message = format!("{error}. Send the message as PR-MESSTRANSP says");
             Fault::new(SIDE, Reason::InvalidContentType, message)
         })?
-        .with_spool(&core.spool);
+        .with_spool(&core.spool)
+        .digesting(transport::hash_algorithm(text(transport::HASH_ALGORITHM)).map_err(unreadable)?);
     let mut pace = Pace::new(limits.request_timeout, limits.bytes_per_s_min);
     while let Some(slice) = pace.next(body).await.map_err(slow_or_broken)? {
         reader.push(slice).map_err(unreadable)?;
@@ -68,6 +70,7 @@ fn unreadable(error: TransportError) -> Fault {
         }
         TransportError::Spool(_) => (Reason::IoError, "Try again later; the provider's node has no place for the body"),
         TransportError::Truncated(_) => (Reason::MissingSignature, "Send the whole message"),
+        TransportError::HashAlgorithm(_) => (Reason::InvalidMessage, "Say so in the header x-hash-algorithm"),
         TransportError::Order { .. } => (Reason::InvalidContentType, "Send the parts in their order"),
         _ => (Reason::MimeParsingFailed, "Send the message again"),
     };

@@ -5,7 +5,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
 use tokio::task::JoinHandle;
-use trust::digest;
+use trust::digest::{Digest, DigestAlgorithm};
 
 use super::{PIECE_BYTES, SpoolError, SpoolFile};
 
@@ -14,7 +14,7 @@ use super::{PIECE_BYTES, SpoolError, SpoolFile};
 pub struct Body {
     kept: Kept,
     length: u64,
-    sha512: [u8; 64],
+    digest: Digest,
 }
 
 #[derive(Clone, Debug)]
@@ -34,8 +34,13 @@ pub struct BodyReader {
 }
 
 impl Body {
-    pub(super) const fn new(kept: Kept, length: u64, sha512: [u8; 64]) -> Self {
-        Self { kept, length, sha512 }
+    pub(super) const fn new(kept: Kept, length: u64, digest: Digest) -> Self {
+        Self { kept, length, digest }
+    }
+
+    /// A body in memory.
+    pub fn digested(algorithm: DigestAlgorithm, bytes: Bytes) -> Self {
+        Self { length: bytes.len() as u64, digest: Digest::of(algorithm, &bytes), kept: Kept::Memory(bytes) }
     }
 
     /// Its length in bytes.
@@ -48,9 +53,9 @@ impl Body {
         self.length == 0
     }
 
-    /// The SHA-512 of its content.
-    pub const fn sha512(&self) -> &[u8; 64] {
-        &self.sha512
+    /// The digest of its content.
+    pub const fn digest(&self) -> &Digest {
+        &self.digest
     }
 
     /// Its content, where that is in memory.
@@ -89,15 +94,15 @@ impl Body {
 }
 
 impl From<Bytes> for Body {
+    /// A body in memory, with the digest that every X-Road node takes.
     fn from(bytes: Bytes) -> Self {
-        let sha512 = digest::sha512(&bytes);
-        Self { length: bytes.len() as u64, sha512, kept: Kept::Memory(bytes) }
+        Self::digested(DigestAlgorithm::Sha512, bytes)
     }
 }
 
 impl PartialEq for Body {
     fn eq(&self, other: &Self) -> bool {
-        self.length == other.length && self.sha512 == other.sha512
+        self.length == other.length && self.digest == other.digest
     }
 }
 

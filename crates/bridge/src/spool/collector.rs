@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use tokio::task::JoinHandle;
-use trust::digest::Sha512;
+use trust::digest::{DigestAlgorithm, Digesting};
 
 use super::body::Kept;
 use super::{Body, MEMORY_BYTES_MAX, PIECE_BYTES, Spool, SpoolError, SpoolFile, blocking};
@@ -14,7 +14,7 @@ type UnderWay = Option<JoinHandle<Result<(), SpoolError>>>;
 /// memory and is to be awaited after each slice: it waits for the pieces before, never for those that it sends.
 #[derive(Debug)]
 pub struct Collector {
-    hash: Sha512,
+    hash: Digesting,
     length: u64,
     held: Held,
     spool: Option<Arc<Spool>>,
@@ -38,7 +38,7 @@ impl Collector {
     /// A collector that keeps everything in memory; the caller limits what it pushes.
     pub fn in_memory() -> Self {
         Self {
-            hash: Sha512::new(),
+            hash: Digesting::new(DigestAlgorithm::Sha512),
             length: 0,
             held: Held::One(Bytes::new()),
             spool: None,
@@ -58,6 +58,13 @@ impl Collector {
         if self.spool.is_some() {
             self.memory_bytes_max = bytes_max;
         }
+        self
+    }
+
+    /// The same, digesting otherwise than by SHA-512.
+    #[must_use]
+    pub fn digesting(mut self, algorithm: DigestAlgorithm) -> Self {
+        self.hash = Digesting::new(algorithm);
         self
     }
 
@@ -194,7 +201,7 @@ mod tests {
     use std::sync::Arc;
 
     use civic::testing::SeededRandom;
-    use trust::digest;
+    use trust::digest::Digest;
 
     use super::*;
 
@@ -224,7 +231,7 @@ mod tests {
             let content = content(length);
             let body = collected(&spool, &content, slice).await;
             assert_eq!(body.len(), length as u64);
-            assert_eq!(body.sha512(), &digest::sha512(&content));
+            assert_eq!(body.digest(), &Digest::sha512(&content));
             assert_eq!(body.memory().is_some(), length <= MEMORY_BYTES_MAX);
             assert!(body.bytes(1 << 30).await.unwrap() == content, "{length} in slices of {slice}");
             assert_eq!(body, Body::from(Bytes::from(content)));
@@ -246,7 +253,7 @@ mod tests {
         }
         let body = collector.finish().await.unwrap();
         assert!(!body.is_kept());
-        assert_eq!(body.sha512(), &digest::sha512(&content));
+        assert_eq!(body.digest(), &Digest::sha512(&content));
         assert!(matches!(body.bytes(1 << 30).await, Err(SpoolError::NotKept)));
     }
 

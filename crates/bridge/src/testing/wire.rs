@@ -17,7 +17,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 use tokio_util::sync::{CancellationToken, DropGuard};
-use trust::digest::{self, DigestAlgorithm};
+use trust::digest::{Digest, DigestAlgorithm};
 use trust::hashchain;
 use trust::xades::{self, DataRef, Signer};
 
@@ -33,19 +33,19 @@ pub fn sign(federation: &Federation, keys: &NodeKeys, head: Bytes, body: Option<
     let signer = need(Signer::new(keys.sign.clone(), &keys.sign_certificate, &[]));
     let ocsp = federation.ocsp_response(&keys.sign_certificate);
     let now = federation.now();
-    let mut digests = vec![digest::sha512(&head)];
-    digests.extend(body.as_deref().map(digest::sha512));
+    let mut digests = vec![Digest::sha512(&head)];
+    digests.extend(body.as_deref().map(Digest::sha512));
     let (signature, parts) = if batch {
-        let files = vec![digests.iter().map(|digest| digest.to_vec()).collect()];
+        let files = vec![digests.iter().map(|digest| digest.bytes().to_vec()).collect()];
         let built = need(hashchain::build(DigestAlgorithm::Sha512, hashchain::Files::SIGNATURE, &files));
-        let file = DataRef { name: xades::HASH_CHAIN_RESULT, sha512: digest::sha512(built.result.as_bytes()) };
+        let file = DataRef { name: xades::HASH_CHAIN_RESULT, digest: Digest::sha512(built.result.as_bytes()) };
         let signature = need(signer.sign(&[file], now, &[&ocsp]));
         let chain = built.chains.into_iter().next().unwrap_or_default();
         (signature, Some(BatchParts { result: Bytes::from(built.result), chain: Bytes::from(chain) }))
     } else {
         let names = [xades::MESSAGE, "/attachment1"];
         let files: Vec<DataRef<'_>> =
-            names.into_iter().zip(&digests).map(|(name, sha512)| DataRef { name, sha512: *sha512 }).collect();
+            names.into_iter().zip(&digests).map(|(name, digest)| DataRef { name, digest: *digest }).collect();
         (need(signer.sign(&files, now, &[&ocsp])), None)
     };
     let auth = Bytes::from(federation.ocsp_response(&keys.auth_certificate));
@@ -75,14 +75,25 @@ impl TwoNodes {
 
     /// Sends any bytes to the provider's node, as the node with these keys.
     pub async fn post_bytes(&self, keys: &NodeKeys, content_type: &str, bytes: Vec<u8>) -> Result<Received, String> {
+        self.post_with(keys, &[("content-type", content_type)], bytes).await
+    }
+
+    /// The same with these headers.
+    pub async fn post_with(
+        &self,
+        keys: &NodeKeys,
+        headers: &[(&str, &str)],
+        bytes: Vec<u8>,
+    ) -> Result<Received, String> {
         let stream = connect(self.provider.addresses().transport, keys).await?;
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
         tokio::spawn(connection);
-        let request = Request::post("/")
-            .header("host", "node")
-            .header("content-type", content_type)
-            .body(Full::new(Bytes::from(bytes)));
+        let mut request = Request::post("/").header("host", "node");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Full::new(Bytes::from(bytes)));
         let response = sender.send_request(need(request)).await.map_err(|error| error.to_string())?;
         let kind =
             response.headers().get("content-type").and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();

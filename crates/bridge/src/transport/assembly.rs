@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
+use trust::digest::DigestAlgorithm;
 
 use super::{
     Attachment, BatchParts, Envelope, Event, HASH_CHAIN, HASH_CHAIN_RESULT, Kind, Limits, Message, MultipartReader,
@@ -53,6 +54,7 @@ pub struct EnvelopeReader {
 struct Assembly {
     kind: Kind,
     limits: Limits,
+    hash: DigestAlgorithm,
     spool: Option<Arc<Spool>>,
     stage: Stage,
     part: Option<Part>,
@@ -83,6 +85,7 @@ impl EnvelopeReader {
         let assembly = Assembly {
             kind,
             limits,
+            hash: DigestAlgorithm::Sha512,
             spool: None,
             stage: Stage::Ocsp,
             part: None,
@@ -105,6 +108,13 @@ impl EnvelopeReader {
     #[must_use]
     pub fn with_spool(mut self, spool: &Arc<Spool>) -> Self {
         self.assembly.spool = Some(Arc::clone(spool));
+        self
+    }
+
+    /// The same, but bodies are digested by this algorithm, as the peer did.
+    #[must_use]
+    pub const fn digesting(mut self, algorithm: DigestAlgorithm) -> Self {
+        self.assembly.hash = algorithm;
         self
     }
 
@@ -254,7 +264,7 @@ impl Assembly {
             }
             None => Collector::in_memory(),
         };
-        self.attachments.push((headers, collector));
+        self.attachments.push((headers, collector.digesting(self.hash)));
         Ok(())
     }
 

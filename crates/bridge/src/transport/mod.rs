@@ -19,6 +19,7 @@ pub(crate) use writer::write_parts;
 pub use writer::{EnvelopeWriter, boundary, content_type, write};
 
 use bytes::Bytes;
+use trust::digest::DigestAlgorithm;
 
 use crate::fault::Fault;
 use crate::spool::{Body, SpoolError};
@@ -41,6 +42,13 @@ pub const SIGNATURE: &str = "signature/bdoc-1.0/ts";
 pub const TEXT_XML: &str = "text/xml";
 /// Media type of a SOAP message whose attachments are referred to from within (MTOM).
 pub const XOP_XML: &str = "application/xop+xml";
+
+/// The header that names the algorithm by which the parts of a message were digested (CODE: `MimeUtils.HEADER_HASH_ALGO_ID`).
+pub const HASH_ALGORITHM: &str = "x-hash-algorithm";
+/// Our own header: by what else than SHA-512 a node wants messages digested (docs/decisions/0029). Other nodes pass over it.
+pub const ACCEPTED_HASH_ALGORITHM: &str = "x-accept-hash-algorithm";
+/// What we say in it.
+pub const ACCEPTED_HASH: DigestAlgorithm = DigestAlgorithm::Sha256;
 
 /// Which way a message goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -195,6 +203,9 @@ pub enum TransportError {
     /// The Content-Type of the HTTP message is not multipart/mixed with a boundary.
     #[error("the content type must be multipart/mixed with a boundary of 1 to 70 characters")]
     ContentType,
+    /// The parts were digested by an algorithm that is weak or unknown.
+    #[error("the parts of a message are digested with SHA-512, SHA-384 or SHA-256, not with `{0}`")]
+    HashAlgorithm(String),
     /// The multipart structure is broken.
     #[error("the multipart body is malformed: {0}")]
     Multipart(&'static str),
@@ -229,6 +240,19 @@ impl From<SpoolError> for TransportError {
     fn from(error: SpoolError) -> Self {
         Self::Spool(error.to_string())
     }
+}
+
+/// The algorithm that [`HASH_ALGORITHM`] names; SHA-512 where a message has no such header.
+pub fn hash_algorithm(header: Option<&str>) -> Result<DigestAlgorithm, TransportError> {
+    let Some(name) = header else { return Ok(DigestAlgorithm::Sha512) };
+    DigestAlgorithm::from_name(name)
+        .filter(|algorithm| *algorithm != DigestAlgorithm::Sha1)
+        .ok_or_else(|| TransportError::HashAlgorithm(name.chars().take(40).collect()))
+}
+
+/// Whether [`ACCEPTED_HASH_ALGORITHM`] names ours.
+pub fn accepts_our_hash(header: Option<&str>) -> bool {
+    header.is_some_and(|names| names.split(',').any(|name| name.trim() == ACCEPTED_HASH.name()))
 }
 
 /// The boundary of a multipart Content-Type.

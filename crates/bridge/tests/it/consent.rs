@@ -114,8 +114,8 @@ async fn a_consented_request_is_answered_and_the_citizen_sees_it_with_a_proof() 
     assert_eq!(usage.record.grant_id.as_deref(), Some(grant.as_str()));
     assert_eq!(usage.record.message_id, "c-1");
     assert_eq!(usage.record.outcome, "answered");
-    let given = trust::digest::sha512(&reply.body).map(|byte| format!("{byte:02x}")).concat();
-    assert_eq!(usage.record.document_sha512, Some(given), "the document that was given is committed to with the use");
+    let given = trust::digest::sha256(&reply.body).map(|byte| format!("{byte:02x}")).concat();
+    assert_eq!(usage.record.document_sha256, Some(given), "the document that was given is committed to with the use");
     assert!(usage.proof.is_none(), "the ledger has not been told yet");
 
     assert!(world.nodes.provider.commit_now().await.unwrap() >= 3);

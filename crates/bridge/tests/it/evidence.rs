@@ -190,7 +190,7 @@ async fn two_under_one_signature(nodes: &TwoNodes) -> (String, String) {
         for id in ids {
             let records = nodes.consumer.message_log().find(&id).await.unwrap();
             let request = records.into_iter().find(|record| record.kind == RecordKind::Request).unwrap();
-            if let Some(other) = seen.insert(request.content.signature.sha512(), id.clone()) {
+            if let Some(other) = seen.insert(request.content.signature.whole().unwrap().clone(), id.clone()) {
                 return (other, id);
             }
         }

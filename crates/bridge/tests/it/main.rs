@@ -7,6 +7,7 @@ mod archive;
 mod configuration;
 mod consent;
 mod console;
+mod digests;
 mod evidence;
 mod exchange;
 mod faults;

@@ -12,6 +12,8 @@ use bridge::testing::{CLIENT, ECHO, Outage, PERSON, TwoNodes, two_nodes_on};
 use bytes::Bytes;
 use civic::Clock as _;
 use store::{Store, StoreError, params};
+use trust::digest::DigestAlgorithm;
+use trust::hashchain::{self, Data};
 
 const NUMBER: &str = "1751198700421";
 
@@ -290,7 +292,12 @@ async fn two_replicas_on_one_log_lose_nothing_and_do_nothing_twice() {
     let change = |_: &mut NodeConfig, provider: &mut NodeConfig| provider.log.replica = Some([1; 16]);
     for nodes in on_both_engines(414, change).await {
         let store = nodes.provider.message_log().store().clone();
-        let other = nodes.replica_of_provider_with(store.clone(), |config| config.log.replica = Some([2; 16])).await;
+        // And it digests otherwise: each stamp covers records of one algorithm.
+        let change = |config: &mut NodeConfig| {
+            config.log.replica = Some([2; 16]);
+            config.log.hash = DigestAlgorithm::Sha512;
+        };
+        let other = nodes.replica_of_provider_with(store.clone(), change).await;
         other.ready().await.unwrap();
         let other = Arc::new(other);
         // Both write at the same frozen microsecond: ids collide and are drawn anew.
@@ -322,6 +329,13 @@ async fn two_replicas_on_one_log_lose_nothing_and_do_nothing_twice() {
         }
         assert_eq!(stamped, 100);
         assert_eq!(number(&store, "SELECT COUNT(*) AS number FROM bridge_stamped").await, 100);
+        for (id, algorithm) in [("o-0", DigestAlgorithm::Sha256), ("r-0-0", DigestAlgorithm::Sha512)] {
+            let record = other.message_log().find(id).await.unwrap().remove(0);
+            let (stamp, signature) = (record.stamp.unwrap(), record.content.signature.whole().unwrap().clone());
+            let file = |name: &str| if name.starts_with("/META-INF") { Data::Bytes(&signature) } else { Data::Unknown };
+            let found = hashchain::verify(&stamp.chain_result, "/ts-hashchain.xml", &stamp.chain, file).unwrap();
+            assert_eq!(found[0].algorithm, algorithm, "{id}");
+        }
         let (one, two) = tokio::join!(nodes.provider.commit_now(), other.commit_now());
         let committed = one.unwrap() + two.unwrap() + nodes.provider.commit_now().await.unwrap();
         assert_eq!(committed, 100);

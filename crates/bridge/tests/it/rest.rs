@@ -14,7 +14,7 @@ use civic::{ClientId, ServiceId};
 use http::HeaderMap;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use trust::digest::sha512;
+use trust::digest::{Digest, sha512};
 
 /// The headers that an information system got, without those of HTTP's own.
 fn values(headers: &HeaderMap, name: &str) -> Vec<String> {
@@ -217,7 +217,7 @@ async fn the_providers_node_speaks_for_the_exchange_and_the_rest_of_the_answer_p
     // The hash is that of the request that both logs hold.
     let records = nodes.consumer.message_log().find(&id).await.unwrap();
     let request = records.iter().find(|record| record.kind == RecordKind::Request).unwrap();
-    let body = request.content.attachments.first().map(|body| sha512(body.body.whole().unwrap()));
+    let body = request.content.attachments.first().map(|body| Digest::sha512(body.body.whole().unwrap()));
     let hash = request_hash(&sha512(request.content.message.whole().unwrap()), body.as_ref());
     assert_eq!(values(&reply.headers, "x-road-request-hash"), [BASE64.encode(hash)]);
     nodes.stop().await;

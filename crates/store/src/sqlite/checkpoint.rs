@@ -16,9 +16,9 @@ use super::{classify, open_connection, spawn, unavailable};
 use crate::StoreError;
 use crate::metrics::Metrics;
 
-/// The log is brought over each time it has grown by this many pages of 4 KiB (32 MiB): what is written again and again, as the pages of
-/// indexes are, is then brought over once.
-const DUE_PAGES: i64 = 8_000;
+/// The log is brought over each time it has grown by this many pages of 8 KiB (32 MiB; databases of earlier versions have pages of 4 KiB): what
+/// is written again and again, as the pages of indexes are, is then brought over once.
+const DUE_PAGES: i64 = 4_000;
 /// A log that grows faster than it is brought over makes the writer wait once it is this long (64 MiB).
 const FULL_PAGES: i64 = 2 * DUE_PAGES;
 /// How often a writer that waits looks again.

@@ -8,7 +8,7 @@ use civic::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::AsicError;
-use crate::digest::{constant_time_eq, sha512};
+use crate::digest::Digest;
 use crate::merkle::{leaf_hash, verify_inclusion};
 use crate::note::policy::Policy;
 use crate::note::{Checkpoint, NOTE_BYTES_MAX, Note, NoteError, Opened, Opening, TlogProof};
@@ -20,11 +20,11 @@ pub struct LoggedRecord {
     pub at: Timestamp,
     /// SHA-256 of the whole record in the form of the node.
     pub content: [u8; 32],
-    /// SHA-512 of the signature file; `None` where the node keeps nothing but commitments of this subsystem.
-    pub signature: Option<[u8; 64]>,
-    /// SHA-512 of the hash chain file of a batch signature, which names the message and its attachments; `None` where the signature
+    /// The digest of the signature file; `None` where the node keeps nothing but commitments of this subsystem.
+    pub signature: Option<Digest>,
+    /// The digest of the hash chain file of a batch signature, which names the message and its attachments; `None` where the signature
     /// is of one message, and in the records of earlier versions.
-    pub chain: Option<[u8; 64]>,
+    pub chain: Option<Digest>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -44,8 +44,8 @@ impl LoggedRecord {
         let written = Written {
             at: self.at.rfc3339(),
             content: hex::encode(self.content),
-            signature: self.signature.map(hex::encode),
-            chain: self.chain.map(hex::encode),
+            signature: self.signature.map(|digest| hex::encode(digest.bytes())),
+            chain: self.chain.map(|digest| hex::encode(digest.bytes())),
         };
         // Four texts always have a JSON form.
         serde_json::to_string(&written).unwrap_or_default()
@@ -57,27 +57,26 @@ impl LoggedRecord {
         let written: Written =
             serde_json::from_str(text).map_err(|_| refused("it is no JSON with at, content and signature"))?;
         let content = hex::decode(&written.content).ok().and_then(|digest| digest.try_into().ok());
-        let sha512 = |text: &String, reason| {
-            let digest = hex::decode(text).ok().and_then(|digest| digest.try_into().ok());
-            digest.ok_or(refused(reason))
+        let digest = |text: &Option<String>, reason| match text {
+            None => Ok(None),
+            Some(text) => match hex::decode(text).ok().and_then(|digest| Digest::kept(&digest)) {
+                None => Err(refused(reason)),
+                digest => Ok(digest),
+            },
         };
         Ok(Self {
             at: Timestamp::parse_rfc3339(&written.at)
                 .map_err(|_| refused("its moment is not in the form of RFC 3339"))?,
             content: content.ok_or(refused("its content is no SHA-256"))?,
-            signature: written
-                .signature
-                .as_ref()
-                .map(|text| sha512(text, "its signature is no SHA-512"))
-                .transpose()?,
-            chain: written.chain.as_ref().map(|text| sha512(text, "its chain is no SHA-512")).transpose()?,
+            signature: digest(&written.signature, "its signature is neither SHA-256 nor SHA-512")?,
+            chain: digest(&written.chain, "its chain is neither SHA-256 nor SHA-512")?,
         })
     }
 
     /// Whether it is about the message that was signed so. The signature of a batch is that of other messages too; its hash chain names the
     /// digests of one.
     fn must_be_of(&self, signature: &[u8], chain: Option<&[u8]>) -> Result<(), AsicError> {
-        let is = |named: &Option<[u8; 64]>, file| named.is_some_and(|digest| constant_time_eq(&digest, &sha512(file)));
+        let is = |named: &Option<Digest>, file| named.is_some_and(|digest| digest.is_of(file));
         if !is(&self.signature, signature) {
             return Err(AsicError::OtherRecord);
         }
@@ -143,12 +142,12 @@ mod tests {
     #[test]
     fn a_record_reads_back_and_its_text_is_frozen() {
         let at = Timestamp::from_micros(1_795_300_800_123_456);
-        let record = LoggedRecord { at, content: [1; 32], signature: Some([2; 64]), chain: None };
+        let record = LoggedRecord { at, content: [1; 32], signature: Some(Digest::made_sha512([2; 64])), chain: None };
         let (content, signature) = ("01".repeat(32), "02".repeat(64));
         let text = format!(r#"{{"at":"2026-11-21T22:40:00.123456Z","content":"{content}","signature":"{signature}"}}"#);
         assert_eq!(record.to_text(), text);
         assert_eq!(LoggedRecord::read(&text), Ok(record.clone()));
-        let of_batch = LoggedRecord { chain: Some([3; 64]), ..record.clone() };
+        let of_batch = LoggedRecord { chain: Some(Digest::made_sha512([3; 64])), ..record.clone() };
         let longer = format!(r#"{},"chain":"{}"}}"#, text.trim_end_matches('}'), "03".repeat(64));
         assert_eq!(of_batch.to_text(), longer);
         assert_eq!(LoggedRecord::read(&longer), Ok(of_batch));

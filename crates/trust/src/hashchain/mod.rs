@@ -24,9 +24,11 @@
 //! assert_eq!(files.len(), 2);
 //! ```
 
+mod plain;
 mod tree;
 mod verify;
 
+pub use plain::Plain;
 pub use tree::{Batch, Files, Way, Ways, build};
 pub use verify::{Data, DataFile, verify};
 

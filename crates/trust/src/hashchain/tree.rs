@@ -22,6 +22,16 @@ impl Files {
     pub const SIGNATURE: Self = Self { chain: "/sig-hashchain.xml", data: "/message.xml" };
     /// Batch time stamps: over signatures.
     pub const TIME_STAMP: Self = Self { chain: "/ts-hashchain.xml", data: "/META-INF/signatures.xml" };
+
+    /// The names that go with this name of a hash chain.
+    pub(super) fn of_chain(name: &str) -> Option<Self> {
+        [Self::SIGNATURE, Self::TIME_STAMP].into_iter().find(|files| files.chain == name)
+    }
+
+    /// The name of the file with this number of an input, from 0.
+    pub(super) fn name(self, number: usize) -> String {
+        if number == 0 { self.data.to_owned() } else { format!("/attachment{number}") }
+    }
 }
 
 /// A finished batch.
@@ -137,7 +147,10 @@ fn tree(algorithm: DigestAlgorithm, leaves: Vec<Vec<u8>>, alone: bool) -> Result
 }
 
 fn result(algorithm: DigestAlgorithm, files: Files, levels: &[Vec<Vec<u8>>]) -> String {
-    let root = levels.last().and_then(|level| level.first()).map_or(&[][..], Vec::as_slice);
+    result_of(algorithm, files, levels.last().and_then(|level| level.first()).map_or(&[][..], Vec::as_slice))
+}
+
+pub(super) fn result_of(algorithm: DigestAlgorithm, files: Files, root: &[u8]) -> String {
     format!(
         "{DECLARATION}<HashChainResult xmlns=\"{NAMESPACE}\" xmlns:ns2=\"{XMLDSIG}\" URI=\"{}#STEP0\">\
          <ns2:DigestMethod Algorithm=\"{}\"/><ns2:DigestValue>{}</ns2:DigestValue></HashChainResult>",
@@ -151,14 +164,14 @@ const DECLARATION: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\" standalone=\
 const XMLDSIG: &str = "http://www.w3.org/2000/09/xmldsig#";
 
 /// A message with attachments counts as the step over its files; a message alone as its own digest.
-fn collapse(algorithm: DigestAlgorithm, message: &[Vec<u8>]) -> Vec<u8> {
+pub(super) fn collapse(algorithm: DigestAlgorithm, message: &[Vec<u8>]) -> Vec<u8> {
     match message {
         [alone] => alone.clone(),
         files => digest_step(algorithm, files.iter().map(Vec::as_slice)),
     }
 }
 
-fn digest_step<'d>(algorithm: DigestAlgorithm, digests: impl Iterator<Item = &'d [u8]>) -> Vec<u8> {
+pub(super) fn digest_step<'d>(algorithm: DigestAlgorithm, digests: impl Iterator<Item = &'d [u8]>) -> Vec<u8> {
     let mut singles = Vec::with_capacity(256);
     for digest in digests {
         push_single(algorithm, digest, &mut singles);
@@ -198,7 +211,7 @@ fn steps_down(levels: &[Vec<Vec<u8>>], leaf: usize) -> Vec<(&[u8], bool)> {
     path
 }
 
-fn chain(algorithm: DigestAlgorithm, files: Files, message: &[Vec<u8>], path: &[(&[u8], bool)]) -> String {
+pub(super) fn chain(algorithm: DigestAlgorithm, files: Files, message: &[Vec<u8>], path: &[(&[u8], bool)]) -> String {
     let mut xml = format!(
         "{DECLARATION}<HashChain xmlns=\"{NAMESPACE}\" xmlns:ns2=\"{XMLDSIG}\"><DefaultDigestMethod Algorithm=\"{}\"/>",
         algorithm.xml_uri()
@@ -216,8 +229,7 @@ fn chain(algorithm: DigestAlgorithm, files: Files, message: &[Vec<u8>], path: &[
     if message.len() > 1 {
         let _ = write!(xml, "<HashStep id=\"STEP{}\">", path.len());
         for (number, digest) in message.iter().enumerate() {
-            let name = if number == 0 { files.data.to_owned() } else { format!("/attachment{number}") };
-            xml.push_str(&data_ref(&name, digest));
+            xml.push_str(&data_ref(&files.name(number), digest));
         }
         xml.push_str("</HashStep>");
     }

@@ -1,6 +1,6 @@
 //! Checking a chain against its result.
 
-use super::{FILES_MAX, HashChainError, NAMESPACE, push_single, step};
+use super::{FILES_MAX, Files, HashChainError, NAMESPACE, Plain, push_single, step};
 use crate::c14n;
 use crate::digest::DigestAlgorithm;
 use crate::xml::{Document, Element, Limits};
@@ -36,6 +36,42 @@ pub struct DataFile {
 /// the result must refer to the chain (`/sig-hashchain.xml` or `/ts-hashchain.xml`). Whether the result is signed or
 /// stamped is another question: ask it with the same bytes.
 pub fn verify<'f>(
+    result: &[u8],
+    chain_name: &str,
+    chain: &[u8],
+    files: impl FnMut(&str) -> Data<'f>,
+) -> Result<Vec<DataFile>, HashChainError> {
+    // What `build` wrote leads to its result by its making: only the files are to be compared.
+    match Files::of_chain(chain_name).and_then(|names| Plain::read(names, result, chain)) {
+        Some(plain) => compared(&plain, files),
+        None => verify_xml(result, chain_name, chain, files),
+    }
+}
+
+fn compared<'f>(plain: &Plain, mut files: impl FnMut(&str) -> Data<'f>) -> Result<Vec<DataFile>, HashChainError> {
+    let algorithm = plain.algorithm();
+    let mut found = Vec::with_capacity(2);
+    for (name, stated) in plain.files() {
+        let (is_stated, detached) = match files(&name) {
+            Data::Bytes(bytes) => (algorithm.digest(bytes) == stated, false),
+            Data::Digest(known, digest) if known == algorithm => (digest == stated, false),
+            Data::Digest(known, _) => return Err(other_algorithm(algorithm, known)),
+            Data::Detached => (true, true),
+            Data::Unknown => return Err(HashChainError::Unresolved(name)),
+        };
+        if !is_stated {
+            return Err(HashChainError::Reference(name));
+        }
+        found.push(DataFile { name, algorithm, digest: stated.to_vec(), detached });
+    }
+    Ok(found)
+}
+
+fn other_algorithm(method: DigestAlgorithm, known: DigestAlgorithm) -> HashChainError {
+    HashChainError::Algorithm(format!("{method} where the digest is known in {known}"))
+}
+
+fn verify_xml<'f>(
     result: &[u8],
     chain_name: &str,
     chain: &[u8],
@@ -157,9 +193,7 @@ impl<'d, 'a, 'n, 'f, F: FnMut(&str) -> Data<'f>> Walk<'d, 'a, 'n, F> {
         let (digest, detached) = match (self.files)(uri) {
             Data::Bytes(bytes) => (method.digest(&transformed(bytes, &transforms)?), false),
             Data::Digest(known, digest) if known == method && transforms.is_empty() => (digest, false),
-            Data::Digest(known, _) => {
-                return Err(HashChainError::Algorithm(format!("{method} where the digest is known in {known}")));
-            }
+            Data::Digest(known, _) => return Err(other_algorithm(method, known)),
             Data::Detached => (stated.clone(), true),
             Data::Unknown => return Err(HashChainError::Unresolved(uri.to_owned())),
         };
@@ -263,6 +297,11 @@ mod tests {
                 let files =
                     verify(batch.result.as_bytes(), "/sig-hashchain.xml", chain.as_bytes(), known(place)).unwrap();
                 assert_eq!(files.len(), messages[place].len());
+                let parsed = verify_xml(batch.result.as_bytes(), "/sig-hashchain.xml", chain.as_bytes(), known(place));
+                assert_eq!(parsed, Ok(files), "read plainly and parsed it is the same");
+                let other = known(place + 1);
+                let parsed = verify_xml(batch.result.as_bytes(), "/sig-hashchain.xml", chain.as_bytes(), other);
+                assert_eq!(parsed, Err(HashChainError::Reference("/message.xml".to_owned())));
             }
         }
     }

@@ -46,6 +46,16 @@ pub enum SignatureAlgorithm {
     RsaPssSha512,
 }
 
+/// What is left of an algorithm without its digest.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Scheme {
+    EcdsaFixed,
+    EcdsaDer,
+    Ed25519,
+    RsaPkcs1,
+    RsaPss,
+}
+
 impl SignatureAlgorithm {
     /// Every algorithm. For a name shared by both ECDSA forms the `Fixed` one stands first.
     pub const ALL: [Self; 13] = [
@@ -78,6 +88,22 @@ impl SignatureAlgorithm {
             | Self::RsaPkcs1Sha512
             | Self::RsaPssSha512
             | Self::Ed25519 => DigestAlgorithm::Sha512,
+        }
+    }
+
+    /// The same kind of signature over another digest; unchanged where there is none.
+    #[must_use]
+    pub fn over(self, digest: DigestAlgorithm) -> Self {
+        Self::ALL.into_iter().find(|other| other.scheme() == self.scheme() && other.digest() == digest).unwrap_or(self)
+    }
+
+    const fn scheme(self) -> Scheme {
+        match self {
+            Self::EcdsaSha256Fixed | Self::EcdsaSha384Fixed | Self::EcdsaSha512Fixed => Scheme::EcdsaFixed,
+            Self::EcdsaSha256Der | Self::EcdsaSha384Der | Self::EcdsaSha512Der => Scheme::EcdsaDer,
+            Self::Ed25519 => Scheme::Ed25519,
+            Self::RsaPkcs1Sha256 | Self::RsaPkcs1Sha384 | Self::RsaPkcs1Sha512 => Scheme::RsaPkcs1,
+            Self::RsaPssSha256 | Self::RsaPssSha384 | Self::RsaPssSha512 => Scheme::RsaPss,
         }
     }
 

@@ -121,9 +121,9 @@ impl Mould {
         bytes.get(from..) == self.first.get(from..) && self.values.iter().all(is_value)
     }
 
-    /// Reads a signature that [`fits`](Mould::fits); the same as [`Signature::parse`].
+    /// Reads a signature that [`fits`](Mould::fits); the same as [`Signature::parse`], which is asked where a value is no base64 after all.
     fn read(&self, bytes: &[u8]) -> Result<Signature, SignatureError> {
-        let mut signature = self.signature.clone();
+        let mut signature = self.signature.over(self.filled(&self.signed_info, bytes));
         let mut named = Vec::new();
         for place in &self.values {
             let text = bytes.get(place.at.clone()).unwrap_or_default();
@@ -132,7 +132,7 @@ impl Mould {
                     std::str::from_utf8(text).ok().and_then(|text| Timestamp::parse_rfc3339(text).ok());
                 continue;
             }
-            let value = decode(text).ok_or_else(|| SignatureError::Malformed("a value is not base64".to_owned()))?;
+            let Some(value) = decode(text) else { return Signature::parse(bytes) };
             match place.kind {
                 ValueKind::FileDigest(file) => {
                     if let Some(file) = signature.files.get_mut(file) {
@@ -147,7 +147,6 @@ impl Mould {
         if !constant_time_eq(&self.properties_digest.digest(&properties), &named) {
             return Err(SignatureError::SignedProperties);
         }
-        signature.signed_info = self.filled(&self.signed_info, bytes);
         Ok(signature)
     }
 
@@ -225,14 +224,19 @@ impl ValueKind {
         matches!(self, Self::FileDigest(_) | Self::PropertiesDigest)
     }
 
-    /// Whether a text can be such a value and nothing else.
+    /// Whether a text has only characters of such a value: none means anything to XML.
     fn allows(self, text: &[u8]) -> bool {
         match self {
             Self::SigningTime => {
                 text.iter().all(|byte| byte.is_ascii_digit() || matches!(byte, b'-' | b'+' | b':' | b'.' | b'T' | b'Z'))
             }
-            _ => decode(text).is_some(),
+            _ => text.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=')),
         }
+    }
+
+    /// Whether a text is such a value.
+    fn is(self, text: &[u8]) -> bool {
+        self.allows(text) && (self == Self::SigningTime || decode(text).is_some())
     }
 }
 
@@ -276,7 +280,7 @@ fn value_place(element: Element<'_, '_>, kind: ValueKind, bytes: &[u8]) -> Optio
         && start > span.start
         && bytes.get(start - 1) == Some(&b'>')
         && element.children().count() == 1;
-    (plain && !text.is_empty() && kind.allows(text.as_bytes())).then_some(ValuePlace { at: start..end, kind })
+    (plain && !text.is_empty() && kind.is(text.as_bytes())).then_some(ValuePlace { at: start..end, kind })
 }
 
 /// Where a text stands, where it stands once.

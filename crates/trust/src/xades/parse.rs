@@ -9,7 +9,7 @@ use super::{
     SIGNED_PROPERTIES_TYPE, SignatureError, VALUES_MAX, XADES_NAMESPACE,
 };
 use crate::c14n;
-use crate::digest::{DigestAlgorithm, constant_time_eq};
+use crate::digest::{Digest, DigestAlgorithm, constant_time_eq};
 use crate::hashchain::{self, Data};
 use crate::keys::{PublicKey, SignatureAlgorithm};
 use crate::xml::{Document, Element, Limits};
@@ -53,8 +53,8 @@ pub struct Part<'a> {
 pub enum PartContent<'a> {
     /// All its bytes.
     Bytes(&'a [u8]),
-    /// Only its SHA-512: enough wherever the signer used X-Road's default digest.
-    Sha512(&'a [u8; 64]),
+    /// Only its digest: enough where the signer used the same algorithm.
+    Digest(&'a Digest),
     /// It is elsewhere: its digest is taken from the signature, and the file is reported as detached.
     Detached,
 }
@@ -94,9 +94,9 @@ impl<'a> Part<'a> {
         Self { name, content: PartContent::Bytes(bytes) }
     }
 
-    /// A file of which the SHA-512 was computed while it passed.
-    pub const fn sha512(name: &'a str, digest: &'a [u8; 64]) -> Self {
-        Self { name, content: PartContent::Sha512(digest) }
+    /// A file of which the digest was computed while it passed.
+    pub const fn digest(name: &'a str, digest: &'a Digest) -> Self {
+        Self { name, content: PartContent::Digest(digest) }
     }
 }
 
@@ -105,6 +105,18 @@ impl Signature {
     pub fn parse(bytes: &[u8]) -> Result<Self, SignatureError> {
         let document = Document::parse(bytes, &Limits::SMALL)?;
         Anatomy::of(&document)?.read()
+    }
+
+    /// The same signature over another signed information.
+    pub(super) fn over(&self, signed_info: Vec<u8>) -> Self {
+        Self {
+            algorithm: self.algorithm,
+            signed_info,
+            value: Vec::new(),
+            files: self.files.clone(),
+            signing_time: self.signing_time,
+            enclosed: Arc::clone(&self.enclosed),
+        }
     }
 
     /// The signing certificate, DER.
@@ -200,7 +212,7 @@ impl Signature {
         let found = hashchain::verify(chain.result, HASH_CHAIN, chain.chain, |name| {
             match parts.iter().find(|part| part.name == name).map(|part| part.content) {
                 Some(PartContent::Bytes(bytes)) => Data::Bytes(bytes),
-                Some(PartContent::Sha512(digest)) => Data::Digest(DigestAlgorithm::Sha512, digest.to_vec()),
+                Some(PartContent::Digest(digest)) => Data::Digest(digest.algorithm(), digest.bytes().to_vec()),
                 Some(PartContent::Detached) => Data::Detached,
                 None => Data::Unknown,
             }
@@ -302,13 +314,15 @@ impl Reference {
             .ok_or_else(|| SignatureError::Missing(self.name.clone()))?;
         let good = match part.content {
             PartContent::Bytes(bytes) => constant_time_eq(&self.algorithm.digest(bytes), &self.digest),
-            PartContent::Sha512(digest) if self.algorithm == DigestAlgorithm::Sha512 => {
-                constant_time_eq(digest, &self.digest)
+            PartContent::Digest(digest) if self.algorithm == digest.algorithm() => {
+                constant_time_eq(digest.bytes(), &self.digest)
             }
-            PartContent::Sha512(_) => {
+            PartContent::Digest(digest) => {
                 return Err(SignatureError::Algorithm(format!(
-                    "{} for the file {}, of which only SHA-512 is known",
-                    self.algorithm, self.name
+                    "{} for the file {}, of which only {} is known",
+                    self.algorithm,
+                    self.name,
+                    digest.algorithm()
                 )));
             }
             PartContent::Detached => true,

@@ -6,18 +6,18 @@ use civic::Timestamp;
 
 use super::{HASH_CHAIN_RESULT, MESSAGE, REFERENCES_MAX, SIGNED_PROPERTIES_TYPE, SignatureError};
 use crate::cert::Certificate;
-use crate::digest::{DigestAlgorithm, sha512};
-use crate::keys::{SignatureAlgorithm, SigningKey};
+use crate::digest::{Digest, DigestAlgorithm};
+use crate::keys::{KeyKind, SignatureAlgorithm, SigningKey};
 use crate::xml::escape_text;
 use crate::xmldsig::push_base64;
 
-/// A file to be signed: its name and its SHA-512 digest.
+/// A file to be signed: its name and its digest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DataRef<'a> {
     /// The name as the signature has it: `/message.xml`, `/attachment1` …, `/sig-hashchainresult.xml`.
     pub name: &'a str,
-    /// SHA-512 of its bytes.
-    pub sha512: [u8; 64],
+    /// The digest of its bytes; all files of a signature have theirs by one algorithm.
+    pub digest: Digest,
 }
 
 /// A key with its certificate, ready to sign; everything that stays the same between messages is already written.
@@ -48,7 +48,6 @@ const POLICY: &str = "<xades:SignaturePolicyIdentifier><xades:SignaturePolicyId>
     </xades:SignaturePolicyId></xades:SignaturePolicyIdentifier></xades:SignedSignatureProperties>";
 
 const CANONICALIZATION: &str = "http://www.w3.org/TR/2001/REC-xml-c14n-20010315";
-const SHA512: &str = DigestAlgorithm::Sha512.xml_uri();
 
 impl Signer {
     /// A signer with the key's usual algorithm. `extra_certificates` are intermediate certificates that a verifier may
@@ -88,20 +87,26 @@ impl Signer {
     }
 
     /// The signature of these files as a UTF-8 XML document. Sign either the message and its attachments, in order, or the
-    /// result of a hash chain alone. `ocsp` are DER OCSP responses: the one for the signing certificate and those for
-    /// the extra certificates.
+    /// result of a hash chain alone. What the signature itself digests it digests as the files are. `ocsp` are DER OCSP responses:
+    /// the one for the signing certificate and those for the extra certificates.
     pub fn sign(
         &self,
         files: &[DataRef<'_>],
         signing_time: Timestamp,
         ocsp: &[&[u8]],
     ) -> Result<Vec<u8>, SignatureError> {
-        if files.is_empty() || files.len() > REFERENCES_MAX {
+        let Some(hash) = files.first().map(|file| file.digest.algorithm()).filter(|_| files.len() <= REFERENCES_MAX)
+        else {
             return Err(SignatureError::Count);
+        };
+        if let Some(other) = files.iter().find(|file| file.digest.algorithm() != hash) {
+            return Err(SignatureError::Algorithm(format!("{} beside {hash}", other.digest.algorithm())));
         }
+        let algorithm = self.algorithm_over(hash);
         let properties = self.signed_properties(files, signing_time);
-        let signed_info = self.signed_info(files, &sha512(&canonical("xades:SignedProperties", &properties)));
-        let value = self.key.sign(self.algorithm, &canonical("ds:SignedInfo", &signed_info))?;
+        let properties_digest = Digest::of(hash, &canonical("xades:SignedProperties", &properties));
+        let signed_info = signed_info(algorithm, files, &properties_digest);
+        let value = self.key.sign(algorithm, &canonical("ds:SignedInfo", &signed_info))?;
 
         let ocsp_length: usize = ocsp.iter().map(|response| response.len() * 4 / 3 + 100).sum();
         let mut xml = String::with_capacity(
@@ -136,29 +141,13 @@ impl Signer {
         Ok(xml.into_bytes())
     }
 
-    /// `SignedInfo` after its tag name, to its end tag.
-    fn signed_info(&self, files: &[DataRef<'_>], properties_digest: &[u8]) -> String {
-        let mut text = String::with_capacity(1024 + files.len() * 320);
-        let _ = write!(
-            text,
-            "><ds:CanonicalizationMethod Algorithm=\"{CANONICALIZATION}\"></ds:CanonicalizationMethod>\
-             <ds:SignatureMethod Algorithm=\"{}\"></ds:SignatureMethod>",
-            self.algorithm.xml_uri()
-        );
-        for (number, file) in files.iter().enumerate() {
-            let name = crate::xml::escape_attribute(file.name);
-            let _ = write!(text, "<ds:Reference Id=\"signature-reference-{number}\" URI=\"{name}\">");
-            push_digest(&file.sha512, &mut text);
-            text.push_str("</ds:Reference>");
+    /// The algorithm of choice, or its like over the digest of the files where that is another than X-Road's default. A key that is
+    /// stronger than that digest keeps its own.
+    fn algorithm_over(&self, hash: DigestAlgorithm) -> SignatureAlgorithm {
+        match (hash, self.key.public().kind()) {
+            (DigestAlgorithm::Sha512, _) | (_, KeyKind::P384) => self.algorithm,
+            _ => self.algorithm.over(hash),
         }
-        let _ = write!(
-            text,
-            "<ds:Reference Id=\"signature-reference-{}\" Type=\"{SIGNED_PROPERTIES_TYPE}\" URI=\"#signed-properties\">",
-            files.len()
-        );
-        push_digest(properties_digest, &mut text);
-        text.push_str("</ds:Reference></ds:SignedInfo>");
-        text
     }
 
     /// `SignedProperties` after its tag name, to its end tag.
@@ -184,6 +173,31 @@ impl Signer {
         text.push_str("</xades:SignedDataObjectProperties></xades:SignedProperties>");
         text
     }
+}
+
+/// `SignedInfo` after its tag name, to its end tag.
+fn signed_info(algorithm: SignatureAlgorithm, files: &[DataRef<'_>], properties_digest: &Digest) -> String {
+    let mut text = String::with_capacity(1024 + files.len() * 320);
+    let _ = write!(
+        text,
+        "><ds:CanonicalizationMethod Algorithm=\"{CANONICALIZATION}\"></ds:CanonicalizationMethod>\
+         <ds:SignatureMethod Algorithm=\"{}\"></ds:SignatureMethod>",
+        algorithm.xml_uri()
+    );
+    for (number, file) in files.iter().enumerate() {
+        let name = crate::xml::escape_attribute(file.name);
+        let _ = write!(text, "<ds:Reference Id=\"signature-reference-{number}\" URI=\"{name}\">");
+        push_digest(&file.digest, &mut text);
+        text.push_str("</ds:Reference>");
+    }
+    let _ = write!(
+        text,
+        "<ds:Reference Id=\"signature-reference-{}\" Type=\"{SIGNED_PROPERTIES_TYPE}\" URI=\"#signed-properties\">",
+        files.len()
+    );
+    push_digest(properties_digest, &mut text);
+    text.push_str("</ds:Reference></ds:SignedInfo>");
+    text
 }
 
 /// Puts a time stamp token (DER) over the signature value into a signature that [`Signer`] made: the last thing before
@@ -215,15 +229,17 @@ fn canonical(name: &str, text: &str) -> Vec<u8> {
     bytes
 }
 
-fn push_digest(digest: &[u8], text: &mut String) {
-    let _ = write!(text, "<ds:DigestMethod Algorithm=\"{SHA512}\"></ds:DigestMethod><ds:DigestValue>");
-    push_base64(digest, text);
+fn push_digest(digest: &Digest, text: &mut String) {
+    text.push_str("<ds:DigestMethod Algorithm=\"");
+    text.push_str(digest.algorithm().xml_uri());
+    text.push_str("\"></ds:DigestMethod><ds:DigestValue>");
+    push_base64(digest.bytes(), text);
     text.push_str("</ds:DigestValue>");
 }
 
 fn push_certificate_reference(certificate: &Certificate, text: &mut String) {
     text.push_str("<xades:CertDigest>");
-    push_digest(&sha512(certificate.der()), text);
+    push_digest(&Digest::sha512(certificate.der()), text);
     text.push_str("</xades:CertDigest><xades:IssuerSerial><ds:X509IssuerName>");
     text.push_str(&escape_text(&certificate.issuer().to_string()));
     text.push_str("</ds:X509IssuerName><ds:X509SerialNumber>");
@@ -257,6 +273,7 @@ mod tests {
     use super::super::{ASIC_NAMESPACE, HashChain, Part, Signature, XADES_NAMESPACE};
     use super::*;
     use crate::cert::{CertificateProfile, CertificateSpec, DistinguishedName, NameAttribute};
+    use crate::digest::sha512;
     use crate::hashchain::{self, Files};
     use crate::xml::{Document, Limits};
     use crate::xmldsig::XMLDSIG;
@@ -286,8 +303,8 @@ mod tests {
 
     fn signed(signer: &Signer) -> Vec<u8> {
         let files = [
-            DataRef { name: MESSAGE, sha512: sha512(BODY.0) },
-            DataRef { name: "/attachment1", sha512: sha512(BODY.1) },
+            DataRef { name: MESSAGE, digest: Digest::sha512(BODY.0) },
+            DataRef { name: "/attachment1", digest: Digest::sha512(BODY.1) },
         ];
         signer.sign(&files, Timestamp::from_millis(1_795_300_800_123), &[b"ocsp one", b"ocsp two"]).unwrap()
     }
@@ -316,8 +333,10 @@ mod tests {
     #[test]
     fn the_templates_are_the_canonical_form_of_what_is_written() {
         let (signer, _) = signer(SigningKey::generate_p256().unwrap());
-        let files =
-            [DataRef { name: MESSAGE, sha512: sha512(BODY.0) }, DataRef { name: "/attachment1", sha512: [7; 64] }];
+        let files = [
+            DataRef { name: MESSAGE, digest: Digest::sha512(BODY.0) },
+            DataRef { name: "/attachment1", digest: Digest::made(DigestAlgorithm::Sha512, &[7; 64]).unwrap() },
+        ];
         let at = Timestamp::from_seconds(1_795_300_800);
         let xml = signer.sign(&files, at, &[]).unwrap();
         let document = Document::parse(&xml, &Limits::SMALL).unwrap();
@@ -325,8 +344,8 @@ mod tests {
         let canonical_of = |local| crate::c14n::element(find(local), crate::c14n::Method::Inclusive, &[]);
         let properties = signer.signed_properties(&files, at);
         assert_eq!(canonical_of("SignedProperties"), canonical("xades:SignedProperties", &properties));
-        let digest = sha512(&canonical("xades:SignedProperties", &properties));
-        let signed_info = canonical("ds:SignedInfo", &signer.signed_info(&files, &digest));
+        let digest = Digest::sha512(&canonical("xades:SignedProperties", &properties));
+        let signed_info = canonical("ds:SignedInfo", &signed_info(signer.algorithm, &files, &digest));
         assert_eq!(String::from_utf8(canonical_of("SignedInfo")), String::from_utf8(signed_info));
         // The whole text is canonical too, but for the XML declaration.
         assert!(xml.ends_with(&crate::c14n::document(&document, crate::c14n::Method::Inclusive)));
@@ -338,7 +357,7 @@ mod tests {
         let digests = vec![sha512(BODY.0).to_vec(), sha512(BODY.1).to_vec()];
         let other = vec![sha512(b"other message").to_vec()];
         let batch = hashchain::build(DigestAlgorithm::Sha512, Files::SIGNATURE, &[digests, other]).unwrap();
-        let files = [DataRef { name: HASH_CHAIN_RESULT, sha512: sha512(batch.result.as_bytes()) }];
+        let files = [DataRef { name: HASH_CHAIN_RESULT, digest: Digest::sha512(batch.result.as_bytes()) }];
         let signature = Signature::parse(&signer.sign(&files, Timestamp::from_seconds(0), &[]).unwrap()).unwrap();
         signature.check_value(certificate.public_key()).unwrap();
         let chain =

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use trust::asic::{
     AsicError, ChainFiles, Container, Direction, LoggedRecord, Rules, StampFiles, Verdict, verify, verify_with,
 };
-use trust::digest::{DigestAlgorithm, sha512};
+use trust::digest::{Digest, DigestAlgorithm, sha512};
 use trust::globalconf::TrustDir;
 use trust::hashchain::{self, Data, Files, HashChainError};
 use trust::keys::SigningKey;
@@ -156,13 +156,16 @@ pub(crate) fn log() -> NoteSigner {
 
 /// A proof that a log holds the record of the message with this signature of its own.
 pub(crate) fn proof_of(signature: &[u8], log: &NoteSigner) -> String {
-    proof_of_record(&LoggedRecord { at: at(), content: [7; 32], signature: Some(sha512(signature)), chain: None }, log)
+    proof_of_record(
+        &LoggedRecord { at: at(), content: [7; 32], signature: Some(Digest::sha512(signature)), chain: None },
+        log,
+    )
 }
 
 /// A proof that a log holds the record of a message that was signed in a batch.
 fn proof_of_batched(container: &Container, log: &NoteSigner) -> String {
-    let chain = container.signature_chain.as_ref().map(|files| sha512(&files.chain));
-    let signature = Some(sha512(&container.signature));
+    let chain = container.signature_chain.as_ref().map(|files| Digest::sha256(&files.chain));
+    let signature = Some(Digest::sha256(&container.signature));
     proof_of_record(&LoggedRecord { at: at(), content: [7; 32], signature, chain }, log)
 }
 
@@ -257,7 +260,11 @@ fn a_proof_that_does_not_hold_for_this_message_is_refused() {
         };
         // What is left: the signature over the checkpoint, which only a policy judges, and what nothing says anything with.
         if let Ok(opened) = proof.judge(&policy) {
-            assert_eq!((proof.record.signature, opened.index), (Some(sha512(&container.signature)), 1), "byte {place}");
+            assert_eq!(
+                (proof.record.signature, opened.index),
+                (Some(Digest::sha512(&container.signature)), 1),
+                "byte {place}"
+            );
         }
     }
 }

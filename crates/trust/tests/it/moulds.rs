@@ -1,7 +1,7 @@
 //! Reading and keeping signatures by what they have in common.
 
 use trust::cert::CertificateProfile;
-use trust::digest::sha512;
+use trust::digest::Digest;
 use trust::keys::SigningKey;
 use trust::xades::{DataRef, HASH_CHAIN_RESULT, MESSAGE, Mould, Moulds, Signature};
 
@@ -27,7 +27,7 @@ impl Signing {
     /// A signature over other contents at another moment for each number.
     fn signed(&self, number: u8, names: &[&str]) -> Vec<u8> {
         let moment = at().plus(minutes(u64::from(number)));
-        let file = |(place, name)| DataRef { name, sha512: sha512(&[number, place]) };
+        let file = |(place, name)| DataRef { name, digest: Digest::sha512(&[number, place]) };
         let files: Vec<DataRef<'_>> = (0_u8..).zip(names.iter().copied()).map(file).collect();
         self.organisation.signer.sign(&files, moment, &[&self.ocsp]).unwrap()
     }
@@ -75,7 +75,7 @@ fn another_signer_shape_or_ocsp_answer_is_another_mould() {
     assert!(!mould.fits(&office.signed(1, &[MESSAGE])));
     assert!(!mould.fits(&bank.signed(1, &[MESSAGE, "/attachment1"])));
     let later = nation.ocsp(&bank.organisation.certificate, trust::ocsp::OcspStatus::Good, at().plus(minutes(10)));
-    let file = DataRef { name: MESSAGE, sha512: sha512(b"x") };
+    let file = DataRef { name: MESSAGE, digest: Digest::sha512(b"x") };
     let renewed = bank.organisation.signer.sign(&[file], at(), &[&later]).unwrap();
     assert!(!mould.fits(&renewed));
     assert_ne!(moulds.learn(&renewed).unwrap().id(), mould.id());
@@ -107,7 +107,7 @@ fn no_altered_byte_is_read_otherwise_by_the_mould_than_by_parsing() {
 fn a_signature_whose_values_cannot_be_told_apart_has_no_mould() {
     let nation = Nation::new();
     let bank = Signing::bank(&nation);
-    let twice = ["/attachment1", MESSAGE].map(|name| DataRef { name, sha512: sha512(b"the same") });
+    let twice = ["/attachment1", MESSAGE].map(|name| DataRef { name, digest: Digest::sha512(b"the same") });
     let signature = bank.organisation.signer.sign(&twice, at(), &[&bank.ocsp]).unwrap();
     Signature::parse(&signature).unwrap();
     assert!(Mould::of(&signature).is_none(), "a value stands twice");

@@ -6,7 +6,7 @@ use civic::{ClientId, MemberId, Timestamp};
 use trust::cert::{
     Certificate, CertificateProfile, CertificateSpec, DistinguishedName, MemberNameProfile, NameAttribute,
 };
-use trust::digest::sha512;
+use trust::digest::Digest;
 use trust::globalconf::{ApprovedCa, ApprovedTsa, CaInfo, OcspInfo, SharedParams, TrustDir};
 use trust::keys::SigningKey;
 use trust::ocsp::{CertId, OcspAnswer, OcspResponse, OcspStatus};
@@ -138,7 +138,7 @@ impl Organisation {
 
     pub(crate) fn sign_with(&self, files: &[(&str, &[u8])], ocsp: &[u8]) -> Vec<u8> {
         let files: Vec<DataRef<'_>> =
-            files.iter().map(|(name, bytes)| DataRef { name, sha512: sha512(bytes) }).collect();
+            files.iter().map(|(name, bytes)| DataRef { name, digest: Digest::sha512(bytes) }).collect();
         self.signer.sign(&files, at(), &[ocsp]).unwrap()
     }
 }

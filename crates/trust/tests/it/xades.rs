@@ -3,7 +3,7 @@
 use civic::Timestamp;
 use trust::c14n::{self, Method};
 use trust::cert::{CertError, CertificateProfile};
-use trust::digest::{DigestAlgorithm, sha512};
+use trust::digest::{Digest, DigestAlgorithm, sha512};
 use trust::hashchain::{self, Files};
 use trust::keys::{SignatureAlgorithm, SigningKey};
 use trust::ocsp::{OcspError, OcspStatus};
@@ -44,10 +44,10 @@ fn a_signed_message_names_its_signer() {
     // Known bytes are judged again without their signatures being checked anew, and by digest alone.
     let verifier = Verifier::new(&nation.trust);
     for _ in 0..3 {
-        let digests = (sha512(REQUEST), sha512(BODY));
-        let parts = [Part::sha512(MESSAGE, &digests.0), Part::sha512("/attachment1", &digests.1)];
+        let digests = (Digest::sha512(REQUEST), Digest::sha512(BODY));
+        let parts = [Part::digest(MESSAGE, &digests.0), Part::digest("/attachment1", &digests.1)];
         verifier.verify_message(&signature, &parts, None, &client("BB/COM/2001"), at()).unwrap();
-        let altered = [Part::sha512(MESSAGE, &digests.1), Part::sha512("/attachment1", &digests.1)];
+        let altered = [Part::digest(MESSAGE, &digests.1), Part::digest("/attachment1", &digests.1)];
         let refused = verifier.verify_message(&signature, &altered, None, &client("BB/COM/2001"), at()).unwrap_err();
         assert_eq!(refused, SignatureError::Digest(MESSAGE.to_owned()));
     }
@@ -111,7 +111,8 @@ fn a_revoked_unknown_or_unasked_certificate_is_refused() {
     }
     let about_another = bank.sign_with(&FILES, &nation.good(&other.certificate));
     assert!(matches!(judge(&nation, &about_another), Err(SignatureError::NoOcsp { .. })));
-    let files: Vec<DataRef<'_>> = FILES.iter().map(|(name, bytes)| DataRef { name, sha512: sha512(bytes) }).collect();
+    let files: Vec<DataRef<'_>> =
+        FILES.iter().map(|(name, bytes)| DataRef { name, digest: Digest::sha512(bytes) }).collect();
     let without = bank.signer.sign(&files, at(), &[]).unwrap();
     assert!(matches!(judge(&nation, &without), Err(SignatureError::NoOcsp { .. })));
     let mut altered = nation.good(&bank.certificate);
@@ -153,7 +154,7 @@ fn what_is_written_validates_against_the_schemas() {
     };
     let with_chain = Signer::new(bank.key.clone(), &bank.certificate, std::slice::from_ref(&nation.ca)).unwrap();
     let batch = batch();
-    let files = [DataRef { name: HASH_CHAIN_RESULT, sha512: sha512(batch.result.as_bytes()) }];
+    let files = [DataRef { name: HASH_CHAIN_RESULT, digest: Digest::sha512(batch.result.as_bytes()) }];
     let extra = with_chain.sign(&files, at(), &[&nation.good(&bank.certificate)]).unwrap();
     let stamped = trust::xades::with_time_stamp(&extra, &nation.stamp(b"x")).unwrap();
     for (name, xml) in [("direct", bank.sign(&nation, &FILES)), ("batch", extra), ("stamped", stamped)] {
@@ -197,7 +198,7 @@ fn xmlsec1_verifies_what_we_sign_and_refuses_what_we_alter() {
         let algorithm = algorithm.unwrap_or_else(|| key.default_xml_algorithm());
         let signer = Signer::with_algorithm(key, algorithm, &bank.certificate, &[]).unwrap();
         let files: Vec<DataRef<'_>> =
-            FILES.iter().map(|(name, bytes)| DataRef { name, sha512: sha512(bytes) }).collect();
+            FILES.iter().map(|(name, bytes)| DataRef { name, digest: Digest::sha512(bytes) }).collect();
         let xml = signer.sign(&files, at(), &[&nation.good(&bank.certificate)]).unwrap();
         judge(&nation, &xml).unwrap();
         let verdict = |xml: &[u8]| {

@@ -178,6 +178,7 @@ async fn reload(
         ("store_key", old.store_key != new.store_key),
         ("error_style", old.error_style != new.error_style),
         ("batch_signatures", old.batch_signatures != new.batch_signatures),
+        ("hash_algorithm", old.hash_algorithm != new.hash_algorithm),
         ("legacy_tls", (old.legacy_tls, &old.legacy_tls_suites) != (new.legacy_tls, &new.legacy_tls_suites)),
         ("token", old.token != new.token),
         ("listen", old.listen != new.listen),

@@ -86,6 +86,8 @@ impl MessageLog {
 
     fn restored_row(&self, id: i64, record: &NewRecord) -> Result<Vec<Value>, ArchiveFailure> {
         let plain = record.content.encode();
+        let hash = self.settings.hash;
+        let (signature, chain) = (record.content.signature.digest(hash), record.content.chain_digest(hash));
         Ok(params![
             id,
             record.message_id.as_str(),
@@ -96,15 +98,15 @@ impl MessageLog {
             record.service.to_string(),
             record.outcome.as_str(),
             Value::Null,
-            digest::sha256(&plain),
+            record.content.commitment(&signature, chain.as_ref()),
             random_array::<32>(&*self.random),
-            record.content.signature.sha512(),
+            signature.bytes().to_vec(),
             self.store.sealer().seal("bridge_message", "content", id.to_string(), &plain)?,
             record.peer().to_string(),
             Value::Null,
             mode_number(LogMode::Full),
             Value::Null,
-            record.content.chain_sha512().map(|digest| digest.to_vec()),
+            chain.map(|digest| digest.bytes().to_vec()),
         ])
     }
 }

@@ -51,10 +51,11 @@ pub(super) fn count(tx: &mut Tx<'_>, message_id: &str) -> Result<Vec<Row>, Store
 }
 
 /// Whether one of these requests is in the log.
-pub(super) fn is_known(tx: &mut Tx<'_>, replays: &[Vec<u8>]) -> Result<bool, StoreError> {
-    for replay in replays {
-        let sql = "SELECT id FROM bridge_message WHERE replay = $1";
-        if tx.query_one(sql, &params![replay])?.is_some() {
+pub(super) fn is_known(tx: &mut Tx<'_>, replays: &[(String, Vec<u8>)]) -> Result<bool, StoreError> {
+    for (message_id, replay) in replays {
+        // Where nothing is told the message id is empty.
+        let sql = "SELECT id FROM bridge_message WHERE message_id IN ($1, '') AND replay = $2";
+        if tx.query_one(sql, &params![message_id.as_str(), replay])?.is_some() {
             return Ok(true);
         }
     }

@@ -31,7 +31,9 @@ pub(crate) fn search(
     conditions.add("m.outcome =", query.outcome.clone());
     if query.outcome.as_deref().is_some_and(|outcome| !USUAL.contains(&outcome) && !outcome.is_empty()) {
         // Word for word the condition of the index, so that both engines use it.
-        conditions.sql.push_str(" AND m.outcome NOT IN ('answered', 'sent', 'received', '')");
+        conditions.sql.push_str(
+            " AND m.outcome <> 'answered' AND m.outcome <> 'sent' AND m.outcome <> 'received' AND m.outcome <> ''",
+        );
     }
     let Conditions { sql, mut values } = conditions;
     values.push(Value::from(limit));
