@@ -7,14 +7,16 @@ use std::path::PathBuf;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
-use civic::Timestamp;
+use civic::{MemberId, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
+use trust::cert::Certificate;
 use trust::keys::{KeyKind, SignatureAlgorithm};
 
 use super::call::{Call, Reply, Result, shorten};
 use super::error::ApiError;
 use super::{dump, keys};
+use crate::globalconf::Snapshot;
 
 const ENDING: &str = ".baobab-backup";
 /// Backups that are kept.
@@ -73,9 +75,17 @@ pub(super) async fn download(call: Call) -> Result {
 pub(super) async fn restore(call: Call) -> Result {
     let name = call.param("filename").to_owned();
     let tables = open(&call, &Bytes::from(read(&call, &name).await?)).await?;
+    let snapshot = call.core.conf.current();
+    let tables = dump::bring_up_to_date(tables, |certificate| signs_for(snapshot.as_deref()?, certificate))?;
     call.act("bridge.restore_backup", "restore_backup", &name, move |tx| dump::write(tx, &tables)).await?;
     call.core.registry.declare(&call.core.config).await?;
     Ok(Reply::json(json!({ "hsm_tokens_logged_out": false })))
+}
+
+/// The member whom a signing certificate names, also one that has run out.
+fn signs_for(snapshot: &Snapshot, certificate: &[u8]) -> Option<MemberId> {
+    let certificate = Certificate::from_der(certificate).ok()?;
+    snapshot.own()?.check_sign_cert(&certificate, &[], certificate.not_before()).ok()
 }
 
 pub(super) async fn delete(call: Call) -> Result {

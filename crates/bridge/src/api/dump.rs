@@ -1,8 +1,10 @@
-//! The tables of the registry as JSON, for backups, and back.
+//! The tables of the registry as JSON, for backups, and back. A row is the array of its columns, in the order of [`TABLES`]: a column that a
+//! later migration adds is written at the end, so that backups from before it are read still.
 
 use ::store::{Row, StoreError, Tx, Value};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use civic::MemberId;
 use serde_json::{Map, Value as Json, json};
 
 use super::error::ApiError;
@@ -15,6 +17,11 @@ enum Kind {
 }
 
 use Kind::{Bytes, Int, Text};
+
+const CERTIFICATES: &str = "bridge_key_certificate";
+/// Rows of certificates have so many columns in backups from before the member was one of them; the certificate is this one.
+const COLUMNS_WITHOUT_MEMBER: usize = 6;
+const CERTIFICATE_AT: usize = 2;
 
 /// What a backup holds: everything that operators set, with sealed keys as they are. Not: messages, uses, the audit, keys of the API.
 const TABLES: &[(&str, &[(&str, Kind)])] = &[
@@ -74,8 +81,16 @@ const TABLES: &[(&str, &[(&str, Kind)])] = &[
     ("bridge_key", &[("id", Text), ("label", Text), ("usage", Text), ("secret", Bytes), ("created", Int)]),
     ("bridge_csr", &[("id", Text), ("key_id", Text), ("owner", Text), ("request", Bytes), ("created", Int)]),
     (
-        "bridge_key_certificate",
-        &[("id", Text), ("key_id", Text), ("certificate", Bytes), ("status", Text), ("active", Int), ("imported", Int)],
+        CERTIFICATES,
+        &[
+            ("id", Text),
+            ("key_id", Text),
+            ("certificate", Bytes),
+            ("status", Text),
+            ("active", Int),
+            ("imported", Int),
+            ("member", Text),
+        ],
     ),
 ];
 
@@ -101,6 +116,18 @@ fn read_row(row: &Row, columns: &[(&str, Kind)]) -> Result<Json, StoreError> {
         });
     }
     Ok(Json::Array(cells))
+}
+
+/// Brings a backup of an earlier version to what this one writes: whom a certificate names is read from the certificate, and nobody stands
+/// there (it counts as the owner's) where it names none.
+pub(super) fn bring_up_to_date(mut dump: Json, named_in: impl Fn(&[u8]) -> Option<MemberId>) -> Result<Json, ApiError> {
+    let rows = dump.get_mut(CERTIFICATES).and_then(Json::as_array_mut).ok_or_else(damaged)?;
+    for row in rows.iter_mut().filter_map(Json::as_array_mut).filter(|row| row.len() == COLUMNS_WITHOUT_MEMBER) {
+        let certificate = row.get(CERTIFICATE_AT).and_then(Json::as_str).and_then(|text| BASE64.decode(text).ok());
+        let member = named_in(&certificate.ok_or_else(damaged)?);
+        row.push(json!(member.map(|member| member.to_string())));
+    }
+    Ok(dump)
 }
 
 /// Puts tables back in the place of what is there.
@@ -149,4 +176,109 @@ fn value(cell: &Json, kind: Kind) -> Result<Value, ApiError> {
 
 fn damaged() -> ApiError {
     ApiError::bad("the backup is of another version, or damaged")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use ::store::{Location, Store};
+
+    use super::*;
+
+    /// What a backup leaves out on purpose. A new table of the bridge stands here or in [`TABLES`].
+    const LEFT_OUT: &[&str] = &[
+        // Messages, their archives, and what measures them.
+        "bridge_message",
+        "bridge_stamp",
+        "bridge_stamped",
+        "bridge_use",
+        "bridge_leaf",
+        "bridge_mark",
+        "bridge_mould",
+        "bridge_kept_proof",
+        "bridge_archive",
+        "bridge_archived",
+        "bridge_operation",
+        // Who works on the tables now, and their version.
+        "bridge_lease",
+        "bridge_replica",
+        "bridge_registry_version",
+        // What was revoked stays revoked, what was done stays written, and what is declared or asked for is so anew.
+        "bridge_api_key",
+        "bridge_audit",
+        "bridge_setting",
+    ];
+
+    async fn migrated() -> Vec<Store> {
+        let stores = ::store::testing::engines().await;
+        for store in &stores {
+            store.migrate(&crate::messagelog::migrations()).await.unwrap();
+        }
+        stores
+    }
+
+    /// The tables of the bridge as the engine has them.
+    async fn schema(store: &Store) -> BTreeMap<String, BTreeSet<String>> {
+        let sql = if matches!(store.location(), Location::Sqlite(_)) {
+            "SELECT m.name AS of_table, c.name AS of_column FROM sqlite_master m, pragma_table_info(m.name) c \
+             WHERE m.type = 'table' AND m.name LIKE 'bridge_%'"
+        } else {
+            "SELECT table_name::text AS of_table, column_name::text AS of_column FROM information_schema.columns \
+             WHERE table_schema = current_schema() AND table_name LIKE 'bridge_%'"
+        };
+        let rows = store.read("test.schema", move |tx| tx.query(sql, &[])).await.unwrap();
+        let mut tables: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for row in rows {
+            tables.entry(row.get("of_table").unwrap()).or_default().insert(row.get("of_column").unwrap());
+        }
+        tables
+    }
+
+    #[tokio::test]
+    async fn every_column_of_every_table_is_in_a_backup_or_left_out_by_name() {
+        let held: BTreeMap<String, BTreeSet<String>> = TABLES
+            .iter()
+            .map(|(table, columns)| {
+                ((*table).to_owned(), columns.iter().map(|(column, _)| (*column).to_owned()).collect())
+            })
+            .collect();
+        for store in migrated().await {
+            let mut tables = schema(&store).await;
+            for table in LEFT_OUT {
+                assert!(tables.remove(*table).is_some(), "{table} is left out and does not exist");
+            }
+            assert_eq!(held, tables);
+        }
+    }
+
+    #[tokio::test]
+    async fn the_member_of_a_certificate_comes_back_as_it_was() {
+        for store in migrated().await {
+            let write = |dump: Json| {
+                let store = &store;
+                async move { store.tx("test.write", move |tx| write(tx, &dump)).await }
+            };
+            let row = json!(["aa", "key", "Zm91cg==", "registered", 1, 7, "BB/COM/2002"]);
+            let mut dump = store.read("test.read", read).await.unwrap();
+            dump[CERTIFICATES] = json!([row]);
+            write(dump.clone()).await.unwrap();
+            assert_eq!(store.read("test.read", read).await.unwrap(), dump);
+            dump[CERTIFICATES] = json!([["aa", "key", "Zm91cg==", "registered", 1]]);
+            assert!(write(dump).await.is_err(), "of no version");
+        }
+    }
+
+    #[test]
+    fn rows_from_before_the_member_get_the_one_that_their_certificate_names() {
+        let row = |id: &str, certificate: &str| json!([id, "key", certificate, "registered", 1, 7]);
+        let old = json!({ CERTIFICATES: [row("aa", "Zm91cg=="), row("bb", "Zml2ZQ==")] });
+        let named_in = |certificate: &[u8]| (certificate == b"four").then(|| "BB/COM/2002".parse().unwrap());
+        let new = bring_up_to_date(old, named_in).unwrap();
+        assert_eq!(new[CERTIFICATES][0][6], "BB/COM/2002");
+        assert_eq!(new[CERTIFICATES][1].as_array().unwrap().get(6), Some(&Json::Null), "the owner's, as before");
+        assert_eq!(bring_up_to_date(new.clone(), |_| None).unwrap(), new, "what is there stays");
+        assert!(bring_up_to_date(json!({ CERTIFICATES: [row("aa", "!")] }), |_| None).is_err());
+        assert!(bring_up_to_date(json!({}), |_| None).is_err());
+    }
 }

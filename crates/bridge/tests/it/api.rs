@@ -1,5 +1,7 @@
 //! The management API over HTTP: nothing for strangers, each role its own, and what it changes is in force at the next exchange.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use bridge::api::{Role, operations_info};
 use bridge::config::{ApiLimits, NodeConfig};
 use bridge::testing::{CLIENT, ECHO, PROVIDER, TwoNodes, two_nodes, two_nodes_on, two_nodes_with};
@@ -355,12 +357,58 @@ async fn nothing_is_activated_disabled_or_backed_up_that_the_audit_cannot_say() 
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_certificate_of_the_member_of_a_client_stays_its_own_after_a_restore() {
+    for provider in store::testing::engines().await {
+        let nodes = two_nodes_on(412, (store::testing::sqlite().await, provider.clone()), unlimited).await;
+        let api = Api::of(&nodes).await;
+        let client =
+            json!({ "member_class": "COM", "member_code": "2001", "subsystem_code": "loans", "connection_type": "HTTP" });
+        api.call("POST", "/clients", json!({ "client": client }), 201).await;
+        let of_client = format!("/token-certificates/{}", imported_certificate_of("BB:COM:2001", &api, "theirs").await);
+        let of_owner = format!("/token-certificates/{}", imported_certificate(&api, "ours").await);
+        let backup = api.call("POST", "/backups", Json::Null, 201).await["filename"].as_str().unwrap().to_owned();
+        let target = format!("/backups/{backup}/download");
+        let file = nodes.api(&nodes.provider, "GET", &target, Some(&api.key), "").await.body;
+        let earlier = backup_from_before_members(&nodes, &provider, &file);
+        api.upload("POST", "/backups/upload?filename=earlier.baobab-backup", earlier, 201).await;
+        for name in [backup.as_str(), "earlier.baobab-backup"] {
+            api.call("PUT", &format!("/backups/{name}/restore"), Json::Null, 200).await;
+            assert_eq!(api.call("GET", &of_client, Json::Null, 200).await["owner_id"], "BB:COM:2001", "{name}");
+            assert_eq!(api.call("GET", &of_owner, Json::Null, 200).await["owner_id"], "BB:GOV:1002", "{name}");
+        }
+        nodes.stop().await;
+    }
+}
+
+/// What this node would have written when certificates had no member yet.
+fn backup_from_before_members(nodes: &TwoNodes, store: &store::Store, backup: &[u8]) -> Vec<u8> {
+    let node = "BB/GOV/1002/node-1";
+    let opened = store.sealer().open("bridge_backup", "file", node.as_bytes(), backup).unwrap();
+    let mut backup: Json = serde_json::from_slice(&opened).unwrap();
+    let mut tables: Json = serde_json::from_str(backup["tables"].as_str().unwrap()).unwrap();
+    for row in tables["bridge_key_certificate"].as_array_mut().unwrap() {
+        assert_eq!(row.as_array_mut().unwrap().split_off(6).len(), 1);
+    }
+    let tables = tables.to_string();
+    let key = &nodes.provider_keys.sign;
+    let signed = format!("baobab node backup 1\n{node}\n{tables}");
+    let signature = key.sign(key.default_xml_algorithm(), signed.as_bytes()).unwrap();
+    backup["signature"] = json!(BASE64.encode(signature));
+    backup["tables"] = json!(tables);
+    store.sealer().seal("bridge_backup", "file", node.as_bytes(), backup.to_string().as_bytes()).unwrap()
+}
+
 /// A signing certificate of the owner that was imported for a key made over the API; how paths name it.
 async fn imported_certificate(api: &Api<'_>, label: &str) -> String {
+    imported_certificate_of("BB:GOV:1002", api, label).await
+}
+
+async fn imported_certificate_of(member: &str, api: &Api<'_>, label: &str) -> String {
     let body = json!({
         "key_label": label,
         "csr_generate_request": {
-            "key_usage_type": "SIGNING", "csr_format": "DER", "ca_name": "Test CA", "member_id": "BB:GOV:1002",
+            "key_usage_type": "SIGNING", "csr_format": "DER", "ca_name": "Test CA", "member_id": member,
             "subject_field_values": { "C": "SN", "O": "Impôts" },
         },
     });
