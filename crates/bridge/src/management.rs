@@ -13,6 +13,7 @@ use civic::ClientId;
 use http::Request;
 use http::header::CONTENT_TYPE;
 use http_body_util::Full;
+use serde_json::json;
 use trust::cert::Certificate;
 use trust::keys::SigningKey;
 use trust::mserv::{Command, Envelope, ManagementRequest, MservError, REQUEST_BYTES_MAX, read_response};
@@ -90,7 +91,8 @@ impl RequestSigner {
     }
 }
 
-/// Asks the authority, in the name of whoever wants it. Answers the number that the authority gave the request. Audited either way.
+/// Asks the authority, in the name of whoever wants it. Answers the number that the authority gave the request. The audit says before that it
+/// is asked, and after what it answered.
 pub(crate) async fn ask(
     core: &Arc<Core>,
     author: &Author,
@@ -98,8 +100,7 @@ pub(crate) async fn ask(
     signer: RequestSigner,
 ) -> Result<u64, ManagementError> {
     let (service, named) = (command.service(), command.to_string());
-    let outcome = send(core, author, command, signer, None).await;
-    written(core, author, service, &named, outcome).await
+    written(core, author, service, &named, send(core, author, command, signer, None)).await
 }
 
 /// The same for the registration of an authentication certificate, whose key proves that the node has it.
@@ -117,30 +118,33 @@ pub(crate) async fn register_certificate(
         dry_run: false,
     };
     let (service, named) = (command.service(), command.to_string());
-    let outcome = match RequestSigner::owner(core) {
-        Ok(signer) => send(core, author, command, signer, Some(key)).await,
-        Err(error) => Err(error),
-    };
-    written(core, author, service, &named, outcome).await
+    let asking = async { send(core, author, command, RequestSigner::owner(core)?, Some(key)).await };
+    written(core, author, service, &named, asking).await
 }
 
+/// Asks between two lines of the audit: the authority is asked for nothing that nobody wrote down, and what died in between is seen.
 async fn written(
     core: &Core,
     author: &Author,
     service: &str,
     named: &str,
-    outcome: Result<u64, ManagementError>,
+    asking: impl Future<Output = Result<u64, ManagementError>>,
 ) -> Result<u64, ManagementError> {
-    let said = match &outcome {
-        Ok(number) => format!("{named}: request {number}"),
-        Err(error) => format!("{named}: {error}"),
-    };
-    core.registry.audit(author, &format!("ask_{service}"), &said).await?;
+    let action = format!("ask_{service}");
+    core.registry.audit_with(author, &action, named, &json!({ "stage": "begun" })).await?;
+    let outcome = asking.await;
     match &outcome {
         Ok(number) => tracing::info!(node = %core.config.server, service, number, "the authority was asked"),
         Err(error) => tracing::warn!(node = %core.config.server, service, %error, "the authority was not asked"),
     }
-    outcome
+    let ended = match &outcome {
+        Ok(number) => json!({ "stage": "done", "request": number }),
+        Err(error) => json!({ "stage": "failed", "reason": error.to_string() }),
+    };
+    let ended = core.registry.audit_with(author, &action, named, &ended).await;
+    let number = outcome?;
+    ended?;
+    Ok(number)
 }
 
 async fn send(

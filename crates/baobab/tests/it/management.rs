@@ -218,6 +218,7 @@ async fn a_subsystem_is_asked_for_refused_asked_for_again_approved_used_and_give
     for action in ["ask_clientReg", "ask_clientRename", "ask_clientDisable", "ask_clientEnable", "ask_clientDeletion"] {
         assert!(audit.contains(action), "{action}: {audit}");
     }
+    assert!(audit.contains(r#""stage":"begun""#) && audit.contains(r#""request":"#), "{audit}");
     assert!(audit.contains("has not decided yet"), "what failed is written down too: {audit}");
     house.stop();
 }

@@ -172,8 +172,17 @@ impl Federation {
 
     /// Federates: the private parameters name these anchors.
     pub fn federate(&self, anchors: Vec<Anchor>) {
+        self.name_private(anchors, format!("http://{}", self.address));
+    }
+
+    /// Names another address at which authentication certificates are registered.
+    pub fn register_at(&self, url: &str) {
+        self.name_private(Vec::new(), url.to_owned());
+    }
+
+    fn name_private(&self, anchors: Vec<Anchor>, auth_cert_reg_address: String) {
         let management = ManagementService {
-            auth_cert_reg_address: format!("http://{}", self.address),
+            auth_cert_reg_address,
             auth_cert_reg_cert: None,
             provider: need(format!("{}/GOV/1000/management", self.instance).parse()),
         };

@@ -362,8 +362,7 @@ async fn a_certificate_of_the_member_of_a_client_stays_its_own_after_a_restore()
     for provider in store::testing::engines().await {
         let nodes = two_nodes_on(412, (store::testing::sqlite().await, provider.clone()), unlimited).await;
         let api = Api::of(&nodes).await;
-        let client =
-            json!({ "member_class": "COM", "member_code": "2001", "subsystem_code": "loans", "connection_type": "HTTP" });
+        let client = json!({ "member_class": "COM", "member_code": "2001", "subsystem_code": "loans", "connection_type": "HTTP" });
         api.call("POST", "/clients", json!({ "client": client }), 201).await;
         let of_client = format!("/token-certificates/{}", imported_certificate_of("BB:COM:2001", &api, "theirs").await);
         let of_owner = format!("/token-certificates/{}", imported_certificate(&api, "ours").await);
@@ -399,26 +398,70 @@ fn backup_from_before_members(nodes: &TwoNodes, store: &store::Store, backup: &[
     store.sealer().seal("bridge_backup", "file", node.as_bytes(), backup.to_string().as_bytes()).unwrap()
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_authority_is_asked_for_nothing_that_the_audit_cannot_say() {
+    for provider in store::testing::engines().await {
+        let nodes = two_nodes_on(413, (store::testing::sqlite().await, provider.clone()), unlimited).await;
+        let authority = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        authority.set_nonblocking(true).unwrap();
+        nodes.federation.register_at(&format!("http://{}", authority.local_addr().unwrap()));
+        nodes.provider.ready().await.unwrap();
+        let api = Api::of(&nodes).await;
+        let request = json!({
+            "key_usage_type": "AUTHENTICATION", "csr_format": "DER", "ca_name": "Test CA",
+            "subject_field_values": { "C": "SN", "O": "Impôts" },
+        });
+        let register = format!("/token-certificates/{}/register", certified(&api, "next", request).await);
+        let body = json!({ "address": "node.example" });
+
+        rename_audit(&provider, "ALTER TABLE bridge_audit RENAME TO elsewhere").await;
+        api.call("PUT", &register, body.clone(), 500).await;
+        rename_audit(&provider, "ALTER TABLE elsewhere RENAME TO bridge_audit").await;
+        assert!(authority.accept().is_err(), "nobody came");
+
+        let hang_up = std::thread::spawn(move || {
+            authority.set_nonblocking(false).unwrap();
+            drop(authority.accept().unwrap());
+        });
+        api.call("PUT", &register, body, 503).await;
+        hang_up.join().unwrap();
+        let said = api.call("GET", "/audit?limit=2", Json::Null, 200).await;
+        let said: Vec<(&str, &str)> = said
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|one| (one["action"].as_str().unwrap(), one["detail"]["stage"].as_str().unwrap()))
+            .collect();
+        assert_eq!(said, [("ask_authCertReg", "failed"), ("ask_authCertReg", "begun")], "newest first");
+        nodes.stop().await;
+    }
+}
+
 /// A signing certificate of the owner that was imported for a key made over the API; how paths name it.
 async fn imported_certificate(api: &Api<'_>, label: &str) -> String {
     imported_certificate_of("BB:GOV:1002", api, label).await
 }
 
 async fn imported_certificate_of(member: &str, api: &Api<'_>, label: &str) -> String {
-    let body = json!({
-        "key_label": label,
-        "csr_generate_request": {
-            "key_usage_type": "SIGNING", "csr_format": "DER", "ca_name": "Test CA", "member_id": member,
-            "subject_field_values": { "C": "SN", "O": "Impôts" },
-        },
+    let request = json!({
+        "key_usage_type": "SIGNING", "csr_format": "DER", "ca_name": "Test CA", "member_id": member,
+        "subject_field_values": { "C": "SN", "O": "Impôts" },
     });
+    certified(api, label, request).await
+}
+
+/// A certificate for this request and a new key, imported; how paths name it.
+async fn certified(api: &Api<'_>, label: &str, request: Json) -> String {
+    let signs = request["key_usage_type"] == "SIGNING";
+    let body = json!({ "key_label": label, "csr_generate_request": request });
     let made = api.call("POST", "/tokens/0/keys-with-csrs", body, 201).await;
     let (key, csr) = (made["key"]["id"].as_str().unwrap(), made["csr_id"].as_str().unwrap());
     let target = format!("/keys/{key}/csrs/{csr}?csr_format=DER");
     let file = api.nodes.api(&api.nodes.provider, "GET", &target, Some(&api.key), "").await;
     let request = trust::cert::CertificateRequest::from_der(&file.body).unwrap();
     let both = bridge::NodeRequests { sign: request.clone(), auth: request };
-    let (certificate, _) = api.nodes.federation.certify(&both);
+    let (for_signing, for_tls) = api.nodes.federation.certify(&both);
+    let certificate = if signs { for_signing } else { for_tls };
     let imported = api.upload("POST", "/token-certificates", certificate.der().to_vec(), 201).await;
     imported["certificate_details"]["hash"].as_str().unwrap().to_owned()
 }
