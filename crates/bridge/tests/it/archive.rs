@@ -237,6 +237,28 @@ async fn archives_are_closed_before_they_are_too_large_and_follow_each_other() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_fails_midway_has_counted_what_it_archived_before() {
+    for nodes in on_both_engines(432, |consumer, _| consumer.log.archives.bytes_max = 20_000).await {
+        nodes.federation.set_validity(Duration::from_hours(24 * 60));
+        call_only(&nodes, 0..6).await;
+        nodes.ledger.set_away(true);
+        nodes.clock.advance(Duration::from_hours(25));
+        // The last record cannot be read any more.
+        let harm = "UPDATE bridge_message SET content = (SELECT content FROM bridge_message ORDER BY id LIMIT 1) \
+                    WHERE id = (SELECT MAX(id) FROM bridge_message)";
+        sql(nodes.consumer.message_log().store(), harm).await;
+        assert!(nodes.consumer.archive_now().await.is_err());
+        let archived = containers(&archives(&folder(&nodes))).len();
+        assert!((1..12).contains(&archived), "{archived}");
+        let said = metrics(&nodes).await;
+        for name in ["baobab_bridge_archived_records_total", "baobab_bridge_archived_unproven_records_total"] {
+            assert!(said.contains(&format!("{name} {archived}\n")), "{name} is not {archived}");
+        }
+        nodes.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn archives_are_grouped_and_encrypted_as_the_operator_wants() {
     let identity = Identity::generate(&SeededRandom::new(5)).unwrap();
     let recipient = identity.recipient().unwrap();

@@ -151,8 +151,6 @@ async fn run(core: &Core) -> Result<ArchiveRun, ArchiveFailure> {
         }
     }
     log.store.tx("bridge.note_archived", sql::note_archived).await?;
-    core.metrics.archived.inc_by(run.records);
-    core.metrics.archived_unproven.inc_by(run.unproven);
     proofs.tell(&run);
     run.deleted = delete_old(log, core.ledger.is_some()).await?;
     Ok(run)
@@ -257,13 +255,13 @@ async fn write_chain(
         let container = container(&record, proof)?;
         let full = filling.builder.bytes() + container.len() > bytes_max || filling.records.len() >= RECORDS_MAX;
         if full && !filling.records.is_empty() {
-            filling = Filling::after(Some(finish(log, folder, chain, filling, run).await?));
+            filling = Filling::after(Some(finish(core, folder, chain, filling, run).await?));
         }
         filling.add(&record, &container)?;
         filling.unproven += u64::from(missing);
     }
     if !filling.records.is_empty() {
-        finish(log, folder, chain, filling, run).await?;
+        finish(core, folder, chain, filling, run).await?;
     }
     Ok(())
 }
@@ -290,12 +288,13 @@ fn container(record: &StoredRecord, proof: Option<String>) -> Result<Vec<u8>, Ar
 
 /// Writes a full archive and notes it.
 async fn finish(
-    log: &MessageLog,
+    core: &Core,
     folder: &Folder,
     chain: &str,
     filling: Filling,
     run: &mut ArchiveRun,
 ) -> Result<ArchiveRow, ArchiveFailure> {
+    let log = &core.log;
     if !log.take(Duty::Archiving).await? {
         return Err(ArchiveFailure::TakenOver);
     }
@@ -323,6 +322,10 @@ async fn finish(
             Ok(sql::plan(tx, &noted, &records)?)
         })
         .await?;
+    // Here and not at the end of the run: these are archived also where the run fails later, and what is noted and not in place yet is put
+    // there by the next run.
+    core.metrics.archived.inc_by(count);
+    core.metrics.archived_unproven.inc_by(unproven);
     folder.put_in_place(&row.name, row.file_digest).await?;
     log.store.tx("bridge.placed", move |tx| sql::placed(tx, id)).await?;
     run.records += count;
