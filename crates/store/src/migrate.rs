@@ -86,6 +86,10 @@ fn apply_one(tx: &mut Tx<'_>, migration: &Migration) -> Result<(), StoreError> {
         "INSERT INTO store_migrations (room, number, name, digest) VALUES ($1, $2, $3, $4)",
         &params![migration.room, migration.number, migration.name, digest],
     )?;
+    if !tx.is_sqlite() {
+        // An index of a large table takes longer than any statement of a request may.
+        tx.define("SET LOCAL statement_timeout = 0")?;
+    }
     for statement in statements(migration.sql) {
         define(tx, &statement)?;
     }

@@ -41,14 +41,11 @@ pub(super) fn read_policy(path: &Path) -> anyhow::Result<Policy> {
 
 fn judge(proof: &str, policy: &Policy, document: Option<&Digests>) -> Result<Opened, String> {
     let opened = Opening::verify(proof, policy).map_err(|error| error.to_string())?;
-    if let Some(Digests { sha256, sha512 }) = document {
-        let record: Value = serde_json::from_str(&opened.record).unwrap_or_default();
-        let names = |field: &str, digest: &str| record.get(field).and_then(Value::as_str) == Some(digest);
-        if !names("sha256", sha256) && !names("documentSha512", sha512) {
-            return Err(format!(
-                "the document is not the one that was registered: its SHA-256 is {sha256}, its SHA-512 {sha512}"
-            ));
-        }
+    if let Some(digests) = document.filter(|digests| !digests.stand_in(&opened.record)) {
+        let Digests { sha256, sha512 } = digests;
+        return Err(format!(
+            "the document is not the one that was registered: its SHA-256 is {sha256}, its SHA-512 {sha512}"
+        ));
     }
     with_quorum(opened)
 }
@@ -109,10 +106,19 @@ fn text(path: &Path, bytes_max: usize) -> anyhow::Result<String> {
 
 /// The digests by which a record may name a document, hexadecimal.
 struct Digests {
-    /// As the notary names it.
+    /// As the notary names it, and the record of a use where the exchange was signed over it.
     sha256: String,
-    /// As the record of a use names what was given.
+    /// As the record of any other use names what was given.
     sha512: String,
+}
+
+impl Digests {
+    /// Whether a record names the document by one of them.
+    fn stand_in(&self, record: &str) -> bool {
+        let record: Value = serde_json::from_str(record).unwrap_or_default();
+        let fields = [("sha256", &self.sha256), ("documentSha256", &self.sha256), ("documentSha512", &self.sha512)];
+        fields.into_iter().any(|(field, digest)| record.get(field).and_then(Value::as_str) == Some(digest))
+    }
 }
 
 fn digest(path: &Path) -> anyhow::Result<Digests> {
@@ -120,4 +126,20 @@ fn digest(path: &Path) -> anyhow::Result<Digests> {
     anyhow::ensure!(size <= DOCUMENT_BYTES_MAX, "{} is longer than 4 GiB", path.display());
     let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     Ok(Digests { sha256: hex::encode(sha256(&bytes)), sha512: hex::encode(sha512(&bytes)) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_document_is_the_one_that_a_record_names_by_either_digest() {
+        let digests = Digests { sha256: "aa".to_owned(), sha512: "bb".to_owned() };
+        for record in [r#"{"sha256":"aa"}"#, r#"{"documentSha256":"aa"}"#, r#"{"documentSha512":"bb"}"#] {
+            assert!(digests.stand_in(record), "{record}");
+        }
+        for record in ["", "{}", r#"{"sha256":"bb"}"#, r#"{"documentSha256":"bb"}"#, r#"{"documentSha512":"aa"}"#] {
+            assert!(!digests.stand_in(record), "{record}");
+        }
+    }
 }

@@ -104,7 +104,7 @@ impl Source {
     /// The table, and the columns of which a leaf is made.
     const fn table(self) -> (&'static str, &'static str) {
         match self {
-            Self::Message => ("bridge_message", "id, digest, salt, signature_digest, chain_digest"),
+            Self::Message => ("bridge_message", "id, digest, salt, signed_digest, chain_digest"),
             Self::Use => ("bridge_use", "id, salt"),
         }
     }

@@ -76,7 +76,7 @@ static MESSAGES: AppendTable = AppendTable {
         ("replay", ColumnKind::Bytes),
         ("digest", ColumnKind::Bytes),
         ("salt", ColumnKind::Bytes),
-        ("signature_digest", ColumnKind::Bytes),
+        ("signed_digest", ColumnKind::Bytes),
         ("content", ColumnKind::Bytes),
         ("peer", ColumnKind::Text),
         ("subject", ColumnKind::Bytes),
@@ -169,7 +169,7 @@ pub fn migrations() -> Vec<Migration> {
         own(7, "members whom a node signs for", include_str!("../../migrations/0007_members.sql")),
         own(8, "what leaves commit to", include_str!("../../migrations/0008_leaf_forms.sql")),
         own(9, "hash chains of batch signatures", include_str!("../../migrations/0009_chains.sql")),
-        own(10, "one index less", include_str!("../../migrations/0010_one_index.sql")),
+        own(10, "digests of signatures", include_str!("../../migrations/0010_signed_digest.sql")),
     ];
     all.extend_from_slice(ledger::outbox::MIGRATIONS);
     all
@@ -261,8 +261,7 @@ impl MessageLog {
                 Err(StoreError::Unique { .. }) if tries < ID_TRIES_MAX => {}
                 other => return Ok(other?),
             }
-            let once = |record: &NewRecord| Some((record.message_id.clone(), record.replay?.to_vec()));
-            let replays: Vec<(String, Vec<u8>)> = records.iter().filter_map(once).collect();
+            let replays: Vec<Vec<u8>> = records.iter().filter_map(|record| Some(record.replay?.to_vec())).collect();
             if self.store.read("bridge.find_replay", move |tx| sql::is_known(tx, &replays)).await? {
                 return Err(LogError::Duplicate);
             }
@@ -308,7 +307,7 @@ impl MessageLog {
     async fn stored(&self, row: &Row) -> Result<StoredRecord, LogError> {
         let mut record = StoredRecord::read(row, &self.store)?;
         if let Some(stamp) = record.stamp.as_mut().filter(|stamp| stamp.chain.is_empty()) {
-            let algorithm = Digest::kept(&row.get::<Vec<u8>>("signature_digest")?)
+            let algorithm = Digest::kept(&row.get::<Vec<u8>>("signed_digest")?)
                 .map_or(DigestAlgorithm::Sha512, |digest| digest.algorithm());
             let signature = record.content.signature.digest(algorithm);
             let id = row.get::<i64>("stamp")?;

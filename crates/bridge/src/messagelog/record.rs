@@ -98,7 +98,7 @@ pub(super) const LEAF_FORM: i64 = 1;
 
 /// What is committed to of a row of the message log.
 pub(super) fn opening_of(row: &Row) -> Result<Opening, StoreError> {
-    let signature = row.get::<Vec<u8>>("signature_digest")?;
+    let signature = row.get::<Vec<u8>>("signed_digest")?;
     let record = LoggedRecord {
         at: Timestamp::from_micros(row.get("id")?),
         content: row.get("digest")?,
@@ -222,7 +222,7 @@ impl StoredRecord {
         let mould = row.get::<Option<Vec<u8>>>("mould")?;
         let content =
             Content::decode(content, mould.as_deref()).ok_or_else(|| damaged("its content or its mould is cut"))?;
-        let signature_digest = Digest::kept(&row.get::<Vec<u8>>("signature_digest")?);
+        let signature_digest = Digest::kept(&row.get::<Vec<u8>>("signed_digest")?);
         if mould.is_some() && !signature_digest.is_some_and(|digest| content.signature.is(&digest)) {
             return Err(damaged("its signature is not the one that was logged: its mould was altered"));
         }

@@ -77,24 +77,24 @@ pub(crate) fn settled_of_others(
 /// Records without stamp up to a settled id, in order, with the digest of their signature.
 pub(crate) fn unstamped(tx: &mut Tx<'_>, settled: i64, limit: i64) -> Result<Vec<(i64, Vec<u8>)>, StoreError> {
     let rows = tx.query(
-        "SELECT m.id, m.signature_digest FROM bridge_message m LEFT JOIN bridge_stamped s ON s.record = m.id \
+        "SELECT m.id, m.signed_digest FROM bridge_message m LEFT JOIN bridge_stamped s ON s.record = m.id \
          WHERE m.id > COALESCE((SELECT id FROM bridge_mark WHERE job = $1), 0) AND m.id <= $2 AND m.mode <> 2 \
          AND s.record IS NULL ORDER BY m.id LIMIT $3",
         &params![STAMPING, settled, limit],
     )?;
-    rows.iter().map(|row| Ok((row.get("id")?, row.get("signature_digest")?))).collect()
+    rows.iter().map(|row| Ok((row.get("id")?, row.get("signed_digest")?))).collect()
 }
 
 /// Records that stamping passed by: written late by a replica that was taken for gone.
 pub(crate) fn passed_by(tx: &mut Tx<'_>, limit: i64) -> Result<Vec<(i64, Vec<u8>)>, StoreError> {
     let rows = tx.query(
-        "SELECT m.id, m.signature_digest FROM bridge_message m LEFT JOIN bridge_stamped s ON s.record = m.id \
+        "SELECT m.id, m.signed_digest FROM bridge_message m LEFT JOIN bridge_stamped s ON s.record = m.id \
          WHERE m.id <= COALESCE((SELECT id FROM bridge_mark WHERE job = $1), 0) \
          AND m.id > COALESCE((SELECT id FROM bridge_mark WHERE job = $2), 0) - $3 \
          AND m.mode <> 2 AND s.record IS NULL ORDER BY m.id LIMIT $4",
         &params![STAMPING, super::ARCHIVING, super::LATE_MICROS, limit],
     )?;
-    rows.iter().map(|row| Ok((row.get("id")?, row.get("signature_digest")?))).collect()
+    rows.iter().map(|row| Ok((row.get("id")?, row.get("signed_digest")?))).collect()
 }
 
 /// Keeps a stamp and what lies under it.

@@ -24,7 +24,7 @@ const ARCHIVING: &str = "archive messages";
 const LATE_MICROS: i64 = 86_400_000_000;
 
 const RECORD: &str = "SELECT m.id, m.message_id, m.request_id, m.role, m.kind, m.client, m.service, m.outcome, m.mode, m.content, \
-     m.signature_digest, m.chain_digest, m.digest, m.salt, l.leaf AS leaf, l.form AS leaf_form, p.proof AS kept_proof, \
+     m.signed_digest, m.chain_digest, m.digest, m.salt, l.leaf AS leaf, l.form AS leaf_form, p.proof AS kept_proof, \
      s.stamp, s.chain AS stamp_chain, t.chain_result AS stamp_result, t.token AS stamp_token, f.common AS mould \
      FROM bridge_message m LEFT JOIN bridge_mould f ON f.digest = m.mould LEFT JOIN bridge_stamped s ON s.record = m.id LEFT JOIN bridge_stamp t ON t.id = s.stamp \
      LEFT JOIN bridge_leaf l ON l.source = 0 AND l.record = m.id LEFT JOIN bridge_kept_proof p ON p.record = m.id";
@@ -51,11 +51,10 @@ pub(super) fn count(tx: &mut Tx<'_>, message_id: &str) -> Result<Vec<Row>, Store
 }
 
 /// Whether one of these requests is in the log.
-pub(super) fn is_known(tx: &mut Tx<'_>, replays: &[(String, Vec<u8>)]) -> Result<bool, StoreError> {
-    for (message_id, replay) in replays {
-        // Where nothing is told the message id is empty.
-        let sql = "SELECT id FROM bridge_message WHERE message_id IN ($1, '') AND replay = $2";
-        if tx.query_one(sql, &params![message_id.as_str(), replay])?.is_some() {
+pub(super) fn is_known(tx: &mut Tx<'_>, replays: &[Vec<u8>]) -> Result<bool, StoreError> {
+    for replay in replays {
+        let sql = "SELECT id FROM bridge_message WHERE replay = $1";
+        if tx.query_one(sql, &params![replay])?.is_some() {
             return Ok(true);
         }
     }
