@@ -363,3 +363,24 @@ fn refused(error: RegistryError) -> Problem {
         }
     }
 }
+
+/// The key of the translations for an action of the audit.
+pub(crate) fn action_key(action: &str) -> String {
+    format!("console-action-{}", action.replace('_', "-"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::ACTIONS;
+
+    #[test]
+    fn every_action_of_the_audit_has_words_in_every_language() {
+        let messages = messages().unwrap();
+        for action in ACTIONS {
+            for locale in Locale::ALL {
+                assert!(messages.has(locale, &action_key(action)), "{locale:?} lacks `{action}`");
+            }
+        }
+    }
+}

@@ -10,11 +10,13 @@
 //! Trusted: whoever can write these tables decides who may use the services of the organisation. The audit names who did; whoever rewrites
 //! it later is contradicted by the ledger, and an operator proves each line to anybody ([`Registry::proof`]).
 
+mod actions;
 mod change;
 mod model;
 mod offer;
 mod store;
 
+pub use actions::ACTIONS;
 pub use change::{Author, Change, NewService, RegistryError, ServicePatch};
 pub use model::{
     ClientSettings, ClientStatus, Connection, ConnectionType, Description, GlobalGroupId, LocalGroup, LogMode,

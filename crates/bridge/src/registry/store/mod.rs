@@ -14,6 +14,7 @@ use ledger::{Commitment, outbox};
 use serde_json::{Value as Json, json};
 use store::{Row, StoreError, Tx, params};
 
+use super::actions::ACTIONS;
 use super::change::RegistryError;
 
 /// Who did what, when.
@@ -67,6 +68,7 @@ pub(crate) fn audit(
     salt: [u8; 32],
     now: Timestamp,
 ) -> Result<(), StoreError> {
+    debug_assert!(ACTIONS.contains(&action), "`{action}` is missing in the list of actions, so in the console too");
     let last: Option<i64> = match tx.query_one("SELECT MAX(id) AS last FROM bridge_audit", &[])? {
         Some(row) => row.get("last")?,
         None => None,
