@@ -12,15 +12,11 @@ use std::time::Duration;
 use civic::{ClientId, Random, Timestamp, random_array};
 use http::request::Parts;
 use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
+use rustls::client::danger::ServerCertVerifier as _;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, Error, RootCertStore, ServerConfig,
-    SignatureScheme,
-};
+use rustls::{CertificateError, ClientConfig, Error, RootCertStore, ServerConfig};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -32,6 +28,7 @@ use crate::fault::{Fault, Reason, Side};
 use crate::keys::{KeysError, key_in, read_file, write_private};
 use crate::registry::{ClientSettings, Connection, Offer};
 use crate::tls::TlsIdentity;
+use crate::tls_verifier::{Called, Chain, Judge, Verifier};
 
 const KEY: &str = "internal.key.pem";
 const CERT: &str = "internal.cert.pem";
@@ -118,9 +115,9 @@ pub(crate) fn admit_client(core: &Core, head: &Parts, client: &ClientId) -> Resu
 /// The listening end: TLS 1.2 and 1.3; a client certificate is taken where one is shown.
 pub(crate) fn acceptor(identity: &Arc<TlsIdentity>) -> Result<TlsAcceptor, Error> {
     let provider = Arc::new(aws_lc_rs::default_provider());
-    let config = ServerConfig::builder_with_provider(Arc::clone(&provider))
+    let config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
-        .with_client_cert_verifier(Arc::new(AnyCertificate(provider)))
+        .with_client_cert_verifier(Verifier::of(AnyCaller))
         .with_cert_resolver(Arc::clone(identity) as Arc<dyn rustls::server::ResolvesServerCert>);
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
@@ -165,11 +162,11 @@ impl Pins {
 /// answers is believed, as the operator decided for that service.
 pub(crate) fn client(identity: Option<&Arc<TlsIdentity>>, pins: Option<Arc<Pins>>) -> Result<ClientConfig, Error> {
     let provider = Arc::new(aws_lc_rs::default_provider());
-    let verifier = ServiceVerifier { pins, system: OnceLock::new(), provider: Arc::clone(&provider) };
+    let services = Services { pins, system: OnceLock::new(), provider: Arc::clone(&provider) };
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(verifier));
+        .with_custom_certificate_verifier(Verifier::of(services));
     Ok(match identity {
         Some(identity) => {
             builder.with_client_cert_resolver(Arc::clone(identity) as Arc<dyn rustls::client::ResolvesClientCert>)
@@ -178,60 +175,33 @@ pub(crate) fn client(identity: Option<&Arc<TlsIdentity>>, pins: Option<Arc<Pins>
     })
 }
 
-/// The possession of the key is what the handshake proves; the list of the subsystem decides about the certificate.
+/// Takes any certificate of a caller, or none: the list of the subsystem decides.
 #[derive(Debug)]
-struct AnyCertificate(Arc<CryptoProvider>);
+struct AnyCaller;
 
-impl ClientCertVerifier for AnyCertificate {
-    fn client_auth_mandatory(&self) -> bool {
+impl Judge for AnyCaller {
+    fn judge_client(&self, _shown: &Chain<'_>) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn judge_server(&self, _shown: &Chain<'_>, _called: &Called<'_>) -> Result<(), Error> {
+        Err(Error::General("this end calls nobody".to_owned()))
+    }
+
+    fn wants_certificate(&self) -> bool {
         false
-    }
-
-    fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        &[]
-    }
-
-    fn verify_client_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _now: UnixTime,
-    ) -> Result<ClientCertVerified, Error> {
-        Ok(ClientCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, cert, signature, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, cert, signature, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
     }
 }
 
 /// Believes a service by the lists of the subsystems, else by the authorities of the system.
 #[derive(Debug)]
-struct ServiceVerifier {
+struct Services {
     pins: Option<Arc<Pins>>,
     system: OnceLock<Option<Arc<WebPkiServerVerifier>>>,
     provider: Arc<CryptoProvider>,
 }
 
-impl ServiceVerifier {
+impl Services {
     /// The authorities of the system, read when they are needed first.
     fn system(&self) -> Option<&Arc<WebPkiServerVerifier>> {
         let read = || {
@@ -244,45 +214,21 @@ impl ServiceVerifier {
     }
 }
 
-impl ServerCertVerifier for ServiceVerifier {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
+impl Judge for Services {
+    fn judge_client(&self, _shown: &Chain<'_>) -> Result<(), Error> {
+        Err(Error::General("nobody calls at this end".to_owned()))
+    }
+
+    fn judge_server(&self, shown: &Chain<'_>, called: &Called<'_>) -> Result<(), Error> {
         match &self.pins {
-            None => Ok(ServerCertVerified::assertion()),
-            Some(pins) if pins.contains(end_entity) => Ok(ServerCertVerified::assertion()),
-            Some(_) => match self.system() {
-                Some(system) => system.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now),
-                None => Err(Error::InvalidCertificate(CertificateError::UnknownIssuer)),
-            },
+            None => Ok(()),
+            Some(pins) if pins.contains(shown.leaf) => Ok(()),
+            Some(_) => {
+                let system = self.system().ok_or(Error::InvalidCertificate(CertificateError::UnknownIssuer))?;
+                let Called { name, ocsp, now } = called;
+                system.verify_server_cert(shown.leaf, shown.rest, name, ocsp, *now).map(drop)
+            }
         }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, cert, signature, &self.provider.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, cert, signature, &self.provider.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
     }
 }
 

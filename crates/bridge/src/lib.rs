@@ -69,6 +69,7 @@ mod steady;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod tls;
+mod tls_verifier;
 pub mod transport;
 pub mod usage;
 mod watch;

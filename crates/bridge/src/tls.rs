@@ -12,16 +12,13 @@ mod token_key;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use civic::{ServerId, SharedClock};
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{ResolvesClientCert, Resumption};
-use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
-use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
+use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use rustls::{
-    ClientConfig, CommonState, DigitallySignedStruct, DistinguishedName, Error, ServerConfig, SignatureScheme, version,
-};
+use rustls::{ClientConfig, CommonState, Error, ServerConfig, SignatureScheme, version};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 use trust::cert::Certificate;
@@ -32,6 +29,7 @@ use self::token_key::HeldKey;
 use crate::config::NodeConfig;
 use crate::globalconf::{GlobalConf, Snapshot};
 use crate::keys::NodeKeys;
+use crate::tls_verifier::{Called, Chain, Judge, Verifier};
 
 /// A node at the other end of a connection.
 #[derive(Clone, Debug)]
@@ -156,9 +154,7 @@ impl Transport {
         config: &NodeConfig,
     ) -> Result<Self, TlsSetupError> {
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let verifier =
-            NodeVerifier { conf: Arc::clone(conf), clock: Arc::clone(clock), provider: Arc::clone(&provider) };
-        let verifier = Arc::new(verifier);
+        let verifier = Verifier::of(Nodes { conf: Arc::clone(conf), clock: Arc::clone(clock) });
         match &config.legacy_tls {
             None => Ok(modern(identity, verifier, provider)?),
             #[cfg(feature = "xroad-legacy-tls")]
@@ -198,7 +194,7 @@ impl Transport {
 
 fn modern(
     identity: &Arc<TlsIdentity>,
-    verifier: Arc<NodeVerifier>,
+    verifier: Arc<Verifier<Nodes>>,
     provider: Arc<CryptoProvider>,
 ) -> Result<Transport, Error> {
     let versions = [&version::TLS13, &version::TLS12];
@@ -247,17 +243,17 @@ fn identify<'a>(leaf: &[u8], rest: impl Iterator<Item = &'a [u8]>, snapshot: &Sn
     Ok(Peer { server, certificate, fingerprint })
 }
 
-struct NodeVerifier {
+/// Believes the certificates that are registered for a node.
+struct Nodes {
     conf: Arc<GlobalConf>,
     clock: SharedClock,
-    provider: Arc<CryptoProvider>,
 }
 
-impl NodeVerifier {
-    fn check(&self, leaf: &CertificateDer<'_>, rest: &[CertificateDer<'_>]) -> Result<(), Error> {
+impl Nodes {
+    fn check(&self, shown: &Chain<'_>) -> Result<(), Error> {
         let snapshot =
             self.snapshot().ok_or_else(|| Error::General("there is no valid global configuration".to_owned()))?;
-        identify(leaf, rest.iter().map(|der| &**der), &snapshot).map(|_| ()).map_err(Error::General)
+        identify(shown.leaf, shown.rest.iter().map(|der| &**der), &snapshot).map(|_| ()).map_err(Error::General)
     }
 
     /// Whether a certificate is registered for a node; the rest of it is looked at after the handshake.
@@ -269,104 +265,20 @@ impl NodeVerifier {
     fn snapshot(&self) -> Option<Arc<Snapshot>> {
         self.conf.current().filter(|snapshot| self.clock.now() < snapshot.expires())
     }
+}
 
-    fn tls12(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, cert, signature, &self.provider.signature_verification_algorithms)
+impl Judge for Nodes {
+    fn judge_client(&self, shown: &Chain<'_>) -> Result<(), Error> {
+        self.check(shown)
     }
 
-    fn tls13(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, cert, signature, &self.provider.signature_verification_algorithms)
-    }
-
-    fn schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
+    fn judge_server(&self, shown: &Chain<'_>, _called: &Called<'_>) -> Result<(), Error> {
+        self.check(shown)
     }
 }
 
-impl std::fmt::Debug for NodeVerifier {
+impl std::fmt::Debug for Nodes {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("NodeVerifier")
-    }
-}
-
-impl ServerCertVerifier for NodeVerifier {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        self.check(end_entity, intermediates).map(|()| ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.tls12(message, cert, signature)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.tls13(message, cert, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.schemes()
-    }
-}
-
-impl ClientCertVerifier for NodeVerifier {
-    fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        &[]
-    }
-
-    fn verify_client_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        _now: UnixTime,
-    ) -> Result<ClientCertVerified, Error> {
-        self.check(end_entity, intermediates).map(|()| ClientCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.tls12(message, cert, signature)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.tls13(message, cert, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.schemes()
+        formatter.write_str("Nodes")
     }
 }

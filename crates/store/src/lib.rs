@@ -105,20 +105,7 @@ impl Store {
     /// Opens storage that exists, to look at it only: nothing is created, migrated or changed, and every write is refused
     /// with [`StoreError::Closed`].
     pub async fn open_to_read(location: &Location, keys: KeyRing, random: SharedRandom) -> Result<Self, StoreError> {
-        let location = location.clone();
-        let opened = tokio::task::spawn_blocking(move || {
-            let sealer = Sealer::new(keys, Arc::clone(&random));
-            let metrics = Metrics::new();
-            let engine = match &location {
-                Location::Sqlite(path) => Engine::Sqlite(sqlite::Engine::open_to_read(path, &sealer)?),
-                Location::Postgres { url, schema } => {
-                    Engine::Postgres(pg::Engine::open_to_read(url, schema.as_deref(), &sealer, &metrics, &random)?)
-                }
-            };
-            Ok(Inner { engine, sealer, metrics, location, _guard: None })
-        });
-        let inner = opened.await.map_err(|error| StoreError::Unavailable { reason: error.to_string() })??;
-        Ok(Self { inner: Arc::new(inner) })
+        Self::opened(location, keys, random, None, true).await
     }
 
     async fn open_guarded(
@@ -127,23 +114,35 @@ impl Store {
         random: SharedRandom,
         guard: Option<Box<dyn Any + Send + Sync>>,
     ) -> Result<Self, StoreError> {
+        let store = Self::opened(location, keys, random, guard, false).await?;
+        migrate::prepare(&store).await?;
+        store.migrate(migrate::OWN).await?;
+        Ok(store)
+    }
+
+    async fn opened(
+        location: &Location,
+        keys: KeyRing,
+        random: SharedRandom,
+        guard: Option<Box<dyn Any + Send + Sync>>,
+        only_reads: bool,
+    ) -> Result<Self, StoreError> {
         let location = location.clone();
         let opened = tokio::task::spawn_blocking(move || {
             let sealer = Sealer::new(keys, Arc::clone(&random));
             let metrics = Metrics::new();
             let engine = match &location {
+                // A file that is only read has no writer and no checkpoints: little is left in common.
+                Location::Sqlite(path) if only_reads => Engine::Sqlite(sqlite::Engine::open_to_read(path, &sealer)?),
                 Location::Sqlite(path) => Engine::Sqlite(sqlite::Engine::open(path, &sealer, &metrics)?),
                 Location::Postgres { url, schema } => {
-                    Engine::Postgres(pg::Engine::open(url, schema.as_deref(), &sealer, &metrics, &random)?)
+                    Engine::Postgres(pg::Engine::open(url, schema.as_deref(), &sealer, &metrics, &random, only_reads)?)
                 }
             };
             Ok(Inner { engine, sealer, metrics, location, _guard: guard })
         });
         let inner = opened.await.map_err(|error| StoreError::Unavailable { reason: error.to_string() })??;
-        let store = Self { inner: Arc::new(inner) };
-        migrate::prepare(&store).await?;
-        store.migrate(migrate::OWN).await?;
-        Ok(store)
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// Applies the migrations that are new, in order. Idempotent. [`StoreError::Migration`] where one that was applied

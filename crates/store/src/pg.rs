@@ -62,28 +62,8 @@ pub(crate) struct Engine {
 }
 
 impl Engine {
+    /// Opens a database; with `only_reads` one that exists, to look at it.
     pub(crate) fn open(
-        url: &str,
-        schema: Option<&str>,
-        sealer: &Sealer,
-        metrics: &Metrics,
-        random: &SharedRandom,
-    ) -> Result<Self, StoreError> {
-        Self::start(url, schema, sealer, metrics, random, false)
-    }
-
-    /// Opens a database that exists, for reads only.
-    pub(crate) fn open_to_read(
-        url: &str,
-        schema: Option<&str>,
-        sealer: &Sealer,
-        metrics: &Metrics,
-        random: &SharedRandom,
-    ) -> Result<Self, StoreError> {
-        Self::start(url, schema, sealer, metrics, random, true)
-    }
-
-    fn start(
         url: &str,
         schema: Option<&str>,
         sealer: &Sealer,

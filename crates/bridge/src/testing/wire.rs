@@ -8,11 +8,11 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::rt::TokioIo;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
-use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::{ClientConfig, DigitallySignedStruct, DistinguishedName, Error, ServerConfig, SignatureScheme, version};
+use rustls::client::danger::ServerCertVerifier;
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::{ClientConfig, Error, ServerConfig, version};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
@@ -26,6 +26,7 @@ use crate::NodeKeys;
 use crate::listener::{plain, serve};
 use crate::message::{RequestIds, RestRequest};
 use crate::spool::Body;
+use crate::tls_verifier::{Called, Chain, Judge, Verifier};
 use crate::transport::{self, Attachment, BatchParts, Envelope, EnvelopeReader, Kind, Limits, Message, Received};
 
 /// Signs a message with the keys of a node. `batch` goes through a hash chain (of message and body).
@@ -115,7 +116,7 @@ pub async fn connect(address: SocketAddr, keys: &NodeKeys) -> Result<TlsStream<T
             .with_protocol_versions(&[&version::TLS13]),
     )
     .dangerous()
-    .with_custom_certificate_verifier(Arc::new(Anyone(Arc::new(aws_lc_rs::default_provider()))))
+    .with_custom_certificate_verifier(any_server())
     .with_client_auth_cert(chain(keys), secret(keys));
     let socket = TcpStream::connect(address).await.map_err(|error| error.to_string())?;
     let connector = TlsConnector::from(Arc::new(need(config)));
@@ -149,10 +150,9 @@ impl FakeNode {
         let stop = CancellationToken::new();
         let keys = &nodes.provider_keys;
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let config =
-            need(ServerConfig::builder_with_provider(Arc::clone(&provider)).with_protocol_versions(&[&version::TLS13]))
-                .with_client_cert_verifier(Arc::new(Anyone(provider)))
-                .with_single_cert(chain(keys), secret(keys));
+        let config = need(ServerConfig::builder_with_provider(provider).with_protocol_versions(&[&version::TLS13]))
+            .with_client_cert_verifier(any_client())
+            .with_single_cert(chain(keys), secret(keys));
         let acceptor = TlsAcceptor::from(Arc::new(need(config)));
         let connect = move |socket| {
             let acceptor = acceptor.clone();
@@ -228,78 +228,26 @@ fn secret(keys: &NodeKeys) -> PrivateKeyDer<'static> {
     PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(need(keys.auth.to_pkcs8_der())))
 }
 
-/// Believes everyone: the test looks at what the node under test believes.
+/// Believes everyone who has the key of what it shows: the test looks at what the node under test believes.
 #[derive(Debug)]
-struct Anyone(Arc<CryptoProvider>);
+struct Anyone;
 
-impl ServerCertVerifier for Anyone {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
+impl Judge for Anyone {
+    fn judge_client(&self, _shown: &Chain<'_>) -> Result<(), Error> {
+        Ok(())
     }
 
-    fn verify_tls12_signature(
-        &self,
-        _message: &[u8],
-        _cert: &CertificateDer<'_>,
-        _signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _message: &[u8],
-        _cert: &CertificateDer<'_>,
-        _signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
+    fn judge_server(&self, _shown: &Chain<'_>, _called: &Called<'_>) -> Result<(), Error> {
+        Ok(())
     }
 }
 
-impl ClientCertVerifier for Anyone {
-    fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        &[]
-    }
+/// Believes whoever is called.
+pub fn any_server() -> Arc<dyn ServerCertVerifier> {
+    Verifier::of(Anyone)
+}
 
-    fn verify_client_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _now: UnixTime,
-    ) -> Result<ClientCertVerified, Error> {
-        Ok(ClientCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _message: &[u8],
-        _cert: &CertificateDer<'_>,
-        _signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _message: &[u8],
-        _cert: &CertificateDer<'_>,
-        _signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
+/// Believes whoever calls and shows a certificate.
+pub fn any_client() -> Arc<dyn ClientCertVerifier> {
+    Verifier::of(Anyone)
 }

@@ -20,7 +20,8 @@ use tokio::net::TcpStream;
 use tokio_openssl::SslStream;
 use trust::digest;
 
-use super::{NodeVerifier, Shown, Stream, TlsIdentity, TlsSetupError};
+use super::{Nodes, Shown, Stream, TlsIdentity, TlsSetupError};
+use crate::tls_verifier::Verifier;
 
 /// TLS 1.3.
 const SUITES_13: &str = "TLS_AES_256_GCM_SHA384:TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256";
@@ -32,7 +33,7 @@ const SUITES_12: &str = "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA3
 /// Both ends of mutual TLS through OpenSSL.
 pub(crate) struct Legacy {
     identity: Arc<TlsIdentity>,
-    verifier: Arc<NodeVerifier>,
+    verifier: Arc<Verifier<Nodes>>,
     suites: String,
     ready: Mutex<Option<Ready>>,
 }
@@ -47,7 +48,7 @@ impl Legacy {
     /// `suites`: only these of TLS 1.2 and no TLS 1.3, in the words of OpenSSL; empty: all of ours.
     pub(super) fn new(
         identity: &Arc<TlsIdentity>,
-        verifier: Arc<NodeVerifier>,
+        verifier: Arc<Verifier<Nodes>>,
         suites: &str,
     ) -> Result<Self, TlsSetupError> {
         let legacy =
@@ -126,7 +127,7 @@ impl Legacy {
                 return true;
             }
             let leaf = chain.current_cert().and_then(|certificate| certificate.to_der().ok());
-            leaf.is_some_and(|leaf| verifier.knows(&leaf))
+            leaf.is_some_and(|leaf| verifier.judge().knows(&leaf))
         });
         Ok(builder.build())
     }
