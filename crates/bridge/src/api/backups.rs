@@ -11,10 +11,11 @@ use civic::{MemberId, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 use trust::cert::Certificate;
-use trust::keys::{KeyKind, SignatureAlgorithm};
+use trust::keys::{KeyError, KeyKind, SignatureAlgorithm};
 
 use super::call::{Call, Reply, Result, shorten};
 use super::error::ApiError;
+use super::tokens::refused;
 use super::{dump, keys};
 use crate::globalconf::Snapshot;
 
@@ -40,7 +41,10 @@ pub(super) async fn add(call: Call) -> Result {
     let tables = call.store().read("bridge.read_backup", dump::read).await?.to_string();
     let node = call.core.config.server.to_string();
     let key = call.core.keys().sign;
-    let signature = key.sign(key.default_xml_algorithm(), &signed(&node, &tables)).map_err(ApiError::internal)?;
+    let signature = key.sign(key.default_xml_algorithm(), &signed(&node, &tables)).map_err(|error| match error {
+        KeyError::Token(error) => refused(error),
+        other => ApiError::internal(other),
+    })?;
     let backup = Backup { node, tables, signature: BASE64.encode(signature) };
     let plain = serde_json::to_vec(&backup).map_err(ApiError::internal)?;
     let sealed = call.store().sealer().seal("bridge_backup", "file", backup.node.as_bytes(), &plain)?;
@@ -98,11 +102,11 @@ pub(super) async fn delete(call: Call) -> Result {
 
 /// The tables of a backup, once it is known that this node made it.
 async fn open(call: &Call, sealed: &Bytes) -> Result<Json> {
-    let refused = || ApiError::bad("this node made no such backup: it was altered, or is of another node or key ring");
+    let foreign = || ApiError::bad("this node made no such backup: it was altered, or is of another node or key ring");
     let node = call.core.config.server.to_string();
-    let plain = call.store().sealer().open("bridge_backup", "file", node.as_bytes(), sealed).map_err(|_| refused())?;
-    let backup: Backup = serde_json::from_slice(&plain).map_err(|_| refused())?;
-    let signature = BASE64.decode(&backup.signature).map_err(|_| refused())?;
+    let plain = call.store().sealer().open("bridge_backup", "file", node.as_bytes(), sealed).map_err(|_| foreign())?;
+    let backup: Backup = serde_json::from_slice(&plain).map_err(|_| foreign())?;
+    let signature = BASE64.decode(&backup.signature).map_err(|_| foreign())?;
     let signed = signed(&backup.node, &backup.tables);
     let of_ours = keys::rows(call).await?.iter().any(|row| {
         let algorithm = match row.public.kind() {
@@ -113,9 +117,9 @@ async fn open(call: &Call, sealed: &Bytes) -> Result<Json> {
         row.usage == "SIGNING" && row.public.verify(algorithm, &signed, &signature).is_ok()
     });
     if backup.node != node || !of_ours {
-        return Err(refused());
+        return Err(foreign());
     }
-    serde_json::from_str(&backup.tables).map_err(|_| refused())
+    serde_json::from_str(&backup.tables).map_err(|_| foreign())
 }
 
 fn signed(node: &str, tables: &str) -> Vec<u8> {

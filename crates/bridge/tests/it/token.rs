@@ -191,7 +191,11 @@ async fn operator(hsm: &SoftHsm) {
     assert_eq!(ask("POST", "/backups").await.status, 201);
     assert_eq!(ask("DELETE", &format!("/keys/{key}")).await.status, 409, "the node uses it");
     assert_eq!(ask("PUT", "/tokens/1/logout").await.json()["logged_in"], false);
-    assert_eq!(ask("POST", "/backups").await.status, 500, "logged out, nothing is signed");
+    let unsigned = ask("POST", "/backups").await;
+    assert_eq!((unsigned.status.as_u16(), &unsigned.json()["error"]["code"]), (409, &json!("token_not_active")));
+    let told = unsigned.json()["error"]["metadata"][0].as_str().unwrap().to_owned();
+    assert!(told.contains("Log in"), "what to do is said: {told}");
+    assert_eq!(ask("GET", "/backups").await.json().as_array().unwrap().len(), 1, "nothing half made is left");
     assert_eq!(token.login(PIN), Ok(()));
     assert_eq!(ask("PUT", &format!("/token-certificates/{hash}/disable")).await.status, 204);
     assert_eq!(ask("DELETE", &format!("/keys/{key}")).await.status, 204);
