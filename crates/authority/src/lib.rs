@@ -51,6 +51,7 @@ use std::time::Duration;
 use ::store::{Migration, Store};
 use axum::Router;
 use civic::{ClientId, MemberId, SharedClock, SharedRandom, Timestamp};
+use trust::cert::MemberNameProfile;
 use web::{Failure, HealthCheck, Job};
 
 pub use acts::{Acts, ActsError};
@@ -114,7 +115,7 @@ impl AuthorityConfig {
         let classes = [("GOV", "Public administration"), ("COM", "Companies")];
         Self {
             instance: instance.to_owned(),
-            country: instance.chars().take(2).collect(),
+            country: MemberNameProfile::country_of(instance),
             name: name.to_owned(),
             public_url: public_url.trim_end_matches('/').to_owned(),
             member_classes: classes.map(|(code, text)| (code.to_owned(), text.to_owned())).to_vec(),

@@ -27,6 +27,8 @@ pub struct NodeConfig {
     pub state_dir: PathBuf,
     /// The configuration anchor, the XML file that the governing authority hands out.
     pub anchor: Vec<u8>,
+    /// The country in certificate requests, two letters; `None`: that of the node's certificate, so of the authority.
+    pub country: Option<String>,
     /// The subsystems of the owner whose information systems call through this node.
     pub clients: Vec<ClientId>,
     /// How information systems of these clients connect; of others the registry says it.
@@ -67,6 +69,7 @@ impl NodeConfig {
             server,
             state_dir,
             anchor,
+            country: None,
             clients: Vec::new(),
             connections: Vec::new(),
             services: Vec::new(),

@@ -1,7 +1,7 @@
 //! Signatures of messages: made with the key of the organisation, verified against the global configuration.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use civic::{ClientId, MemberId};
@@ -28,7 +28,7 @@ pub(crate) struct Signed {
 }
 
 /// Signs a message for a member whom the node serves, by the digests of its parts, which are all of one algorithm. Where batch signatures are on, one
-/// signature serves all messages of the node's owner that wait at this moment.
+/// signature serves all messages of that member that wait at this moment.
 pub(crate) async fn sign(
     core: &Core,
     side: Side,
@@ -40,8 +40,8 @@ pub(crate) async fn sign(
         let message = format!("{error}. The signing key and certificate of the node are to be looked at");
         Fault::new(side, Reason::CannotCreateSignature, message)
     };
-    if core.config.batch_signatures && member == core.config.server.owner() {
-        return core.signatures.sign(core, message, attachments).await.map_err(failed);
+    if core.config.batch_signatures {
+        return core.signatures.sign(core, member, message, attachments).await.map_err(failed);
     }
     let names: Vec<String> = (1..=attachments.len()).map(attachment_name).collect();
     let mut files = vec![DataRef { name: xades::MESSAGE, digest: *message }];
@@ -105,10 +105,10 @@ const TURNS_MAX: usize = 16;
 /// How many signatures of batches are remembered as verified.
 const VERIFIED_MAX: usize = 256;
 
-/// Messages that wait for a signature, and signatures of batches that were verified.
+/// Messages that wait for a signature of their member, and signatures of batches that were verified.
 #[derive(Default)]
 pub(crate) struct Signatures {
-    waiting: Mutex<Vec<Waiting>>,
+    waiting: Mutex<HashMap<MemberId, Vec<Waiting>>>,
     verified: Mutex<Verified>,
 }
 
@@ -130,21 +130,27 @@ struct Verified {
 }
 
 impl Signatures {
-    /// Signs together with whatever else waits. Each gives the others their turn for as long as more come; whoever finds first that none
+    /// Signs together with whatever else of the member waits. Each gives the others their turn for as long as more come; whoever finds first that none
     /// came signs for all: nobody waits for a clock, and a task that is given up leaves nobody waiting.
-    async fn sign(&self, core: &Core, message: &Digest, attachments: &[Digest]) -> Result<Signed, String> {
+    async fn sign(
+        &self,
+        core: &Core,
+        member: &MemberId,
+        message: &Digest,
+        attachments: &[Digest],
+    ) -> Result<Signed, String> {
         let digests = std::iter::once(message).chain(attachments).copied().collect();
         let (done, signed) = oneshot::channel();
-        let mut waiting = self.enter(Waiting { digests, done });
+        let mut waiting = self.enter(member, Waiting { digests, done });
         for _ in 0..TURNS_MAX {
             tokio::task::yield_now().await;
-            let now = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).len();
+            let now = self.lock().get(member).map_or(0, Vec::len);
             if now <= waiting {
                 break;
             }
             waiting = now;
         }
-        let all = std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
+        let all = self.lock().remove(member).unwrap_or_default();
         let all = all.into_iter().filter(|waiting| !waiting.done.is_closed());
         // All files of a hash chain are digested alike.
         let (alike, others): (Vec<_>, Vec<_>) =
@@ -152,18 +158,27 @@ impl Signatures {
         for mut all in [alike, others] {
             while !all.is_empty() {
                 let rest = all.split_off(all.len().min(BATCH_MAX));
-                sign_batch(core, all);
+                sign_batch(core, member, all);
                 all = rest;
             }
         }
         signed.await.unwrap_or_else(|_| Err("the batch of this message was given up".to_owned()))
     }
 
-    /// How many wait now.
-    fn enter(&self, message: Waiting) -> usize {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.push(message);
-        waiting.len()
+    /// How many of the member wait now.
+    fn enter(&self, member: &MemberId, message: Waiting) -> usize {
+        let mut waiting = self.lock();
+        // Looked up first: the name is copied for the first of a batch only.
+        if let Some(of_member) = waiting.get_mut(member) {
+            of_member.push(message);
+            return of_member.len();
+        }
+        waiting.insert(member.clone(), vec![message]);
+        1
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<MemberId, Vec<Waiting>>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn verified(&self, digest: &[u8; 32]) -> Option<Arc<Signature>> {
@@ -183,11 +198,11 @@ impl Signatures {
     }
 }
 
-/// One signature for these messages, told to each.
-fn sign_batch(core: &Core, batch: Vec<Waiting>) {
+/// One signature of the member for these messages, told to each.
+fn sign_batch(core: &Core, member: &MemberId, batch: Vec<Waiting>) {
     let (digests, waiting): (Vec<_>, Vec<_>) = batch.into_iter().map(|one| (one.digests, one.done)).unzip();
     core.metrics.signed_together(digests.len());
-    match signed_batch(core, &digests) {
+    match signed_batch(core, member, &digests) {
         Ok(signed) => {
             for (done, signed) in waiting.into_iter().zip(signed) {
                 let _ = done.send(Ok(signed));
@@ -201,13 +216,13 @@ fn sign_batch(core: &Core, batch: Vec<Waiting>) {
     }
 }
 
-fn signed_batch(core: &Core, messages: &[Vec<Digest>]) -> Result<Vec<Signed>, String> {
+fn signed_batch(core: &Core, member: &MemberId, messages: &[Vec<Digest>]) -> Result<Vec<Signed>, String> {
     // A hash chain needs two files at least: a message alone in all respects is signed directly (as X-Road does).
     if let [message] = messages
         && let [digest] = message.as_slice()
     {
         let file = DataRef { name: xades::MESSAGE, digest: *digest };
-        let signature = sign_files(core, core.config.server.owner(), &[file])?;
+        let signature = sign_files(core, member, &[file])?;
         return Ok(vec![Signed { signature, batch: None }]);
     }
     let algorithm =
@@ -217,7 +232,7 @@ fn signed_batch(core: &Core, messages: &[Vec<Digest>]) -> Result<Vec<Signed>, St
     let built =
         hashchain::build(algorithm, hashchain::Files::SIGNATURE, &digests).map_err(|error| error.to_string())?;
     let file = DataRef { name: xades::HASH_CHAIN_RESULT, digest: Digest::of(algorithm, built.result.as_bytes()) };
-    let (signature, result) = (sign_files(core, core.config.server.owner(), &[file])?, Bytes::from(built.result));
+    let (signature, result) = (sign_files(core, member, &[file])?, Bytes::from(built.result));
     let one = |chain: String| Signed {
         signature: signature.clone(),
         batch: Some(BatchParts { result: result.clone(), chain: Bytes::from(chain) }),

@@ -100,13 +100,14 @@ impl JoinRequest {
 
     /// Whether both ask for the same with the same keys; a request is signed anew each time it is made.
     pub(super) fn is_same_wish(&self, other: &Self) -> bool {
-        let keys = |request: &Self| {
+        let wishes = |request: &Self| {
             let (sign, auth) = request.requests().ok()?;
-            Some((sign.public_key().spki_der().to_vec(), auth.public_key().spki_der().to_vec()))
+            let wish = |one: &CertificateRequest| (one.public_key().spki_der().to_vec(), one.subject().der().to_vec());
+            Some((wish(&sign), wish(&auth)))
         };
         let words =
             |request: &Self| Self { sign_request: String::new(), auth_request: String::new(), ..request.clone() };
-        words(self) == words(other) && keys(self) == keys(other)
+        words(self) == words(other) && wishes(self) == wishes(other)
     }
 
     /// The certificate requests: signing, authentication.

@@ -30,6 +30,8 @@ settings! {
         server: String = String::new();
         /// The official name of the organisation, for the authority.
         name: String = String::new();
+        /// The country in certificate requests, two letters. Empty: that of the authority.
+        country: String = String::new();
         /// Under which address other nodes reach this one, `HOST:PORT`; the OCSP port is 77 above. For the authority.
         address: String = String::new();
         /// Where the authority is reached to join: `http://authority.example:8604`. Empty: files are handed over.
@@ -370,6 +372,7 @@ impl Loaded<NodeSettings> {
             StyleName::Lower => ErrorStyle::Lower,
             StyleName::Camel => ErrorStyle::Camel,
         };
+        config.country = self.country()?;
         config.batch_signatures = settings.batch_signatures;
         config.legacy_tls = self.legacy_tls()?;
         self.check_token()?;
@@ -390,6 +393,18 @@ impl Loaded<NodeSettings> {
         self.limit(&mut config.limits)?;
         self.rhythm(&mut config.rhythm)?;
         Ok(config)
+    }
+
+    /// The country in certificate requests, where the file says one.
+    pub(crate) fn country(&self) -> anyhow::Result<Option<String>> {
+        let country = &self.settings.country;
+        if country.is_empty() {
+            return Ok(None);
+        }
+        if country.len() != 2 || !country.bytes().all(|letter| letter.is_ascii_uppercase()) {
+            return Err(self.refused("country", &"it has two capital letters, as in SN").into());
+        }
+        Ok(Some(country.clone()))
     }
 
     fn connection(&self, entry: &ClientEntry) -> anyhow::Result<Option<Connection>> {

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use civic::{MemberId, random_uuid};
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
-use trust::cert::{Certificate, CertificateRequest, MemberNameProfile};
+use trust::cert::{Certificate, CertificateRequest, MemberNameProfile, NameAttribute};
 use trust::digest;
 use trust::keys::{KeyKind, PublicKey, SigningKey};
 use trust::pkcs11::TokenError;
@@ -17,6 +17,7 @@ use super::certificates::{hash_of, shown as shown_certificate};
 use super::error::ApiError;
 use super::store::{self, KeptCertificate, KeptCsr, KeptKey};
 use super::tokens::{HARDWARE, hardware, no_token, refused, token_id};
+use crate::core::Core;
 use crate::keys::{NodeKeys, TokenKeys};
 use crate::management::RequestSigner;
 use crate::usage::hex_text;
@@ -366,6 +367,13 @@ async fn make(call: &Call, label: &str, usage: Usage) -> Result<String> {
     Ok(id)
 }
 
+/// The country that a request names where its maker says none: the node's setting, else what the authority wrote into its certificate.
+fn country(core: &Core) -> String {
+    let of_certificate = || core.keys().sign_certificate.subject().get(NameAttribute::Country);
+    let of_instance = || MemberNameProfile::country_of(core.config.server.owner().instance());
+    core.config.country.clone().or_else(of_certificate).unwrap_or_else(of_instance)
+}
+
 /// Makes a request for a certificate in the profile that the authority of this house understands.
 async fn request(call: &Call, row: &KeyRow, wanted: &CsrGenerate) -> Result<KeptCsr> {
     let server = &call.core.config.server;
@@ -374,7 +382,8 @@ async fn request(call: &Call, row: &KeyRow, wanted: &CsrGenerate) -> Result<Kept
     let field = |name: &str| wanted.subject_field_values.get(name).map(String::as_str).filter(|text| !text.is_empty());
     let named = call.core.conf.current().map(|snapshot| snapshot.member_name(&member));
     let name = field("O").map(str::to_owned).or(named).unwrap_or_else(|| member.code().to_owned());
-    let subject = MemberNameProfile::subject(field("C").unwrap_or("BB"), &member, &name, server.code())
+    let country = field("C").map_or_else(|| country(&call.core), str::to_owned);
+    let subject = MemberNameProfile::subject(&country, &member, &name, server.code())
         .map_err(|error| ApiError::bad(error.to_string()))?;
     let request = CertificateRequest::create(&key, &subject);
     let request = request.map_err(|error| ApiError::conflict("csr_not_possible", error.to_string()))?;

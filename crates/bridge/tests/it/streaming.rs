@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use bridge::access::AccessRight;
+use bridge::api;
 use bridge::config::{NodeConfig, PeerVersion};
 use bridge::message::RestResponse;
 use bridge::messagelog::{RecordKind, Role};
@@ -360,6 +362,85 @@ async fn messages_that_wait_together_share_a_signature_and_each_is_good_evidence
     assert!(signatures.len() < messages, "{} signatures for {messages} messages", signatures.len());
     let target = "/asic?queryId=b-0-0&xRoadInstance=BB&memberClass=COM&memberCode=2001&subsystemCode=credit&requestOnly&unique&force";
     assert_eq!(nodes.send("GET", target, &[], "").await.status, 200);
+}
+
+/// A member whose subsystem is a client of the bank's node.
+const NEIGHBOUR: &str = "BB/COM/2002/loans";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_member_of_a_node_has_batches_of_its_own() {
+    let nodes = Arc::new(
+        two_nodes_with(419, |consumer, provider| {
+            consumer.batch_signatures = true;
+            consumer.clients.push(NEIGHBOUR.parse().unwrap());
+            let service = ECHO.parse().unwrap();
+            provider.rights.push(AccessRight { client: NEIGHBOUR.parse().unwrap(), service, endpoint: None });
+        })
+        .await,
+    );
+    take_in_the_neighbour(&nodes).await;
+    let members = [CLIENT, NEIGHBOUR];
+    let mut signatures = [(); 2].map(|()| std::collections::BTreeSet::new());
+    let mut messages = 0;
+    for round in 0..6 {
+        let calls: Vec<_> = (0..24)
+            .map(|call| {
+                let (nodes, id) = (Arc::clone(&nodes), format!("m-{round}-{call}"));
+                tokio::spawn(async move {
+                    let headers = [("X-Road-Client", members[call % 2]), ("X-Road-Id", id.as_str())];
+                    let reply = nodes.send("POST", &format!("/r1/{ECHO}"), &headers, "a body").await;
+                    assert_eq!(reply.status, 200, "{:?}", reply.body);
+                    (call % 2, id)
+                })
+            })
+            .collect();
+        for call in calls {
+            let (member, id) = call.await.unwrap();
+            let records = nodes.provider.message_log().find(&id).await.unwrap();
+            let request = records.into_iter().find(|record| record.kind == RecordKind::Request).unwrap();
+            signatures[member].insert(signature_of(&request.content));
+            messages += 1;
+        }
+    }
+    let [of_owner, of_neighbour] = &signatures;
+    assert!(of_owner.is_disjoint(of_neighbour), "a signature speaks for one member");
+    for own in &signatures {
+        assert!(own.len() < messages / 2, "{} signatures for {} messages", own.len(), messages / 2);
+    }
+}
+
+/// The neighbour is registered, and the bank's node gets a signing key that is certified for it.
+async fn take_in_the_neighbour(nodes: &TwoNodes) {
+    nodes.federation.change(|params| {
+        let mut member = params.members.iter().find(|member| member.id.code() == "2001").unwrap().clone();
+        member.id = "BB/COM/2002".parse().unwrap();
+        member.subsystems.iter_mut().for_each(|subsystem| subsystem.code = "loans".to_owned());
+        params.members.push(member);
+        let server = params.servers.iter_mut().find(|server| server.id.owner().code() == "2001").unwrap();
+        server.clients.push(NEIGHBOUR.parse().unwrap());
+    });
+    nodes.consumer.ready().await.unwrap();
+    nodes.provider.ready().await.unwrap();
+    let key =
+        nodes.api_key(&nodes.consumer, &[api::Role::XroadSecurityOfficer, api::Role::XroadRegistrationOfficer]).await;
+    let wanted = serde_json::json!({
+        "key_label": "neighbour",
+        "csr_generate_request": {
+            "key_usage_type": "SIGNING", "csr_format": "DER", "ca_name": "Test CA", "member_id": "BB:COM:2002",
+            "subject_field_values": {},
+        },
+    });
+    let ask =
+        async |method, target: &str, body: Bytes| nodes.api(&nodes.consumer, method, target, Some(&key), body).await;
+    let made = ask("POST", "/tokens/0/keys-with-csrs", wanted.to_string().into()).await.json();
+    let (id, csr) = (made["key"]["id"].as_str().unwrap(), made["csr_id"].as_str().unwrap());
+    let request = ask("GET", &format!("/keys/{id}/csrs/{csr}?csr_format=DER"), Bytes::new()).await.body;
+    let request = trust::cert::CertificateRequest::from_der(&request).unwrap();
+    let country = request.subject().get(trust::cert::NameAttribute::Country);
+    assert_eq!(country.as_deref(), Some("SN"), "nobody said one: that of the node's certificate");
+    let (certificate, _) = nodes.federation.certify(&bridge::NodeRequests { sign: request.clone(), auth: request });
+    let imported = ask("POST", "/token-certificates", certificate.der().to_vec().into()).await;
+    assert_eq!(imported.json()["active"], true, "{:?}", imported.body);
 }
 
 fn signature_of(content: &bridge::messagelog::Content) -> Bytes {

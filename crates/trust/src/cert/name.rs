@@ -178,6 +178,13 @@ impl MemberNameProfile {
             .map_err(|_| CertError::NoMember { subject: subject.to_string(), what: "valid identifier" })
     }
 
+    /// The country of an instance where nobody said one: its first two letters, as in `SN`, `SN-TEST`. `XX` (ISO 3166: nobody's) where it
+    /// has none.
+    pub fn country_of(instance: &str) -> String {
+        let letters = instance.chars().filter(char::is_ascii_alphabetic).map(|letter| letter.to_ascii_uppercase());
+        letters.chain("XX".chars()).take(2).collect()
+    }
+
     /// The subject of a certificate in our own profile ([`Self::fi_vrk`]) for a member's node. `country` is two letters.
     pub fn subject(
         country: &str,

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use bridge::KeyPlaces;
-use civic::{ClientId, ServerId};
+use civic::{ClientId, MemberId, ServerId};
 use clap::Args;
 use http::Method;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use serde::Deserialize;
+use trust::cert::{Certificate, MemberNameProfile, NameAttribute};
 use trust::digest;
 use trust::globalconf::read_anchor;
 use web::{ClientLimits, HttpClient};
@@ -39,6 +40,9 @@ pub(crate) struct InitArguments {
     /// The official name of the organisation.
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
+    /// The country in certificate requests, two letters; without it, that of the authority.
+    #[arg(long, value_name = "CC")]
+    country: Option<String>,
     /// The code of a subsystem that sends and serves through the node; may be said several times.
     #[arg(long, value_name = "CODE")]
     subsystem: Vec<String>,
@@ -240,8 +244,7 @@ async fn bring_anchor(
 fn request(loaded: &Loaded<NodeSettings>, server: &ServerId, places: &KeyPlaces) -> anyhow::Result<Vec<u8>> {
     let (settings, member) = (&loaded.settings, server.owner());
     let name = if settings.name.is_empty() { member.code() } else { &settings.name };
-    let country: String =
-        member.instance().chars().filter(char::is_ascii_uppercase).chain("XX".chars()).take(2).collect();
+    let country = country(loaded, member)?;
     let requests = places.init(server, &country, name)?;
     let mut subsystems = Vec::new();
     for entry in &settings.client {
@@ -271,6 +274,18 @@ fn request(loaded: &Loaded<NodeSettings>, server: &ServerId, places: &KeyPlaces)
     Ok(bytes)
 }
 
+/// The country of the file, else the one that the authority has in the certificate of its configuration.
+fn country(loaded: &Loaded<NodeSettings>, member: &MemberId) -> anyhow::Result<String> {
+    if let Some(country) = loaded.country()? {
+        return Ok(country);
+    }
+    let anchor = read_anchor(&std::fs::read(loaded.path_of(&loaded.settings.anchor))?)?;
+    let certificates = anchor.sources.iter().flat_map(|source| &source.certs);
+    let mut named =
+        certificates.filter_map(|der| Certificate::from_der(der).ok()?.subject().get(NameAttribute::Country));
+    Ok(named.next().unwrap_or_else(|| MemberNameProfile::country_of(member.instance())))
+}
+
 fn request_path(loaded: &Loaded<NodeSettings>) -> PathBuf {
     loaded.path_of(&loaded.settings.data).join("join.json")
 }
@@ -293,8 +308,11 @@ fn write_settings(arguments: &InitArguments) -> anyhow::Result<()> {
         quoted(name),
         quoted(address),
     );
-    if let Some(authority) = &arguments.authority {
+    if let Some(country) = &arguments.country {
         // Writing to a String cannot fail; the results are dropped for that reason only.
+        let _ = writeln!(text, "country = {}", quoted(country));
+    }
+    if let Some(authority) = &arguments.authority {
         let _ = writeln!(text, "authority = {}", quoted(authority.trim_end_matches('/')));
     }
     let _ = writeln!(text, "\n[listen]\ntransport = \"0.0.0.0:{port}\"\nocsp = \"0.0.0.0:{ocsp}\"");

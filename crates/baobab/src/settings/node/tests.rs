@@ -41,6 +41,7 @@ fn what_a_node_offers_is_read() {
 fn a_wrong_value_is_refused_by_the_name_of_its_key() {
     let cases = [
         ("", "server"),
+        ("server = \"BB/GOV/1002/n\"\ncountry = \"Sénégal\"", "country"),
         ("server = \"BB/GOV/1002\"", "server"),
         ("server = \"BB/GOV/1002/n\"\n[limits]\nrequest_s = 0", "limits.request_s"),
         ("server = \"BB/GOV/1002/n\"\n[[service]]\nid = \"BB/GOV/1002/a/b\"\nurl = \"ftp://x\"", "url of the service"),
