@@ -102,6 +102,16 @@ impl Authority {
         self.desk("process").revoke(certificate.serial()).await
     }
 
+    /// The signing certificates of a member that are in force, the newest first. Whoever runs a log or a consent service beside the authority
+    /// knows from here whose keys to believe.
+    pub async fn signing_certificates(&self, member: &MemberId) -> Result<Vec<Certificate>, AuthorityError> {
+        let (member, now) = (member.clone(), self.now());
+        self.0
+            .store
+            .read("authority.signing_certificates", move |tx| store::signing_certificates(tx, &member, now))
+            .await
+    }
+
     /// Answers an OCSP request (DER to DER). Requests that it cannot answer get the refusals of RFC 6960 §4.2.1; only a
     /// failing store is an error.
     pub async fn answer_ocsp(&self, request: &[u8]) -> Result<Vec<u8>, AuthorityError> {

@@ -11,7 +11,7 @@ use http::{Request, StatusCode};
 use http_body_util::Full;
 use identity::token::{AccessTokenVerifier, TokenError};
 use serde::Deserialize;
-use trust::jose::{JoseError, jws_sign, jws_verify};
+use trust::jose::{JoseError, Jwk, jws_sign, jws_verify};
 use trust::keys::SigningKey;
 
 use crate::access::ServicePath;
@@ -27,7 +27,6 @@ const ANSWER_BYTES_MAX: usize = 64 * 1024;
 pub(crate) struct Authoriser {
     trust: ConsentTrust,
     tokens: AccessTokenVerifier,
-    key: SigningKey,
 }
 
 /// What the consent service allowed, once.
@@ -53,21 +52,22 @@ struct UseProblem {
 }
 
 impl Authoriser {
-    pub(crate) fn new(trust: ConsentTrust, key: SigningKey) -> Self {
+    pub(crate) fn new(trust: ConsentTrust) -> Self {
         let tokens = AccessTokenVerifier::new(trust.issuer.clone(), trust.jwks.clone());
-        Self { trust, tokens, key }
+        Self { trust, tokens }
     }
 
-    /// Checks the access token, then uses the grant.
+    /// Checks the access token, then uses the grant; `key` is the one that the node signs with now.
     pub(crate) async fn authorise(
         &self,
+        key: &SigningKey,
         outbound: &Outbound,
         request: &AnyRequest,
         path: &ServicePath,
         now: Timestamp,
     ) -> Result<Authorised, Fault> {
         let grant_id = self.grant_of(request, path, now)?;
-        let grant_use = self.use_grant(outbound, request, &grant_id, now).await?;
+        let grant_use = self.use_grant(key, outbound, request, &grant_id, now).await?;
         self.read_use(request, &grant_id, grant_use, now)
     }
 
@@ -103,6 +103,7 @@ impl Authoriser {
 
     async fn use_grant(
         &self,
+        key: &SigningKey,
         outbound: &Outbound,
         request: &AnyRequest,
         grant_id: &str,
@@ -120,7 +121,7 @@ impl Authoriser {
             method: request.consent_verb().as_str().to_owned(),
             path: request.consent_path(),
         };
-        let assertion = jws_sign(&self.key, USE_REQUEST_TYP, &claims).map_err(internal)?;
+        let assertion = jws_sign(key, USE_REQUEST_TYP, &claims).map_err(internal)?;
         let url = format!("{}/consent/v1/grants/{grant_id}/use", self.trust.base_url.trim_end_matches('/'));
         let bearer = HeaderValue::from_str(&format!("Bearer {assertion}")).map_err(internal)?;
         let outgoing = Request::post(url)
@@ -140,6 +141,14 @@ impl Authoriser {
             StatusCode::FORBIDDEN | StatusCode::NOT_FOUND => {
                 let problem: UseProblem = serde_json::from_slice(answer.body()).unwrap_or_default();
                 Err(refused_use(&problem.kind))
+            }
+            StatusCode::UNAUTHORIZED => {
+                let kid = Jwk::of(key.public()).map(|key| key.kid().to_owned()).unwrap_or_default();
+                tracing::warn!(
+                    kid,
+                    "the consent service does not know the signing key of this node: its operator must register it"
+                );
+                Err(unavailable())
             }
             status => {
                 tracing::warn!(%status, "the consent service does not answer as agreed");

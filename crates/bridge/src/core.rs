@@ -4,7 +4,10 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use civic::{SharedClock, SharedRandom};
 use ledger::{ClientError, LedgerClient, Outbox};
+use trust::cert::Certificate;
 use trust::digest::DigestAlgorithm;
+use trust::jose::Jwk;
+use trust::keys::SigningKey;
 
 use crate::access::ServicePath;
 use crate::api::RateLimiter;
@@ -71,6 +74,18 @@ impl Core {
     /// The keys and certificates that the node works with.
     pub(crate) fn keys(&self) -> NodeKeys {
         self.keys.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The key that signs what the node tells the consent service and the ledger: its signing key, where that is of a kind that tokens
+    /// are signed with (RSA and P-384 are for older peers), else the one of its files.
+    pub(crate) fn token_key(&self) -> SigningKey {
+        token_key(&self.keys(), &self.files())
+    }
+
+    /// The certificates that the node works with, whose end an operator must know.
+    pub(crate) fn certificates(&self) -> [Certificate; 2] {
+        let keys = self.keys();
+        [keys.sign_certificate, keys.auth_certificate]
     }
 
     /// The keys and certificates of its files.
@@ -154,7 +169,7 @@ impl Core {
             let message = "this node does not know the consent service. Its operator must configure it";
             return Err(Fault::new(Side::ServerProxy, Reason::ConsentUnavailable, message));
         };
-        authoriser.authorise(&self.outbound, request, path, self.clock.now()).await
+        authoriser.authorise(&self.token_key(), &self.outbound, request, path, self.clock.now()).await
     }
 
     /// Looks at every log that the node follows, once.
@@ -194,4 +209,10 @@ impl Core {
 /// A proof of the ledger, for whoever goes on without where there is none.
 pub(crate) fn had<T>(proof: Result<T, ClientError>) -> Option<T> {
     proof.inspect_err(|error| tracing::warn!(%error, "a proof of the ledger cannot be had")).ok()
+}
+
+/// Of the keys in use and those of the files, the one that signs tokens.
+pub(crate) fn token_key(in_use: &NodeKeys, files: &NodeKeys) -> SigningKey {
+    let signs_tokens = Jwk::of(in_use.sign.public()).is_ok();
+    if signs_tokens { in_use.sign.clone() } else { files.sign.clone() }
 }

@@ -15,6 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use trust::archive::After;
+use trust::keys::SigningKey;
 use trust::xml::{self, Document};
 use web::{Failure, HealthCheck};
 
@@ -22,7 +23,7 @@ use crate::api::{self, RateLimiter};
 use crate::authorisation::Authoriser;
 use crate::config::{Addresses, NodeConfig};
 use crate::consumer::{self, Pool};
-use crate::core::Core;
+use crate::core::{Core, token_key};
 use crate::detached::detached;
 use crate::fault::{Fault, Reason, Side, fault};
 use crate::globalconf::{ConfigurationError, GlobalConf};
@@ -92,7 +93,7 @@ pub struct NodeParts {
     pub keys: NodeKeys,
     /// Where it keeps its message log.
     pub store: Store,
-    /// The ledger that its commitments go to, where there is one.
+    /// The ledger that its commitments go to, where there is one. The node appends with the signing key that it works with.
     pub ledger: Option<LedgerClient>,
     /// The monitor of the logs that the node follows whatever the global configuration names, best kept in the node's own store;
     /// without it the node follows those of the configuration alone.
@@ -476,7 +477,10 @@ async fn build(
     let keys = keys.map_err(unusable)?.own;
     let tls = Arc::new(TlsIdentity::new(&keys).map_err(|error| unusable(error.to_string()))?);
     let transport = Transport::new(&tls, &conf, &clock, &config).map_err(|error| unusable(error.to_string()))?;
-    let authoriser = config.consent.clone().map(|trust| Authoriser::new(trust, keys.sign.clone()));
+    let authoriser = config.consent.clone().map(Authoriser::new);
+    if let Some(ledger) = &ledger {
+        append_with(ledger, token_key(&keys, &files));
+    }
     let acts = acts_to(ledger.as_ref(), &log).await?;
     let core = Core {
         registry: Registry::open(log.store().clone(), Arc::clone(&clock), Arc::clone(&random), &config).await?,
@@ -495,12 +499,7 @@ async fn build(
         spool: Spool::open(&config.state_dir.join("spool"), config.limits.spool_bytes_max, Arc::clone(&random))?,
         signatures: Signatures::default(),
         metrics: Metrics::new(),
-        operations: Operations::new(
-            config.operations.clone(),
-            clock.now(),
-            address,
-            vec![keys.sign_certificate.clone(), keys.auth_certificate.clone()],
-        ),
+        operations: Operations::new(config.operations.clone(), clock.now(), address),
         config,
         clock,
         random,
@@ -525,6 +524,13 @@ async fn build(
 async fn acts_to(ledger: Option<&LedgerClient>, log: &MessageLog) -> Result<Option<Outbox>, LogError> {
     let Some(ledger) = ledger else { return Ok(None) };
     Ok(Some(Outbox::open(log.store().clone(), ledger.clone()).await?))
+}
+
+/// The commitments are signed with this key from now on. A kind of key that the ledger does not take leaves the one before in use.
+pub(crate) fn append_with(ledger: &LedgerClient, key: SigningKey) {
+    if let Err(error) = ledger.sign_with(key) {
+        tracing::warn!(%error, "commitments to the ledger are signed with the key before");
+    }
 }
 
 async fn send_acts(core: &Core) -> Result<u64, String> {

@@ -13,7 +13,7 @@ use crate::globalconf::Snapshot;
 use crate::internal_tls::{self, Caller};
 use crate::keys::NodeKeys;
 use crate::listener::serve;
-use crate::node::{Node, StartError};
+use crate::node::{Node, StartError, append_with};
 use crate::registry::{Author, Change, Connection, Registry, RegistryError};
 use crate::usage::hex_text;
 
@@ -100,6 +100,9 @@ async fn take_over_own(core: &Core, keys: NodeKeys) -> Result<(), String> {
     core.own_ocsp.replace(&keys, &snapshot, &core.outbound).await?;
     core.tls.replace(&keys.auth, &keys.auth_certificate).map_err(|error| error.to_string())?;
     *core.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
+    if let Some(ledger) = &core.ledger {
+        append_with(ledger, core.token_key());
+    }
     core.pool.forget();
     Ok(())
 }

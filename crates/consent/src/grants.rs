@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use civic::{ClientId, NationalNumber, SharedClock, SharedRandom, Timestamp, random_uuid};
@@ -34,7 +34,7 @@ pub struct GrantsConfig {
     pub issuer: String,
     /// The key that signs proofs of use; its public half is in the issuer's key set.
     pub key: SigningKey,
-    /// The providers whose nodes may use grants, with the keys that their nodes sign requests with.
+    /// The providers whose nodes may use grants, with the keys that their nodes sign requests with; [`Grants::know`] tells others.
     pub providers: Vec<(ClientId, Jwks)>,
     /// The ledger that every event is committed to.
     pub ledger: LedgerClient,
@@ -49,6 +49,8 @@ pub struct Grants {
 pub(crate) struct Inner {
     pub(crate) store: Store,
     pub(crate) config: GrantsConfig,
+    /// Those of the configuration, until others are told.
+    pub(crate) providers: RwLock<Vec<(ClientId, Jwks)>>,
     pub(crate) outbox: Outbox,
     pub(crate) clock: SharedClock,
     random: SharedRandom,
@@ -71,7 +73,19 @@ impl Grants {
         store.migrate(&rows::ALL_MIGRATIONS).await?;
         let outbox = Outbox::open(store.clone(), config.ledger.clone()).await?;
         while store.tx("consent.move_to_outbox", |tx| rows::events::move_to_outbox(tx, MOVED_AT_ONCE)).await? > 0 {}
-        Ok(Self { inner: Arc::new(Inner { store, config, outbox, clock, random }) })
+        let providers = RwLock::new(config.providers.clone());
+        Ok(Self { inner: Arc::new(Inner { store, config, providers, outbox, clock, random }) })
+    }
+
+    /// From the next request on the nodes of these providers may use grants, with these keys and no others.
+    pub fn know(&self, providers: Vec<(ClientId, Jwks)>) {
+        *self.inner.providers.write().unwrap_or_else(PoisonError::into_inner) = providers;
+    }
+
+    /// The keys of a provider's node.
+    pub(crate) fn keys_of(&self, provider: &ClientId) -> Option<Jwks> {
+        let providers = self.inner.providers.read().unwrap_or_else(PoisonError::into_inner);
+        providers.iter().find(|(known, _)| known == provider).map(|(_, keys)| keys.clone())
     }
 
     /// Writes down what a citizen allowed. The caller has shown the notice and got a yes.

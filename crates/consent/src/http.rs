@@ -13,7 +13,7 @@ use axum::{Json, Router};
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
-use trust::jose::{Audience, JoseError, Jwks, Registered, jws_unverified, jws_verify};
+use trust::jose::{Audience, JoseError, Registered, jws_unverified, jws_verify};
 use web::Problem;
 
 use crate::access::Refusal;
@@ -64,11 +64,8 @@ fn authenticated(grants: &Grants, headers: &HeaderMap) -> Result<UseRequestClaim
     let token = token.ok_or("send Authorization: Bearer with the signed request")?;
     let refuse = |error: JoseError| error.to_string();
     let (_, unverified) = jws_unverified::<UseRequestClaims>(token).map_err(refuse)?;
-    let config = &grants.inner.config;
-    let keys: Option<&Jwks> =
-        config.providers.iter().find(|(provider, _)| *provider == unverified.iss).map(|(_, keys)| keys);
-    let keys = keys.ok_or("this provider is not registered with the consent service")?;
-    let (_, claims) = jws_verify::<UseRequestClaims>(token, keys, USE_REQUEST_TYP).map_err(refuse)?;
+    let keys = grants.keys_of(&unverified.iss).ok_or("this provider is not registered with the consent service")?;
+    let (_, claims) = jws_verify::<UseRequestClaims>(token, &keys, USE_REQUEST_TYP).map_err(refuse)?;
     let issuer = claims.iss.to_string();
     let registered = Registered {
         iss: Some(issuer.clone()),
@@ -77,7 +74,7 @@ fn authenticated(grants: &Grants, headers: &HeaderMap) -> Result<UseRequestClaim
         exp: Some(claims.exp),
         ..Registered::default()
     };
-    registered.check(&issuer, &config.issuer, grants.now(), SKEW, LIFETIME_MAX).map_err(refuse)?;
+    registered.check(&issuer, &grants.inner.config.issuer, grants.now(), SKEW, LIFETIME_MAX).map_err(refuse)?;
     Ok(claims)
 }
 

@@ -235,7 +235,7 @@ async fn http(location: &str, folder: &str, callers: u64, seconds: u64, entries:
     let store = store(location).await;
     let ledger = Ledger::open_with(Means::new(folder).config(store.clone())).await.unwrap();
     let key = SigningKey::generate_p256().unwrap();
-    let mut allowed = Submitters::new();
+    let allowed = Submitters::new();
     allowed.allow("bench", key.public()).unwrap();
     let url = serve(ledger::http::router(ledger.clone(), allowed)).await;
     let stop = Arc::new(AtomicBool::new(false));

@@ -9,6 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use civic::SharedClock;
+use trust::keys::SigningKey;
 use trust::merkle::{Hash, PROOF_HASHES_MAX, ProofError, empty_root, verify_consistency};
 use trust::note::{Checkpoint, NoteError, TlogProof, VerifierKey};
 
@@ -105,6 +106,12 @@ impl LedgerClient {
     /// The key of the log.
     pub fn verifier(&self) -> &VerifierKey {
         &self.log
+    }
+
+    /// Appends with another key from now on, clones included. The log must know it by the same name.
+    pub fn sign_with(&self, key: SigningKey) -> Result<(), ClientError> {
+        let submitter = self.submitter.as_ref().ok_or(ClientError::ReadOnly)?;
+        Ok(submitter.sign_with(key)?)
     }
 
     /// Appends entries, at most 1,000; their indexes, in order. When it returns, they are durable and covered by a

@@ -5,6 +5,7 @@
 //! because the same entry keeps its index.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -47,10 +48,10 @@ struct Claims {
     body: String,
 }
 
-/// The submitters that a log accepts, each with one key or several.
+/// The submitters that a log accepts, each with one key or several. Clones share them: they may change while the log runs.
 #[derive(Debug, Clone, Default)]
 pub struct Submitters {
-    keys: BTreeMap<String, Jwks>,
+    keys: Arc<RwLock<BTreeMap<String, Jwks>>>,
 }
 
 impl Submitters {
@@ -60,9 +61,21 @@ impl Submitters {
     }
 
     /// Lets a submitter append with this key (P-256 or Ed25519), beside those it has.
-    pub fn allow(&mut self, name: impl Into<String>, key: &PublicKey) -> Result<(), SubmitterError> {
-        self.keys.entry(name.into()).or_default().push(Jwk::of(key)?);
+    pub fn allow(&self, name: impl Into<String>, key: &PublicKey) -> Result<(), SubmitterError> {
+        let key = Jwk::of(key)?;
+        self.keys.write().unwrap_or_else(PoisonError::into_inner).entry(name.into()).or_default().push(key);
         Ok(())
+    }
+
+    /// From the next request on this submitter has these keys and no others.
+    pub fn set(&self, name: impl Into<String>, keys: Jwks) {
+        self.keys.write().unwrap_or_else(PoisonError::into_inner).insert(name.into(), keys);
+    }
+
+    /// From the next request on those of the other list may append, and nobody else.
+    pub fn replace(&self, others: &Self) {
+        let others = others.keys.read().unwrap_or_else(PoisonError::into_inner).clone();
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = others;
     }
 
     /// The name of the submitter who signed this body for this log at about this time.
@@ -75,10 +88,11 @@ impl Submitters {
     ) -> Result<String, SubmitterError> {
         let wrong = |claim, reason| Err(SubmitterError::Claim { claim, reason });
         let (_, said) = jws_unverified::<Claims>(token)?;
-        let Some(keys) = self.keys.get(&said.iss) else {
+        let known = self.keys.read().unwrap_or_else(PoisonError::into_inner).get(&said.iss).cloned();
+        let Some(keys) = known else {
             return Err(SubmitterError::Unknown(said.iss.chars().take(80).collect()));
         };
-        let (_, claims) = jws_verify::<Claims>(token, keys, TYP)?;
+        let (_, claims) = jws_verify::<Claims>(token, &keys, TYP)?;
         if claims.aud != origin {
             return wrong("aud", "it must be the origin of the log");
         }
@@ -92,9 +106,14 @@ impl Submitters {
     }
 }
 
-/// One who appends over HTTP: a name and a key.
+/// One who appends over HTTP: a name and a key, which may change.
 pub struct Submitter {
     name: String,
+    key: RwLock<Arc<OwnKey>>,
+}
+
+/// A key with its public half at hand.
+struct OwnKey {
     key: SigningKey,
     jwk: Jwk,
 }
@@ -102,8 +121,14 @@ pub struct Submitter {
 impl Submitter {
     /// A submitter by this name; the key is P-256 or Ed25519.
     pub fn new(name: impl Into<String>, key: SigningKey) -> Result<Self, SubmitterError> {
-        let jwk = Jwk::of(key.public())?;
-        Ok(Self { name: name.into(), key, jwk })
+        Ok(Self { name: name.into(), key: RwLock::new(Arc::new(OwnKey::new(key)?)) })
+    }
+
+    /// Signs with another key (P-256 or Ed25519) from now on. The log must know it.
+    pub fn sign_with(&self, key: SigningKey) -> Result<(), SubmitterError> {
+        let key = Arc::new(OwnKey::new(key)?);
+        *self.key.write().unwrap_or_else(PoisonError::into_inner) = key;
+        Ok(())
     }
 
     /// Its name.
@@ -114,7 +139,15 @@ impl Submitter {
     /// The token that lets this body in, now.
     pub fn token(&self, origin: &str, body: &[u8], now: Timestamp) -> Result<String, SubmitterError> {
         let claims = Claims { iss: self.name.clone(), aud: origin.to_owned(), iat: now.seconds(), body: digest(body) };
-        Ok(jws_sign_with(&self.key, &self.jwk, TYP, &claims)?)
+        let own = Arc::clone(&self.key.read().unwrap_or_else(PoisonError::into_inner));
+        Ok(jws_sign_with(&own.key, &own.jwk, TYP, &claims)?)
+    }
+}
+
+impl OwnKey {
+    fn new(key: SigningKey) -> Result<Self, SubmitterError> {
+        let jwk = Jwk::of(key.public())?;
+        Ok(Self { key, jwk })
     }
 }
 
@@ -129,7 +162,7 @@ mod tests {
     #[test]
     fn a_token_lets_one_body_in_at_one_time_to_one_log() {
         let key = SigningKey::generate_p256().unwrap();
-        let mut submitters = Submitters::new();
+        let submitters = Submitters::new();
         submitters.allow("BB/COM/2001", key.public()).unwrap();
         let bank = Submitter::new("BB/COM/2001", key).unwrap();
         let now = Timestamp::from_seconds(1_000_000);
@@ -142,8 +175,29 @@ mod tests {
     }
 
     #[test]
+    fn a_submitter_may_change_its_key_once_the_log_knows_the_new_one() {
+        let [old, new] = [(); 2].map(|()| SigningKey::generate_p256().unwrap());
+        let (submitters, now) = (Submitters::new(), Timestamp::from_seconds(1_000_000));
+        submitters.allow("BB/COM/2001", old.public()).unwrap();
+        let served = submitters.clone();
+        let bank = Submitter::new("BB/COM/2001", old.clone()).unwrap();
+        let with_old = bank.token("log", b"body", now).unwrap();
+        bank.sign_with(new.clone()).unwrap();
+        let with_new = bank.token("log", b"body", now).unwrap();
+        assert!(served.authenticate(&with_new, "log", b"body", now).is_err(), "the log does not know it yet");
+        submitters.allow("BB/COM/2001", new.public()).unwrap();
+        for token in [&with_old, &with_new] {
+            assert_eq!(served.authenticate(token, "log", b"body", now).unwrap(), "BB/COM/2001");
+        }
+        submitters.set("BB/COM/2001", Jwks::of([new.public()]).unwrap());
+        assert!(served.authenticate(&with_old, "log", b"body", now).is_err(), "the old one was taken out");
+        submitters.replace(&Submitters::new());
+        assert!(served.authenticate(&with_new, "log", b"body", now).is_err(), "nobody may append any more");
+    }
+
+    #[test]
     fn a_stranger_and_a_borrowed_name_are_refused() {
-        let mut submitters = Submitters::new();
+        let submitters = Submitters::new();
         submitters.allow("BB/COM/2001", SigningKey::generate_p256().unwrap().public()).unwrap();
         let now = Timestamp::from_seconds(1_000_000);
         for name in ["BB/COM/2001", "BB/COM/9999"] {

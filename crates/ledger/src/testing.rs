@@ -17,7 +17,8 @@ use axum::response::IntoResponse as _;
 use civic::SharedClock;
 use civic::testing::TestClock;
 use store::Store;
-use trust::keys::SigningKey;
+use trust::jose::Jwks;
+use trust::keys::{PublicKey, SigningKey};
 
 use crate::{Ledger, LedgerClient, Submitter, Submitters};
 
@@ -32,6 +33,7 @@ pub struct ServedLedger {
     pub url: String,
     away: Arc<AtomicBool>,
     clock: SharedClock,
+    submitters: Submitters,
     keys: BTreeMap<String, String>,
 }
 
@@ -44,7 +46,7 @@ pub async fn served(submitters: &[&str]) -> ServedLedger {
 pub async fn served_on(store: Store, clock: SharedClock, submitters: &[&str]) -> ServedLedger {
     let key = must(SigningKey::generate_ed25519(), "a key");
     let ledger = must(Ledger::open(store, key, "ledger.test/state", Arc::clone(&clock)).await, "the log");
-    let mut allowed = Submitters::new();
+    let allowed = Submitters::new();
     let mut keys = BTreeMap::new();
     for name in submitters {
         let key = must(SigningKey::generate_p256(), "a key");
@@ -55,20 +57,31 @@ pub async fn served_on(store: Store, clock: SharedClock, submitters: &[&str]) ->
     let url = format!("http://{}", must(listener.local_addr(), "a port"));
     let away = Arc::new(AtomicBool::new(false));
     let is_away = Arc::clone(&away);
-    let router = crate::http::router(ledger.clone(), allowed).layer(from_fn(move |request: Request, next: Next| {
-        let is_away = is_away.load(Ordering::SeqCst);
-        async move {
-            if is_away { ::http::StatusCode::SERVICE_UNAVAILABLE.into_response() } else { next.run(request).await }
-        }
-    }));
+    let router =
+        crate::http::router(ledger.clone(), allowed.clone()).layer(from_fn(move |request: Request, next: Next| {
+            let is_away = is_away.load(Ordering::SeqCst);
+            async move {
+                if is_away { ::http::StatusCode::SERVICE_UNAVAILABLE.into_response() } else { next.run(request).await }
+            }
+        }));
     tokio::spawn(async move { axum::serve(listener, router).await });
-    ServedLedger { ledger, url, away, clock, keys }
+    ServedLedger { ledger, url, away, clock, submitters: allowed, keys }
 }
 
 impl ServedLedger {
     /// Whether it answers nobody from now on, as if it were stopped.
     pub fn set_away(&self, away: bool) {
         self.away.store(away, Ordering::SeqCst);
+    }
+
+    /// Registers a key of a submitter, beside those it has.
+    pub fn allow(&self, submitter: &str, key: &PublicKey) {
+        must(self.submitters.allow(submitter, key), "a submitter");
+    }
+
+    /// From now on a submitter has this key and no other.
+    pub fn allow_only(&self, submitter: &str, key: &PublicKey) {
+        self.submitters.set(submitter, must(Jwks::of([key]), "a key set"));
     }
 
     /// A client that appends by this name; a name that was not registered gets a key that the log does not know.

@@ -326,6 +326,20 @@ pub(crate) fn revoke(tx: &mut Tx<'_>, serial: &[u8], now: Timestamp) -> Result<(
     Ok(())
 }
 
+/// The signing certificates of a member that are in force, the newest first.
+pub(crate) fn signing_certificates(
+    tx: &mut Tx<'_>,
+    member: &MemberId,
+    now: Timestamp,
+) -> Result<Vec<Certificate>, AuthorityError> {
+    let rows = tx.query(
+        "SELECT der FROM authority_certificate
+         WHERE member = $1 AND profile = 'sign' AND revoked_at IS NULL AND not_after >= $2 ORDER BY issued_at DESC, serial",
+        &params![member.to_string(), now],
+    )?;
+    rows.iter().map(|row| Ok(Certificate::from_der(&row.get::<Vec<u8>>("der")?)?)).collect()
+}
+
 /// Everything that the configuration tells; revoked and expired authentication certificates are left out.
 pub(crate) fn registry(tx: &mut Tx<'_>, now: Timestamp) -> Result<Registry, AuthorityError> {
     let mut subsystems =

@@ -28,30 +28,43 @@ pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
+    /// A reload was asked for while the process was starting.
+    reload_is_due: bool,
 }
 
 impl Signals {
-    /// From now on the signals are ours: before anything is made, so that an early one ends in good order too.
+    /// From now on the signals are ours: the first thing that a process does, so that none is lost and none ends it in the middle of something.
     pub(super) fn listen() -> anyhow::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
+            reload_is_due: false,
         })
     }
 
-    /// The next wish.
+    /// The next wish; a reload that was asked for during the start comes first.
     pub(super) async fn next(&mut self) -> Wish {
+        if std::mem::take(&mut self.reload_is_due) {
+            return Wish::Reload;
+        }
+        self.sent().await
+    }
+
+    /// Resolves when the process is to stop before everything runs. A reload is remembered until then: what the start has read already may
+    /// be what the operator changed.
+    pub(super) async fn stop(&mut self) {
+        while self.sent().await != Wish::Stop {
+            self.reload_is_due = true;
+        }
+    }
+
+    async fn sent(&mut self) -> Wish {
         tokio::select! {
             _ = self.terminate.recv() => Wish::Stop,
             _ = self.interrupt.recv() => Wish::Stop,
             _ = self.hangup.recv() => Wish::Reload,
         }
-    }
-
-    /// Resolves when the process is to stop; a reload before everything runs is none.
-    pub(super) async fn stop(&mut self) {
-        while self.next().await != Wish::Stop {}
     }
 }
 

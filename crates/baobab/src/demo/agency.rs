@@ -15,7 +15,6 @@ use trust::keys::{PublicKey, SigningKey};
 use web::{Card, ClientLimits, HttpClient, Room, Text};
 
 use super::logs::{self, Logs};
-use super::node::Prepared;
 use super::notary;
 use super::organisation::House;
 use super::ports::{Organisation, Ports, public_url, socket_url};
@@ -49,7 +48,6 @@ impl Agency {
     pub(super) async fn start(
         house: &House,
         bank: &PublicKey,
-        nodes: &[Prepared],
         logs: &Logs,
         means: &Means<'_>,
     ) -> anyhow::Result<(Self, Vec<Store>)> {
@@ -57,12 +55,8 @@ impl Agency {
         let portal_key = house.p256("portal-client")?;
         let issuer_key = house.p256("issuer")?;
         let issuer = public_url(means.ports.identity());
-        let providers = nodes
-            .iter()
-            .map(|node| Ok((node.client().clone(), Jwks::of([node.public_key()])?)))
-            .collect::<anyhow::Result<Vec<_>>>()?;
         let committing = logs.state.client(CONSENT_SUBMITTER, house.p256(CONSENT_KEY)?, means)?;
-        let config = GrantsConfig { issuer, key: issuer_key.clone(), providers, ledger: committing };
+        let config = GrantsConfig { issuer, key: issuer_key.clone(), providers: Vec::new(), ledger: committing };
         let grants = Grants::open(store.clone(), config, Arc::clone(means.clock), Arc::clone(means.random)).await?;
         let identity = Identity::open(
             store.clone(),
@@ -78,6 +72,11 @@ impl Agency {
         means.runner.run_room(means.ports.phone(), phone.room(&public_url(means.ports.phone()))).await?;
         let stores = vec![store.clone()];
         Ok((Self { identity, grants, store, portal_key }, stores))
+    }
+
+    /// The consent service.
+    pub(super) const fn grants(&self) -> &Grants {
+        &self.grants
     }
 
     /// Whom the others believe about grants: issuer and keys.
@@ -138,21 +137,12 @@ impl Agency {
 
 /// Opens the logs of the nation to those whose acts go there. Nobody's acts go to a log of their own, the consent service's
 /// excepted: the agency runs both, and the bank witnesses the log.
-pub(super) async fn open_logs(
-    agency: &House,
-    bank: &House,
-    nodes: &[Prepared],
-    means: &Means<'_>,
-) -> anyhow::Result<Logs> {
+pub(super) async fn open_logs(agency: &House, bank: &House, means: &Means<'_>) -> anyhow::Result<Logs> {
     let [state, of_bank] = logs::plan(agency, bank, means).await?;
-    let (mut to_state, mut to_bank) = (Submitters::new(), Submitters::new());
+    let (to_state, to_bank) = (Submitters::new(), Submitters::new());
     to_state.allow(CONSENT_SUBMITTER, agency.p256(CONSENT_KEY)?.public())?;
     to_state.allow(notary::SUBMITTER, &notary::submitter_key(agency)?)?;
     to_bank.allow(AUTHORITY_SUBMITTER, agency.p256(AUTHORITY_KEY)?.public())?;
-    for node in nodes {
-        to_state.allow(node.client().to_string(), node.public_key())?;
-        to_bank.allow(node.client().to_string(), node.public_key())?;
-    }
     Ok(Logs { state: state.open(to_state, means).await?, bank: of_bank.open(to_bank, means).await? })
 }
 

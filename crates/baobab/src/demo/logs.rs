@@ -4,10 +4,12 @@
 use std::sync::Arc;
 
 use authority::Authority;
+use civic::ClientId;
 use ledger::witness::Witness;
 use ledger::{Ledger, LedgerClient, LedgerConfig, Submitter, Submitters};
 use serde::Serialize;
 use store::Store;
+use trust::jose::Jwks;
 use trust::keys::SigningKey;
 use trust::note::policy::Policy;
 use trust::note::{Cosigner, NoteSigner, VerifierKey};
@@ -47,6 +49,7 @@ pub(super) struct Planned {
 /// A log that runs.
 pub(super) struct Log {
     ledger: Ledger,
+    submitters: Submitters,
     url: String,
     policy: Policy,
     stores: [Store; 2],
@@ -119,9 +122,9 @@ impl Planned {
             .post_quantum(keeper.house.ml_dsa("ledger-ml-dsa")?)
             .witnesses(policy.clone());
         let ledger = Ledger::open_with(config).await?;
-        let router = ledger::http::router(ledger.clone(), submitters);
+        let router = ledger::http::router(ledger.clone(), submitters.clone());
         means.runner.serve(means.ports.log(keeper.owner), router).await?;
-        Ok(Log { ledger, url: keeper.url(means.ports), policy, stores: [store, witness_store] })
+        Ok(Log { ledger, submitters, url: keeper.url(means.ports), policy, stores: [store, witness_store] })
     }
 }
 
@@ -153,6 +156,13 @@ impl Log {
 }
 
 impl Logs {
+    /// From now on the node of this client appends with one of these keys, to either log.
+    pub(super) fn know(&self, client: &ClientId, keys: &Jwks) {
+        for log in self.all() {
+            log.submitters.set(client.to_string(), keys.clone());
+        }
+    }
+
     const fn all(&self) -> [&Log; 2] {
         [&self.state, &self.bank]
     }

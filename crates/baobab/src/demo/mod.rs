@@ -5,6 +5,7 @@ mod agency;
 pub mod bank;
 mod description;
 mod folder;
+mod known_keys;
 mod letters;
 mod logs;
 mod nation;

@@ -8,7 +8,6 @@ use authority::{Authority, Profile};
 use bridge::config::{Addresses, ConsentTrust, ManagementHost, NodeConfig, Rhythm, ServiceConfig};
 use bridge::{Listeners, Node, NodeKeys, NodeParts};
 use civic::{ClientId, ServerId};
-use trust::keys::PublicKey;
 
 use super::agency::Means;
 use super::logs::Logs;
@@ -59,15 +58,6 @@ impl Prepared {
         let address = format!("127.0.0.1:{}", ports.transport(organisation));
         authority.register_server(&server, &address, &keys.auth_certificate, std::slice::from_ref(&client)).await?;
         Ok(Self { organisation, keys, folder, server, client })
-    }
-
-    pub(super) const fn client(&self) -> &ClientId {
-        &self.client
-    }
-
-    /// The key that the ledger and the consent service know the node by.
-    pub(super) fn public_key(&self) -> &PublicKey {
-        self.keys.sign.public()
     }
 
     /// Starts it with the services of its organisation and the rights to them.

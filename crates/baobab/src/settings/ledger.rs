@@ -110,7 +110,7 @@ impl Loaded<KeptLogSettings> {
 
     /// Who may append.
     pub(crate) fn submitters(&self) -> anyhow::Result<Submitters> {
-        let mut submitters = Submitters::new();
+        let submitters = Submitters::new();
         for entry in &self.settings.submitter {
             let refused = |reason: String| self.refused("submitter.key", &format!("{}: {reason}", entry.name));
             let der = STANDARD.decode(&entry.key).map_err(|error| refused(error.to_string()))?;

@@ -25,7 +25,7 @@ pub(crate) use authority::AuthoritySettings;
 pub(crate) use ledger::KeptLogSettings;
 pub use metrics::metrics_markdown;
 pub(crate) use node::NodeSettings;
-pub(crate) use notary::{NotaryPlan, NotarySettings};
+pub(crate) use notary::{BookSettings, NotaryPlan, NotarySettings};
 pub use reference::{Document, Key, Section, reference, reference_markdown};
 pub(crate) use witness::WitnessPlan;
 

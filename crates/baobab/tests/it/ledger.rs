@@ -7,7 +7,7 @@ use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -238,8 +238,13 @@ impl Running {
         self.lines[1].strip_prefix("vkey ").unwrap().to_owned()
     }
 
+    fn signal(&self, name: &str) {
+        let pid = self.process.id().to_string();
+        assert!(Command::new("kill").args([&format!("-{name}"), &pid]).status().unwrap().success());
+    }
+
     fn terminate(mut self) -> Option<i32> {
-        Command::new("kill").arg(self.process.id().to_string()).status().unwrap();
+        self.signal("TERM");
         self.process.wait().unwrap().code()
     }
 }
@@ -345,4 +350,52 @@ fn client_of(running: &Running, key: &SigningKey) -> LedgerClient {
     let submitter = Submitter::new("BB/COM/2001", key).unwrap();
     let clock = std::sync::Arc::new(baobab::SystemClock);
     LedgerClient::new(&running.url(), running.vkey().parse().unwrap(), Some(submitter), clock).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_running_log_takes_another_key_of_a_submitter_at_sighup() {
+    let place = tempfile::tempdir().unwrap();
+    let folder = place.path();
+    let [old, new] = [(); 2].map(|()| SigningKey::generate_p256().unwrap());
+    let entry = |key: &SigningKey| {
+        let key = STANDARD.encode(key.public().spki_der());
+        format!("[[submitter]]\nname = \"BB/COM/2001\"\nkey = \"{key}\"\n")
+    };
+    let write = |entries: &[String]| {
+        let settings = "origin = \"log.test/keys\"\nlisten = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\n".to_owned();
+        fs::write(folder.join("ledger.toml"), settings + &entries.concat()).unwrap();
+    };
+    write(&[entry(&old)]);
+    let running = Running::start(folder);
+    let (with_old, with_new) = (client_of(&running, &old), client_of(&running, &new));
+    assert_eq!(with_old.append(&[b"first".to_vec()]).await.unwrap(), [0]);
+    assert!(with_new.append(&[b"early".to_vec()]).await.is_err());
+
+    write(&[entry(&old), entry(&new)]);
+    running.signal("HUP");
+    until_taken(&with_new, b"second").await;
+    assert_eq!(with_old.append(&[b"first".to_vec()]).await.unwrap(), [0], "the old key still counts");
+
+    // A broken file changes nothing; without its entry the old key is out.
+    fs::write(folder.join("ledger.toml"), "orign = 1").unwrap();
+    running.signal("HUP");
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(with_new.append(&[b"second".to_vec()]).await.unwrap(), [1]);
+    write(&[entry(&new)]);
+    running.signal("HUP");
+    let started = Instant::now();
+    while with_old.append(&[b"first".to_vec()]).await.is_ok() {
+        assert!(started.elapsed() < Duration::from_secs(20));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(with_new.append(&[b"second".to_vec()]).await.unwrap(), [1]);
+    assert_eq!(running.terminate(), Some(0));
+}
+
+async fn until_taken(client: &LedgerClient, entry: &[u8]) {
+    let started = Instant::now();
+    while client.append(&[entry.to_vec()]).await.is_err() {
+        assert!(started.elapsed() < Duration::from_secs(20));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use axum::Router;
 use tokio_util::sync::{CancellationToken, DropGuard};
+use trust::cert::{CertificateRequest, NameAttribute};
 
 use crate::federation::{ECHO, Federation, Process, offer, run};
 
@@ -78,6 +79,37 @@ async fn a_newcomer_is_in_traffic_after_one_approval() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_newcomer_names_the_country_of_its_authority_or_the_one_it_says() {
+    let federation = Federation::found_with(|_, _| "country = \"SN\"\n".to_owned());
+    let home = federation.home("bank");
+    let folder = home.to_str().unwrap();
+    federation.answers(&federation.at(2, 8604), "/anchor.xml").await;
+    let authority = format!("http://{}", federation.at(2, 8604));
+    let asked = |more: &[&str]| {
+        let config = format!("{folder}/node.toml");
+        let usual =
+            ["node", "init", "--config", &config, "--server", "BB/COM/2001/node-1", "--name", "Banque", "--subsystem"];
+        let rest = ["credit", "--address", "127.0.0.1:5500", "--authority", &authority];
+        let (well, said) = run(federation.folder.path(), &[&usual[..], &rest, more].concat());
+        assert!(well, "{said}");
+        let request: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(home.join("data/join.json")).unwrap()).unwrap();
+        let request = CertificateRequest::from_pem(request["auth_request"].as_str().unwrap()).unwrap();
+        request.subject().get(NameAttribute::Country).unwrap()
+    };
+    assert_eq!(asked(&[]), "SN");
+    // Another word of the operator makes another request, with the same keys.
+    let (file, key) = (home.join("node.toml"), std::fs::read(home.join("keys/sign.key.pem")).unwrap());
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, format!("country = \"CG\"\n{text}")).unwrap();
+    assert_eq!(asked(&[]), "CG");
+    assert_eq!(std::fs::read(home.join("keys/sign.key.pem")).unwrap(), key);
+    std::fs::remove_file(&file).unwrap();
+    assert_eq!(asked(&["--country", "ML"]), "ML");
+    assert!(std::fs::read_to_string(&file).unwrap().contains("country = \"ML\""));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_request_that_is_refused_leads_nowhere() {
     let federation = Federation::found();
     let home = federation.home("bank");
@@ -131,6 +163,37 @@ async fn a_refusal_to_start_says_what_to_do() {
     assert!(said.contains("--instance"), "{said}");
     let (_, said) = run(folder.path(), &["config", "reference"]);
     assert!(said.contains("| `transport` |"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sighup_while_a_node_starts_is_remembered_until_it_runs() {
+    let service = Service::start(Duration::ZERO).await;
+    let federation = Federation::found();
+    federation.join("bank", 3, "BB/COM/2001/node-1", "credit", "").await;
+    let _bank = federation.run_node("bank", 3).await;
+
+    // A node that waits for its approval is starting: its sockets are bound, its file is read.
+    let home = federation.home("tax");
+    std::fs::create_dir(&home).unwrap();
+    let settings = |more: &str| federation.settings(4, 4, "BB/GOV/1002/node-1", "fisc", more);
+    std::fs::write(home.join("node.toml"), settings("")).unwrap();
+    let (well, said) = run(&home, &["node", "init"]);
+    assert!(well, "{said}");
+    let tax = Process::start(&home, &["node", "run"]);
+    while tokio::net::TcpStream::connect(federation.at(4, 8090)).await.is_err() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    std::fs::write(home.join("node.toml"), settings(&offer(&service.url))).unwrap();
+    tax.signal("HUP");
+    tokio::time::sleep(Duration::from_millis(300)).await;
+
+    let code = said.split("baobab authority approve ").nth(1).unwrap().split_whitespace().next().unwrap();
+    let (well, said) = run(&federation.home("authority"), &["authority", "approve", code]);
+    assert!(well, "{said}");
+    federation.call_until_well(&federation.at(3, 8080), ECHO).await;
+    let log = std::fs::read_to_string(home.join("log")).unwrap();
+    assert_eq!(log.matches("were read again").count(), 1, "one reload, once it runs: {log}");
+    assert_eq!(tax.terminate().0.code(), Some(0));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -38,7 +38,6 @@ use std::time::Duration;
 
 use ::store::{Migration, StoreError};
 use civic::{ClientId, ServiceId, Timestamp};
-use trust::cert::Certificate;
 
 use crate::core::Core;
 use environment::Sampler;
@@ -95,7 +94,6 @@ pub(crate) struct Operations {
     settings: OperationsSettings,
     started: Timestamp,
     internal_ip: String,
-    certificates: Vec<Certificate>,
     waiting: Mutex<VecDeque<OperationalData>>,
     health: Mutex<Health>,
     sampler: Mutex<Sampler>,
@@ -103,19 +101,13 @@ pub(crate) struct Operations {
 }
 
 impl Operations {
-    /// `address` is where the node listens for other nodes; `certificates` are those whose end an operator must know.
-    pub(crate) fn new(
-        settings: OperationsSettings,
-        started: Timestamp,
-        address: IpAddr,
-        certificates: Vec<Certificate>,
-    ) -> Self {
+    /// `address` is where the node listens for other nodes.
+    pub(crate) fn new(settings: OperationsSettings, started: Timestamp, address: IpAddr) -> Self {
         Self {
             health: Mutex::new(Health::new(settings.health_period)),
             settings,
             started,
             internal_ip: internal_ip(address).to_string(),
-            certificates,
             waiting: Mutex::default(),
             sampler: Mutex::default(),
             writing: tokio::sync::Mutex::default(),
@@ -212,9 +204,8 @@ pub(crate) async fn delete_old(core: &Core) -> Result<u64, StoreError> {
 /// Refreshes the gauges that nobody else sets.
 pub(crate) fn refresh_gauges(core: &Core) {
     let now = core.clock.now();
-    let ends = core.operations.certificates.iter().map(|certificate| (certificate, certificate.not_after()));
-    for (certificate, end) in ends {
-        let seconds = end.seconds().saturating_sub(now.seconds());
+    for certificate in core.certificates() {
+        let seconds = certificate.not_after().seconds().saturating_sub(now.seconds());
         core.metrics.certificate_valid(certificate.is_auth_certificate(), seconds);
     }
     core.metrics.records_waiting(core.operations.waiting());

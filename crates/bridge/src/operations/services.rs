@@ -214,7 +214,7 @@ fn metrics(core: &Core, wanted: &[String]) -> MonitoringAnswer {
     let machine = {
         let mut sampler = lock(&operations.sampler);
         sampler.measure_once(core.clock.now());
-        environment::describe(&sampler, &operations.certificates, &core.config.state_dir, wanted)
+        environment::describe(&sampler, &core.certificates(), &core.config.state_dir, wanted)
     };
     let mut body = format!("<m:{METRICS}Response xmlns:m=\"{METRICS_NS}\">");
     let version =

@@ -25,7 +25,7 @@ use ledger::testing::ServedLedger;
 use store::Store;
 use tempfile::TempDir;
 use trust::cert::CertificateProfile;
-use trust::keys::SigningKey;
+use trust::keys::{KeyKind, SigningKey};
 
 use crate::access::AccessRight;
 use crate::config::{Addresses, NodeConfig, NodeLimits, Rhythm, ServiceBasis, ServiceConfig, SubjectRule};
@@ -43,6 +43,9 @@ pub const ECHO: &str = "BB/GOV/1002/fisc/echo";
 pub const PERSON: &str = "BB/GOV/1002/fisc/person";
 /// A service on the basis of consent.
 pub const INCOME: &str = "BB/GOV/1002/fisc/income-statement";
+
+/// The name by which the nodes append to the ledger.
+pub const SUBMITTER: &str = "node";
 
 /// Two nodes that can talk.
 pub struct TwoNodes {
@@ -140,12 +143,17 @@ async fn start(
     provider_config.rights = rights();
     change(&mut consumer_config, &mut provider_config);
     let shared: SharedClock = Arc::clone(&clock) as SharedClock;
-    let served = ledger::testing::served_on(store::testing::sqlite().await, Arc::clone(&shared), &["node"]).await;
-    let ledger = Some(served.client("node"));
+    let served = ledger::testing::served_on(store::testing::sqlite().await, Arc::clone(&shared), &[SUBMITTER]).await;
+    for key in [&consumer_keys.sign, &provider_keys.sign] {
+        // Nodes with keys of other kinds append with the key that the test gave their client.
+        if key.public().kind() == KeyKind::P256 {
+            served.allow(SUBMITTER, key.public());
+        }
+    }
     let parts = |keys: &NodeKeys, store: Store| NodeParts {
         keys: keys.clone(),
         store,
-        ledger: ledger.clone(),
+        ledger: Some(served.client(SUBMITTER)),
         monitor: None,
         witness: None,
         clock: Arc::clone(&shared),
@@ -276,7 +284,7 @@ impl TwoNodes {
         let parts = NodeParts {
             keys: self.provider_keys.clone(),
             store,
-            ledger: Some(self.ledger.client("node")),
+            ledger: Some(self.ledger.client(SUBMITTER)),
             monitor,
             witness: None,
             clock: Arc::clone(&self.clock) as SharedClock,

@@ -3,15 +3,22 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use bridge::Node;
+use bridge::api::Role;
 use bridge::config::ConsentTrust;
-use bridge::testing::{CLIENT, INCOME, PERSON, PROVIDER, Reply, TwoNodes, two_nodes, two_nodes_with};
+use bridge::testing::{
+    CLIENT, INCOME, PERSON, PROVIDER, Reply, SUBMITTER, TwoNodes, two_nodes, two_nodes_on, two_nodes_with,
+};
 use bridge::usage::UsagePage;
-use civic::Clock as _;
+use civic::{ClientId, Clock as _};
 use consent::Grants;
 use consent::testing::{TestIssuer, grants, new_grant};
 use serde_json::{Value, json};
+use store::Store;
 use tokio::net::TcpListener;
+use trust::cert::{Certificate, CertificateRequest};
 use trust::jose::{Jwks, jws_sign};
+use trust::keys::PublicKey;
 
 pub(crate) const SUBJECT: &str = "1751198700421";
 
@@ -23,6 +30,11 @@ pub(crate) struct World {
 }
 
 pub(crate) async fn world(seed: u64) -> World {
+    world_on(seed, (store::testing::sqlite().await, store::testing::sqlite().await)).await
+}
+
+/// The same, on these stores of the consumer's and the provider's node.
+async fn world_on(seed: u64, stores: (Store, Store)) -> World {
     let issuer = TestIssuer::new().unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address: SocketAddr = listener.local_addr().unwrap();
@@ -31,7 +43,7 @@ pub(crate) async fn world(seed: u64) -> World {
         jwks: Jwks::of([issuer.key.public()]).unwrap(),
         base_url: format!("http://{address}"),
     };
-    let nodes = two_nodes_with(seed, |_, provider| provider.consent = Some(trust)).await;
+    let nodes = two_nodes_on(seed, stores, |_, provider| provider.consent = Some(trust)).await;
     let providers = [(PROVIDER, &nodes.provider_keys.sign)];
     let (store, clock) = (store::testing::sqlite().await, nodes.clock.clone());
     let grants = grants(store, &issuer, &providers, clock, store::testing::random()).await.unwrap();
@@ -280,4 +292,85 @@ async fn nobody_hides_whom_they_ask_about_by_an_odd_spelling_of_the_path() {
     assert_eq!(nodes.get(&format!("{PERSON}/%31751198700421")).await.status, 200, "one reading, one person");
     assert_eq!(uses(&nodes).await.total_usages, 1);
     nodes.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_takes_another_signing_key_while_it_runs_uses_it_for_all_that_it_signs() {
+    let (consumers, providers) = (store::testing::engines().await, store::testing::engines().await);
+    for (number, (consumer, provider)) in consumers.into_iter().zip(providers).enumerate() {
+        let world = world_on(430 + number as u64, (consumer, provider.clone())).await;
+        let nodes = &world.nodes;
+        let grant = world.grant().await;
+        let token = world.token(&world.claims(&grant));
+        assert_eq!(world.ask("/2025", &token, "before").await.status, 200);
+        assert!(nodes.provider.commit_now().await.unwrap() >= 3);
+
+        let key = activate_another_signing_key(nodes).await;
+        // Consent service and ledger do not know the key yet: nothing is disclosed, and what is to be committed waits.
+        assert_eq!(world.ask("/2025", &token, "early").await.error_type(), "server.serverproxy.consent_unavailable");
+        nodes.provider.commit_now().await.unwrap_err();
+        nodes.ledger.allow_only(SUBMITTER, &key);
+        world.grants.know(vec![(PROVIDER.parse().unwrap(), Jwks::of([&key]).unwrap())]);
+
+        assert_eq!(world.ask("/2025", &token, "after").await.status, 200);
+        assert!(nodes.provider.commit_now().await.unwrap() >= 3);
+        assert!(nodes.provider.commit_acts_now().await.unwrap() >= 3, "key, certificate and activation");
+        let certificates = certificates_told(&nodes.provider).await;
+        assert!(certificates.contains(&fingerprint(&nodes.provider_keys.auth_certificate)));
+        assert!(!certificates.contains(&fingerprint(&nodes.provider_keys.sign_certificate)), "the old one rests");
+
+        // A start with the key that was activated uses it from the first moment.
+        let size = async || nodes.ledger.client(SUBMITTER).checkpoint().await.unwrap().size;
+        let before = size().await;
+        assert_eq!(world.ask("/2025", &token, "last").await.status, 200);
+        nodes.provider.stop().await;
+        nodes.clock.advance(Duration::from_secs(1));
+        let again = nodes.replica_of_provider(provider).await;
+        // Its job may have been faster: what counts is that all of it is in the ledger.
+        again.commit_now().await.unwrap();
+        assert!(size().await >= before + 3, "the exchange before the start: both messages and the use");
+        assert_eq!(certificates_told(&again).await, certificates);
+        again.stop().await;
+    }
+}
+
+/// Makes a key at the provider's node, has it certified for its owner and activates it; the public key.
+async fn activate_another_signing_key(nodes: &TwoNodes) -> PublicKey {
+    let roles = [Role::XroadSecurityOfficer, Role::XroadSystemAdministrator];
+    let api_key = nodes.api_key(&nodes.provider, &roles).await;
+    let call = async |method, target: &str, body: Vec<u8>, status: u16| {
+        let reply = nodes.api(&nodes.provider, method, target, Some(&api_key), body).await;
+        assert_eq!(reply.status.as_u16(), status, "{target}: {:?}", reply.body);
+        reply
+    };
+    let wanted = json!({
+        "key_label": "second",
+        "csr_generate_request": {
+            "key_usage_type": "SIGNING", "csr_format": "DER", "ca_name": "Test CA", "member_id": "BB:GOV:1002",
+            "subject_field_values": { "C": "SN", "O": "Impôts" },
+        },
+    });
+    let made = call("POST", "/tokens/0/keys-with-csrs", wanted.to_string().into(), 201).await.json();
+    let (key, csr) = (made["key"]["id"].as_str().unwrap(), made["csr_id"].as_str().unwrap());
+    let file = call("GET", &format!("/keys/{key}/csrs/{csr}?csr_format=DER"), Vec::new(), 200).await;
+    let request = CertificateRequest::from_der(&file.body).unwrap();
+    let both = bridge::NodeRequests { sign: request.clone(), auth: request.clone() };
+    let (certificate, _) = nodes.federation.certify(&both);
+    let imported = call("POST", "/token-certificates", certificate.der().to_vec(), 201).await.json();
+    let hash = imported["certificate_details"]["hash"].as_str().unwrap();
+    call("PUT", &format!("/token-certificates/{hash}/activate"), Vec::new(), 204).await;
+    request.public_key().clone()
+}
+
+/// The fingerprints of the certificates that operational monitoring tells of a node.
+async fn certificates_told(node: &Node) -> Vec<String> {
+    let body = "<m:getSecurityServerMetrics xmlns:m=\"http://x-road.eu/xsd/monitoring\"/>";
+    let owner = ClientId::of_member("BB/GOV/1002/node-1".parse::<civic::ServerId>().unwrap().owner().clone());
+    let answer = node.monitoring(&owner, body).await.unwrap().body;
+    answer.split("<m:name>sha1Hash</m:name><m:value>").skip(1).map(|rest| rest[..59].to_owned()).collect()
+}
+
+/// SHA-1 of a certificate as X-Road's monitoring writes it.
+fn fingerprint(certificate: &Certificate) -> String {
+    certificate.sha1().map(|byte| format!("{byte:02X}")).join(":")
 }

@@ -414,7 +414,7 @@ async fn take_in_the_neighbour(nodes: &TwoNodes) {
     nodes.federation.change(|params| {
         let mut member = params.members.iter().find(|member| member.id.code() == "2001").unwrap().clone();
         member.id = "BB/COM/2002".parse().unwrap();
-        member.subsystems.iter_mut().for_each(|subsystem| subsystem.code = "loans".to_owned());
+        member.subsystems.iter_mut().for_each(|subsystem| "loans".clone_into(&mut subsystem.code));
         params.members.push(member);
         let server = params.servers.iter_mut().find(|server| server.id.owner().code() == "2001").unwrap();
         server.clients.push(NEIGHBOUR.parse().unwrap());

@@ -52,10 +52,10 @@ impl Routes {
 
 /// Runs the authority until it is told to stop.
 pub(in crate::command) fn run(config: &Path, log: &LogOptions) -> anyhow::Result<ExitCode> {
-    let loaded = Loaded::<AuthoritySettings>::read(config)?;
-    let filter = start_logs(log, &loaded.settings.log)?;
     block_on(async {
         let mut signals = Signals::listen()?;
+        let loaded = Loaded::<AuthoritySettings>::read(config)?;
+        let filter = start_logs(log, &loaded.settings.log)?;
         let started = async {
             let house = House::open(loaded, false).await?;
             let listener = bind("listen", &house.loaded.settings.listen).await?;

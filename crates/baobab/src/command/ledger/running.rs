@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use anyhow::{Context as _, bail};
 use axum::Router;
-use ledger::{Ledger, LedgerConfig, Tiles};
+use ledger::{Ledger, LedgerConfig, Submitters, Tiles};
 use prometheus_client::registry::Registry;
 use store::Store;
 use tokio::net::TcpListener;
@@ -25,10 +25,10 @@ use crate::telemetry::LogOptions;
 
 /// Runs the log until it is told to stop, or until it can acknowledge nothing more.
 pub(super) fn run(config: &Path, log: &LogOptions) -> anyhow::Result<ExitCode> {
-    let loaded = Loaded::<KeptLogSettings>::read(config)?;
-    let filter = start_logs(log, &loaded.settings.log)?;
     block_on(async {
         let mut signals = Signals::listen()?;
+        let loaded = Loaded::<KeptLogSettings>::read(config)?;
+        let filter = start_logs(log, &loaded.settings.log)?;
         let (store, ledger) = tokio::select! {
             opened = open(&loaded) => opened?,
             () = signals.stop() => return Ok(ExitCode::SUCCESS),
@@ -38,7 +38,8 @@ pub(super) fn run(config: &Path, log: &LogOptions) -> anyhow::Result<ExitCode> {
         let admin = bind("admin", &loaded.settings.admin).await?;
         print_line(&format!("The log {} listens on {}.", ledger.origin(), listener.local_addr()?));
         ledger.verifiers().iter().for_each(|key| print_line(&format!("vkey {key}")));
-        let routes = ledger::http::router(ledger.clone(), loaded.submitters()?);
+        let submitters = loaded.submitters()?;
+        let routes = ledger::http::router(ledger.clone(), submitters.clone());
         tasks.spawn(serve(listener, routes, shutdown.clone()));
         tasks.spawn(serve(admin, operator(&store, &ledger), shutdown.clone()));
         let stopped = loop {
@@ -46,7 +47,7 @@ pub(super) fn run(config: &Path, log: &LogOptions) -> anyhow::Result<ExitCode> {
                 reason = ledger.stopped() => break Some(reason),
                 wish = signals.next() => match wish {
                     Wish::Stop => break None,
-                    Wish::Reload => reload(&loaded, log, &filter),
+                    Wish::Reload => reload(&loaded, &submitters, |fresh| reload_logs(&filter, log, &fresh.settings.log)),
                 },
             }
         };
@@ -105,12 +106,22 @@ fn operator(store: &Store, ledger: &Ledger) -> Router {
     web::health::router(checks, Arc::new(Mutex::new(registry)))
 }
 
-/// Only how much is logged changes while a log runs.
-fn reload(loaded: &Loaded<KeptLogSettings>, log: &LogOptions, filter: &crate::telemetry::LogFilter) {
-    let outcome =
-        Loaded::<KeptLogSettings>::read(&loaded.path).and_then(|fresh| reload_logs(filter, log, &fresh.settings.log));
+/// Who may append and how much is logged change while a log runs.
+fn reload(
+    before: &Loaded<KeptLogSettings>,
+    submitters: &Submitters,
+    logs: impl FnOnce(&Loaded<KeptLogSettings>) -> anyhow::Result<()>,
+) {
+    let outcome = Loaded::<KeptLogSettings>::read(&before.path).and_then(|fresh| {
+        let allowed = fresh.submitters()?;
+        logs(&fresh)?;
+        submitters.replace(&allowed);
+        Ok(())
+    });
     match outcome {
-        Ok(()) => tracing::info!("the filter of log lines was read again; other keys take a restart"),
+        Ok(()) => {
+            tracing::info!("who may append and the filter of log lines were read again; other keys take a restart");
+        }
         Err(error) => tracing::error!("the configuration stays as it was: {error:#}"),
     }
 }

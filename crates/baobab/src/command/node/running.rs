@@ -25,10 +25,10 @@ const ASK_AGAIN: Duration = Duration::from_secs(5);
 
 /// Runs the node until it is told to stop.
 pub(in crate::command) fn run(config: &Path, log: &LogOptions) -> anyhow::Result<ExitCode> {
-    let mut loaded = Loaded::<NodeSettings>::read(config)?;
-    let filter = start_logs(log, &loaded.settings.log)?;
     block_on(async {
         let mut signals = Signals::listen()?;
+        let mut loaded = Loaded::<NodeSettings>::read(config)?;
+        let filter = start_logs(log, &loaded.settings.log)?;
         let token = loaded.token()?;
         let node = tokio::select! {
             node = start(&loaded, token.as_ref()) => node?,
@@ -172,6 +172,7 @@ async fn reload(
     let (old, new) = (&before.settings, &loaded.settings);
     for (key, changed) in [
         ("server", old.server != new.server),
+        ("country", old.country != new.country),
         ("anchor", old.anchor != new.anchor),
         ("data", old.data != new.data),
         ("store", old.store != new.store),

@@ -14,13 +14,14 @@ use store::Store;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use trust::keys::PublicKey;
 use trust::note::policy::Policy;
 use web::{Failure, HealthCheck, Text};
 
 use super::keys::NotaryKeys;
 use crate::cli::print_line;
 use crate::command::process::{Signals, Wish, block_on, clock, open_store, random, reload_logs, start_logs};
-use crate::settings::{Loaded, NotaryPlan, NotarySettings};
+use crate::settings::{BookSettings, Loaded, NotaryPlan, NotarySettings};
 use crate::telemetry::LogOptions;
 
 /// The name by which the notary appends to its own log.
@@ -29,6 +30,9 @@ const SUBMITTER: &str = "notary";
 /// What runs.
 struct Office {
     ledger: Ledger,
+    submitters: Submitters,
+    /// The notary's own key at its log.
+    own: PublicKey,
     stores: [Store; 2],
     shutdown: CancellationToken,
     tasks: TaskTracker,
@@ -43,10 +47,10 @@ struct Sockets {
 
 /// Runs the notary until it is told to stop, or its log can acknowledge nothing more.
 pub(in crate::command) fn run(config: &Path, log: &LogOptions) -> anyhow::Result<ExitCode> {
-    let loaded = Loaded::<NotarySettings>::read(config)?;
-    let filter = start_logs(log, &loaded.settings.log)?;
     block_on(async {
         let mut signals = Signals::listen()?;
+        let loaded = Loaded::<NotarySettings>::read(config)?;
+        let filter = start_logs(log, &loaded.settings.log)?;
         let office = tokio::select! {
             office = Office::open(&loaded) => office?,
             () = signals.stop() => return Ok(ExitCode::SUCCESS),
@@ -55,7 +59,10 @@ pub(in crate::command) fn run(config: &Path, log: &LogOptions) -> anyhow::Result
             tokio::select! {
                 wish = signals.next() => match wish {
                     Wish::Stop => break None,
-                    Wish::Reload => reload(&loaded, |fresh| reload_logs(&filter, log, &fresh.settings.log)),
+                    Wish::Reload => reload(&loaded, |fresh, plan| {
+                        office.submitters.replace(&allowed(&office.own, plan)?);
+                        reload_logs(&filter, log, &fresh.settings.log)
+                    }),
                 },
                 // After a failed write nothing more is acknowledged, so nothing is gained by going on.
                 reason = office.ledger.stopped() => break Some(reason),
@@ -72,15 +79,20 @@ pub(in crate::command) fn run(config: &Path, log: &LogOptions) -> anyhow::Result
     })
 }
 
-/// Log lines change while it runs; everything else takes a restart.
-fn reload(before: &Loaded<NotarySettings>, logs: impl FnOnce(&Loaded<NotarySettings>) -> anyhow::Result<()>) {
+/// Log lines and who may append to the book change while it runs; everything else takes a restart.
+fn reload(
+    before: &Loaded<NotarySettings>,
+    take_over: impl FnOnce(&Loaded<NotarySettings>, &NotaryPlan) -> anyhow::Result<()>,
+) {
     let outcome = Loaded::<NotarySettings>::read(&before.path).and_then(|fresh| {
-        fresh.plan()?;
-        let same = NotarySettings { log: before.settings.log.clone(), ..fresh.settings.clone() } == before.settings;
+        let plan = fresh.plan()?;
+        let (old, new) = (&before.settings, fresh.settings.clone());
+        let book = BookSettings { submitter: old.book.submitter.clone(), ..new.book };
+        let same = NotarySettings { log: old.log.clone(), book, ..new } == *old;
         if !same {
-            tracing::warn!("changed keys other than those of [log] take a restart");
+            tracing::warn!("changed keys other than those of [log] and [[book.submitter]] take a restart");
         }
-        logs(&fresh)
+        take_over(&fresh, &plan)
     });
     outcome.unwrap_or_else(|error| tracing::error!("everything stays as it was: {error:#}"));
 }
@@ -110,11 +122,7 @@ impl Office {
         let store = open_store(loaded, &settings.store, &settings.store_key, false).await?;
         let book = open_store(loaded, &settings.book.store, &settings.store_key, false).await?;
         let ledger = open_book(loaded, &keys, book.clone(), plan.policy.as_ref()).await?;
-        let mut submitters = Submitters::new();
-        submitters.allow(SUBMITTER, keys.submitter.public())?;
-        for (name, key) in &plan.submitters {
-            submitters.allow(name, key)?;
-        }
+        let submitters = allowed(keys.submitter.public(), &plan)?;
         let url = reached_from_here(sockets.book.local_addr()?);
         let own = Submitter::new(SUBMITTER, keys.submitter.clone())?;
         let client = LedgerClient::new(&url, ledger.verifier(), Some(own), clock())?;
@@ -126,9 +134,10 @@ impl Office {
             tokens: plan.tokens,
         };
         let notary = Notary::open(store.clone(), client, config, clock(), random()).await?;
-        let office =
-            Self { ledger, stores: [store, book], shutdown: CancellationToken::new(), tasks: TaskTracker::new() };
-        office.serve(sockets, notary, submitters)?;
+        let own = keys.submitter.public().clone();
+        let (shutdown, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let office = Self { ledger, submitters, own, stores: [store, book], shutdown, tasks };
+        office.serve(sockets, notary)?;
         print_line(&format!(
             "The notary of {} listens on {}, its log {} on {}, its operator on {}.",
             settings.organisation, plan.listen, settings.book.origin, plan.book, plan.admin
@@ -136,7 +145,7 @@ impl Office {
         Ok(office)
     }
 
-    fn serve(&self, sockets: Sockets, notary: Notary, submitters: Submitters) -> anyhow::Result<()> {
+    fn serve(&self, sockets: Sockets, notary: Notary) -> anyhow::Result<()> {
         let room = notary.room()?;
         for job in room.jobs {
             self.tasks.spawn(job.run_until(self.shutdown.clone()));
@@ -148,7 +157,7 @@ impl Office {
         let [store, _] = &self.stores;
         store.register_metrics(&mut registry);
         let admin = web::health::router(health, Arc::new(std::sync::Mutex::new(registry)));
-        self.listen(sockets.book, ledger::http::router(self.ledger.clone(), submitters));
+        self.listen(sockets.book, ledger::http::router(self.ledger.clone(), self.submitters.clone()));
         self.listen(sockets.pages, room.router);
         self.listen(sockets.admin, admin);
         Ok(())
@@ -186,6 +195,16 @@ impl Office {
             store.close().await;
         }
     }
+}
+
+/// Who may append to the book: the notary with this key, and those that the file names.
+fn allowed(own: &PublicKey, plan: &NotaryPlan) -> anyhow::Result<Submitters> {
+    let submitters = Submitters::new();
+    submitters.allow(SUBMITTER, own)?;
+    for (name, key) in &plan.submitters {
+        submitters.allow(name, key)?;
+    }
+    Ok(submitters)
 }
 
 async fn open_book(
