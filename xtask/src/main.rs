@@ -1,8 +1,9 @@
-//! Development commands of the house: `cargo xtask test`, `ci`, `bench`, `powercut`, `gen`, `tidy`, `pg`.
+//! Development commands of the house: `cargo xtask test`, `ci`, `bench`, `fuzz`, `powercut`, `gen`, `tidy`, `pg`.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool speaks to the terminal")]
 
 mod bench;
+mod fuzz;
 mod generate;
 mod packages;
 mod postgres;
@@ -40,6 +41,14 @@ enum Task {
     Bench {
         #[command(subcommand)]
         what: bench::Bench,
+    },
+    /// Feed the parsers that meet strangers' bytes (docs/fuzzing.md); needs a C++ compiler.
+    Fuzz {
+        /// The fuzzers to run; all where none is named.
+        names: Vec<String>,
+        /// How long each runs.
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
     },
     /// Write docs/generated anew.
     Gen {
@@ -88,6 +97,7 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::Test { rest, package } => test(package.as_deref(), &rest),
         Task::Ci => ci(),
         Task::Bench { what } => bench::run(&what),
+        Task::Fuzz { names, seconds } => fuzz::run(&names, seconds),
         Task::Gen { check } => generate::run(check),
         Task::Tidy => tidy::run(),
         Task::Powercut { rounds, control, seed, engines } => powercut::run(rounds, control, seed, &engines),

@@ -206,3 +206,28 @@ fn unharmed_messages_are_read() {
         assert!(matches!(receive(&envelope(soap), 7), Some(Received::Message(_))));
     }
 }
+
+#[path = "../../../../fuzz/src/readers.rs"]
+#[expect(unreachable_pub, reason = "they are a crate of their own where they are fuzzed")]
+mod readers;
+
+/// Fuzzing takes hours and another compiler run; that its seeds are still read is asked here. Those that a fuzzer found are refused for ever,
+/// or read: what counts is that nothing panics.
+#[test]
+fn every_seed_of_the_fuzzers_is_read() {
+    let fuzz = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz");
+    for (name, read) in readers::READERS {
+        assert!(fuzz.join("fuzz_targets").join(name).with_extension("rs").is_file(), "{name} is not fuzzed");
+        let mut right = 0;
+        for file in std::fs::read_dir(fuzz.join("seeds").join(name)).unwrap() {
+            let (bytes, file) = (std::fs::read(file.as_ref().unwrap().path()).unwrap(), file.unwrap().file_name());
+            let file = file.to_str().unwrap();
+            let was_read = read(&bytes);
+            if !file.starts_with("found-") {
+                assert_eq!(was_read, !file.starts_with("refused-"), "{name}/{file}");
+                right += usize::from(was_read);
+            }
+        }
+        assert!(right > 0, "{name} has no seed that is right");
+    }
+}

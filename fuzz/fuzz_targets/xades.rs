@@ -1,0 +1,7 @@
+#![no_main]
+
+use baobab_fuzz::readers;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    readers::xades(bytes);
+});
