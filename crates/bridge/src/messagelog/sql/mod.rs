@@ -31,7 +31,11 @@ const RECORD: &str = "SELECT m.id, m.message_id, m.request_id, m.role, m.kind, m
 
 /// The highest id; 0 in an empty log.
 pub(super) fn last_record(tx: &mut Tx<'_>) -> Result<i64, StoreError> {
-    let row = tx.query_one("SELECT COALESCE(MAX(id), 0) AS last FROM bridge_message", &[])?;
+    // Messages and uses draw their ids from one line: the last of them may be a use.
+    let sql = "SELECT COALESCE(MAX(id), 0) AS last FROM (
+                   SELECT MAX(id) AS id FROM bridge_message UNION ALL SELECT MAX(id) AS id FROM bridge_use
+               ) AS newest";
+    let row = tx.query_one(sql, &[])?;
     row.map_or(Ok(0), |row| row.get("last"))
 }
 
