@@ -13,7 +13,7 @@ use civic::testing::SeededRandom;
 use trust::archive::ArchiveBuilder;
 use trust::asic::{Container, LoggedRecord};
 use trust::cert::{CertificateRequest, MemberNameProfile};
-use trust::digest::{DigestAlgorithm, sha512};
+use trust::digest::{Digest, DigestAlgorithm, sha512};
 use trust::globalconf::{
     Anchor, AnchorSource, ConfigurationVersion, Directory, DirectoryPart, GlobalGroup, Member, SHARED_PARAMETERS,
     SecurityServer, SharedParams, Subsystem, write_anchor, write_shared,
@@ -143,7 +143,8 @@ fn signatures(seeds: &Seeds, nation: &Nation, tax: &Organisation, log: &NoteSign
     seeds.write("xades", "batch", tax.sign(nation, &[(HASH_CHAIN_RESULT, batch.result.as_bytes())]))?;
     seeds.write("xades", "chain-result", &batch.result)?;
     seeds.write("xades", "chain", batch.chains.first().ok_or("no chain")?)?;
-    let record = LoggedRecord { at: at(), content: [7; 32], signature: Some(sha512(&direct)), chain: None };
+    let signed = Digest::of(DigestAlgorithm::Sha512, &direct);
+    let record = LoggedRecord { at: at(), content: [7; 32], signature: Some(signed), chain: None };
     let opening = Opening { salt: [9; 32], record: record.to_text() };
     let sibling = leaf_hash(b"another entry");
     let checkpoint =
