@@ -65,7 +65,8 @@ async fn any_flipped_bit_of_a_database_file_is_named_or_is_not_of_the_log() {
     let folder = tempfile::tempdir().unwrap();
     let store = store::testing::sqlite_in(folder.path()).await;
     let ledger = open(&store, &key()).await.unwrap();
-    fill(&ledger, 0, 1_700).await;
+    // Enough rows that most of the file, whose pages have 8 KiB, is the log.
+    fill(&ledger, 0, 8_000).await;
     let vkey = ledger.verifier();
     drop(ledger);
     store.close().await;
@@ -94,8 +95,7 @@ async fn any_flipped_bit_of_a_database_file_is_named_or_is_not_of_the_log() {
         fs::remove_file(&copy).unwrap();
     }
     eprintln!("{named} of {FLIPS} flipped bits named; the others are in no row of the log");
-    // Most of a small database with pages of 8 KiB is empty.
-    assert!(named > FLIPS / 5, "{named} of {FLIPS}");
+    assert!(named > FLIPS / 2, "{named} of {FLIPS}");
 }
 
 #[tokio::test]
