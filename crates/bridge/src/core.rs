@@ -103,16 +103,18 @@ impl Core {
         self.log.admits().map_err(|error| Fault::new(side, Reason::TimestamperFailed, error.to_string()))
     }
 
-    /// Gives a fault its id and writes it to the log of the program, once. No personal data: codes, ids, words of ours.
+    /// Gives a fault its id and writes it to the log of the program, once. No personal data: codes, ids, words of nodes. What a service
+    /// says stays out: its words may name a person.
     pub(crate) fn logged(&self, role: Role, fault: Fault) -> Fault {
         let fault = fault.with_detail(self.uuid());
+        let words = fault.words_for_log();
         tracing::warn!(
             node = %self.config.server,
             ?role,
-            code = fault.code(),
-            detail = fault.detail(),
+            code = words.code,
+            detail = words.detail,
             "an exchange was refused or failed: {}",
-            fault.message()
+            words.message
         );
         fault
     }

@@ -188,18 +188,43 @@ pub struct Fault {
     detail: Option<String>,
     /// The SOAP fault as its author wrote it, where that says more than the three texts.
     raw: Option<Arc<str>>,
+    /// Whose words the texts are.
+    author: Author,
+}
+
+/// Who wrote the texts of a fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Author {
+    /// This node.
+    Own,
+    /// Whoever is behind the connection: a node, or a service through it.
+    Other,
+}
+
+/// What of a fault may stand in the log of the program.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct LogWords<'f> {
+    pub(crate) code: &'f str,
+    pub(crate) detail: &'f str,
+    pub(crate) message: &'f str,
 }
 
 impl Fault {
     /// A fault of this node. The message says what happened and what to do; it holds no personal data.
     pub fn new(side: Side, reason: Reason, message: impl Into<String>) -> Self {
-        Self { code: format!("{}.{}", side.prefix(), reason.code()), message: message.into(), detail: None, raw: None }
+        Self {
+            code: format!("{}.{}", side.prefix(), reason.code()),
+            message: message.into(),
+            detail: None,
+            raw: None,
+            author: Author::Own,
+        }
     }
 
     /// A fault of this node about a message of somebody behind it, or of the peer: X-Road puts `service_failed` before the reason.
     pub fn behind(side: Side, reason: Reason, message: impl Into<String>) -> Self {
         let code = format!("{}.{}.{}", side.prefix(), Reason::ServiceFailed.code(), reason.code());
-        Self { code, message: message.into(), detail: None, raw: None }
+        Self { code, message: message.into(), detail: None, raw: None, author: Author::Own }
     }
 
     /// A fault that a service or a peer wrote in SOAP. It is passed on as it was written.
@@ -225,6 +250,7 @@ impl Fault {
             message: message.trim().chars().filter(|c| !c.is_control()).take(2_000).collect(),
             detail: detail.map(|text| text.chars().filter(|c| !c.is_control()).take(255).collect()),
             raw: None,
+            author: Author::Other,
         }
     }
 
@@ -245,6 +271,22 @@ impl Fault {
         match style {
             ErrorStyle::Lower => self.code.clone(),
             ErrorStyle::Camel => self.code.split('.').map(camel).collect::<Vec<_>>().join("."),
+        }
+    }
+
+    /// What may stand in the log of the program: nobody's personal data. Of the texts of others that is an error type as nodes write it
+    /// and an id; the words themselves the caller gets, and operational monitoring keeps them masked.
+    pub(crate) fn words_for_log(&self) -> LogWords<'_> {
+        let (code, detail) = (self.code(), self.detail());
+        if self.author == Author::Own {
+            return LogWords { code, detail, message: self.message() };
+        }
+        let is_type = code.bytes().all(|byte| byte.is_ascii_alphabetic() || matches!(byte, b'.' | b'_'));
+        let is_id = detail.len() == 36 && detail.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
+        LogWords {
+            code: if is_type { code } else { "of another form than nodes write" },
+            detail: if is_id { detail } else { "" },
+            message: "the other side says why, to the caller",
         }
     }
 

@@ -55,8 +55,9 @@ fn sign_files(core: &Core, member: &MemberId, files: &[DataRef<'_>]) -> Result<B
     Ok(Bytes::from(signature))
 }
 
-/// Verifies that the organisation of a client signed exactly this message, with a certificate that is good now.
-pub(crate) fn verify(core: &Core, side: Side, sender: &ClientId, envelope: &Envelope) -> Result<(), Fault> {
+/// Verifies that the organisation of a client signed exactly this message, with a certificate that is good now. Answers with what tells
+/// this act of signing from others; messages of a batch share it.
+pub(crate) fn verify(core: &Core, side: Side, sender: &ClientId, envelope: &Envelope) -> Result<[u8; 32], Fault> {
     // The messages of a batch share their signature: its value is verified once.
     let shared = envelope.batch.as_ref().map(|_| digest::sha256(&envelope.signature));
     let known = shared.and_then(|digest| core.signatures.verified(&digest));
@@ -91,7 +92,7 @@ pub(crate) fn verify(core: &Core, side: Side, sender: &ClientId, envelope: &Enve
     let mut last = "the signature holds no OCSP response".to_owned();
     for response in ocsp {
         match core.trusted.accept_ocsp(&certificate.certificate, response, &snapshot) {
-            Ok(()) => return Ok(()),
+            Ok(()) => return Ok(signature.act()),
             Err(reason) => last = reason,
         }
     }

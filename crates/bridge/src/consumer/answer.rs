@@ -9,7 +9,7 @@ use super::soap;
 use crate::core::Core;
 use crate::fault::{Fault, Reason, Side, fault};
 use crate::listener::Reply;
-use crate::message::{AnyRequest, AnyResponse, RestResponse};
+use crate::message::{AnyRequest, AnyResponse, RestResponse, decided};
 use crate::signing;
 use crate::spool::{Body, Flow};
 use crate::transport::{Envelope, Message};
@@ -69,7 +69,7 @@ fn rest_to_http(response: &RestResponse, body: Option<&Body>) -> Result<Reply, F
     {
         answer.extensions_mut().insert(reason);
     }
-    for header in response.headers() {
+    for header in decided(response.headers()) {
         let name = HeaderName::from_bytes(header.name.as_bytes()).map_err(malformed)?;
         let value = HeaderValue::from_bytes(header.value.as_bytes()).map_err(malformed)?;
         answer.headers_mut().append(name, value);

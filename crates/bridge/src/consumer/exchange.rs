@@ -40,8 +40,7 @@ pub(super) async fn exchange(
 ) -> Result<Reply, Fault> {
     let request = AnyRequest::Rest(Box::new(read_request(core, head)?));
     observed.asked(&request, None);
-    let targets = permitted(core, &request, observed)?;
-    internal_tls::admit_client(core, head, request.client())?;
+    let targets = permitted(core, head, &request, observed)?;
     let limits = core.config.limits;
     let announced = hyper::body::Body::size_hint(body).lower();
     if announced > limits.body_bytes_max {
@@ -83,8 +82,13 @@ fn read_request(core: &Core, head: &Parts) -> Result<RestRequest, Fault> {
     ))
 }
 
-/// The nodes to which the request may go, where its client is ours.
-pub(super) fn permitted(core: &Core, request: &AnyRequest, observed: &Observed) -> Result<Vec<Target>, Fault> {
+/// The nodes to which the request may go, where its client is ours and came over a connection that its settings allow.
+pub(super) fn permitted(
+    core: &Core,
+    head: &Parts,
+    request: &AnyRequest,
+    observed: &Observed,
+) -> Result<Vec<Target>, Fault> {
     let snapshot = core.configuration(Side::ClientProxy)?;
     core.admits(Side::ClientProxy)?;
     if core.registry.current().open_client(request.client()).is_none()
@@ -94,7 +98,9 @@ pub(super) fn permitted(core: &Core, request: &AnyRequest, observed: &Observed) 
             format!("{} is no registered subsystem of this node. Check the header X-Road-Client", request.client());
         return Err(Fault::new(Side::ClientProxy, Reason::UnknownMember, message));
     }
-    reachable(core, request, observed)
+    let targets = reachable(core, request, observed)?;
+    internal_tls::admit_client(core, head, request.client())?;
+    Ok(targets)
 }
 
 /// The nodes to which a request may go, whoever asks.

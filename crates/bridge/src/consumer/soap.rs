@@ -19,6 +19,7 @@ use trust::digest::DigestAlgorithm;
 
 use crate::core::Core;
 use crate::fault::{Fault, Reason, Side};
+use crate::internal_tls;
 use crate::listener::{Answer, Reply};
 use crate::message::soap::{
     ContentType, IDENTIFIERS_NAMESPACE, MimeHeaders, SOAP_NAMESPACE, Soap, SoapError, SoapFault, SoapMessage,
@@ -83,7 +84,7 @@ pub(super) async fn exchange(
         request_id: core.uuid(),
     }));
     observed.asked(&request, None);
-    let targets = exchange::permitted(core, &request, observed)?;
+    let targets = exchange::permitted(core, head, &request, observed)?;
     let dispatch =
         Dispatch { core, targets: &targets, request: &request, head, hash: DigestAlgorithm::Sha512, observed };
     let answered = exchange::exchange_kept(&dispatch, arrival.attachments).await?;
@@ -162,7 +163,7 @@ pub(super) fn error(core: &Core, fault: Fault) -> Answer {
 /// took this route out in 2020; clients of other federations still use it. The node asks getWsdl as one of its own clients.
 pub(super) async fn wsdl(core: &Arc<Core>, head: &Parts, observed: &Observed) -> Result<Answer, Fault> {
     let (service, version) = wanted(head.uri.query().unwrap_or_default())?;
-    let client = own_client(core)?;
+    let client = own_client(core, head)?;
     let metaservice = service.client().service("getWsdl").map_err(|error| bad_request(&error))?;
     let text = ask_wsdl(&client, &metaservice, &service, version.as_deref(), &core.uuid());
     let unreadable = |error: SoapError| bad_request(&error);
@@ -179,7 +180,7 @@ pub(super) async fn wsdl(core: &Arc<Core>, head: &Parts, observed: &Observed) ->
         request_id: core.uuid(),
     }));
     observed.asked(&request, None);
-    let targets = exchange::permitted(core, &request, observed)?;
+    let targets = exchange::permitted(core, head, &request, observed)?;
     let dispatch =
         Dispatch { core, targets: &targets, request: &request, head, hash: DigestAlgorithm::Sha512, observed };
     let answered = exchange::exchange_kept(&dispatch, Vec::new()).await?;
@@ -216,17 +217,20 @@ fn wanted(query: &str) -> Result<(ServiceId, Option<String>), Fault> {
     Ok((service, version.map(str::to_owned)))
 }
 
-fn own_client(core: &Core) -> Result<ClientId, Fault> {
+/// The first of the node's clients that this caller may speak for.
+fn own_client(core: &Core, head: &Parts) -> Result<ClientId, Fault> {
     let snapshot = core.configuration(Side::ClientProxy)?;
     let offer = core.registry.current();
     let mut clients: Vec<&ClientId> = offer
         .clients
         .keys()
         .filter(|id| offer.open_client(id).is_some() && snapshot.serves(&core.config.server, id))
+        .filter(|id| internal_tls::admit_client(core, head, id).is_ok())
         .collect();
     clients.sort();
     clients.first().map(|client| (*client).clone()).ok_or_else(|| {
-        let message = "this node serves no client that could ask. Register a subsystem";
+        let message = "this node serves no client that could ask over this connection. Register a subsystem, or come \
+                       over HTTPS with a certificate that one of them knows";
         Fault::new(Side::ClientProxy, Reason::UnknownMember, message)
     })
 }

@@ -35,6 +35,23 @@ impl Header {
     }
 }
 
+/// The headers as the other end of HTTP gets them: of those that are X-Road's the last of a name, by which the nodes decided. A reader
+/// that takes the first of several would be told another client, or another id.
+pub(crate) fn decided(headers: &[Header]) -> impl Iterator<Item = &Header> {
+    headers
+        .iter()
+        .enumerate()
+        .filter(|(place, header)| {
+            let later = headers.get(place + 1..).unwrap_or_default();
+            !is_x_road(&header.name) || !later.iter().any(|later| later.is(&header.name))
+        })
+        .map(|(_, header)| header)
+}
+
+fn is_x_road(name: &str) -> bool {
+    name.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("x-road-"))
+}
+
 /// Whether a header of this name stays outside of the message.
 pub fn is_dropped(name: &str) -> bool {
     DROPPED.iter().any(|dropped| name.eq_ignore_ascii_case(dropped))
@@ -123,10 +140,12 @@ pub(super) fn cut(text: &str) -> String {
     text.chars().take(64).collect()
 }
 
-fn is_name(name: &str) -> bool {
+/// A token of RFC 9110.
+pub(crate) fn is_name(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
 }
 
-pub(super) fn is_value(value: &str) -> bool {
+/// No control character but the tab.
+pub(crate) fn is_value(value: &str) -> bool {
     !value.bytes().any(|byte| (byte < 0x20 && byte != b'\t') || byte == 0x7f)
 }

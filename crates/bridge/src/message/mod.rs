@@ -12,6 +12,7 @@ pub mod soap;
 
 pub use any::{AnyRequest, AnyResponse, SoapRequest};
 pub use headers::{Header, is_dropped};
+pub(crate) use headers::{decided, is_name, is_value};
 pub(crate) use render::escape_xml;
 pub use render::{ErrorForm, RenderedError, render_error};
 pub use request::{RequestIds, RestRequest, Verb};

@@ -277,10 +277,12 @@ impl MessageLog {
     /// the node's word beside the evidence: neither signature nor commitment cover it.
     pub(crate) async fn note_failure(&self, role: Role, request: &AnyRequest, outcome: &str) -> Result<(), LogError> {
         let (message_id, request_id) = (request.message_id().to_owned(), request.request_id().to_owned());
+        let client = request.client().to_string();
         // A code may be a service's own.
         let outcome: String = outcome.chars().take(OUTCOME_CHARS_MAX).collect();
-        let note =
-            move |tx: &mut store::Tx<'_>| sql::note_failure(tx, role.number(), &message_id, &request_id, &outcome);
+        let note = move |tx: &mut store::Tx<'_>| {
+            sql::note_failure(tx, role.number(), &client, &message_id, &request_id, &outcome)
+        };
         Ok(self.store.tx("bridge.note_failure", note).await?)
     }
 
@@ -375,10 +377,15 @@ impl MessageLog {
         }
         // A request that was logged before it was answered gets its subject now; the others have it already.
         let is_new = |id: &str| records.iter().any(|new| new.kind == RecordKind::Request && new.message_id == id);
-        let earlier: Vec<(String, Vec<u8>)> = about
+        let earlier: Vec<sql::About> = uses
             .iter()
-            .filter(|(id, _)| !is_new(id))
-            .map(|(id, subject)| ((*id).to_owned(), subject.clone()))
+            .zip(&about)
+            .filter(|(_, (id, _))| !is_new(id))
+            .map(|(usage, (id, subject))| sql::About {
+                client: usage.record.receiver_system.clone(),
+                message_id: (*id).to_owned(),
+                subject: subject.clone(),
+            })
             .collect();
         self.store
             .tx("bridge.log_with_use", move |tx| {

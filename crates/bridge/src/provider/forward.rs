@@ -7,7 +7,7 @@ use super::answer::{broken_off, too_large};
 use super::{ServiceAnswer, ServiceBody};
 use crate::core::Core;
 use crate::fault::{Fault, Reason, Side, fault};
-use crate::message::{AnyResponse, RestRequest, RestResponse};
+use crate::message::{AnyResponse, RestRequest, RestResponse, decided};
 use crate::outbound::{OutboundError, Unverified};
 use crate::pace::{Gathered, Pace, PaceError};
 use crate::registry::Service;
@@ -73,7 +73,7 @@ fn to_http(
     let method = Method::from_bytes(request.verb().as_str().as_bytes()).map_err(wrong)?;
     let mut outgoing =
         Request::builder().method(method).uri(format!("{base}{rest}")).body(Flow::of(body)).map_err(wrong)?;
-    for header in request.headers() {
+    for header in decided(request.headers()) {
         // Only the node says what the consent service said.
         if header.is(GRANT_USE) {
             continue;

@@ -72,6 +72,8 @@ pub(crate) async fn handle(core: Arc<Core>, peer: Arc<Peer>, request: Request<In
 struct Verified {
     request: AnyRequest,
     envelope: Envelope,
+    /// What tells its signature from every other act of signing.
+    act: [u8; 32],
     snapshot: Arc<Snapshot>,
     path: ServicePath,
     offer: Arc<Offer>,
@@ -174,11 +176,11 @@ fn authenticate(core: &Core, peer: &Peer, head: &Parts, envelope: Envelope) -> R
     if !snapshot.serves(&peer.server, request.client()) {
         return Err(tls(format!("{} is not registered at the node {}", request.client(), peer.server)));
     }
-    signing::verify(core, side, request.client(), &envelope)?;
+    let act = signing::verify(core, side, request.client(), &envelope)?;
     let path =
         ServicePath::parse(&request.consent_path()).map_err(fault(side, Reason::BadRequest, "Correct the path"))?;
     let service = offer.service(request.service(), request.version()).map(Arc::clone);
-    Ok(Verified { request, envelope, snapshot, path, offer, service })
+    Ok(Verified { request, envelope, act, snapshot, path, offer, service })
 }
 
 fn read_request(core: &Core, head: &Parts, message: &Message) -> Result<AnyRequest, Fault> {
@@ -282,11 +284,10 @@ fn replay_of(verified: &Verified) -> [u8; 32] {
     if let AnyRequest::Soap(_) = request
         && verified.service.as_ref().is_none_or(|service| service.basis != ServiceBasis::Consent)
     {
-        // The request id of SOAP is not signed: what was sent again is known by its signature and the way to it.
-        let envelope = &verified.envelope;
-        let chain = envelope.batch.as_ref().map(|batch| batch.chain.as_ref()).unwrap_or_default();
-        let signature = BASE64.encode(digest::sha512(&[&envelope.signature, chain].concat()));
-        return replay_key(&[&client, request.message_id(), &signature]);
+        // The request id of SOAP is not signed: what was sent again is known by the act of signing and the message. Markup, OCSP answer
+        // and hash chain are not: whoever holds an old message can write them another way.
+        let message = digest::sha256(verified.envelope.message.bytes());
+        return replay_key(&[&client, request.message_id(), &BASE64.encode([verified.act, message].concat())]);
     }
     match &verified.service {
         Some(service) if service.basis == ServiceBasis::Consent => replay_key(&[&client, request.message_id()]),

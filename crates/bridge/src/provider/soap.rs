@@ -11,6 +11,7 @@ use crate::core::Core;
 use crate::fault::{Fault, Reason, Side};
 use crate::message::soap::{ContentType, Soap, SoapError, SoapMessage, soap_action};
 use crate::message::{AnyRequest, AnyResponse, SoapRequest};
+use crate::outbound::Unverified;
 use crate::pace::{Pace, PaceError};
 use crate::registry::Service;
 use crate::soap_io::{self, ArrivalError, SoapDeparture};
@@ -76,7 +77,10 @@ async fn forward(
     grant_use: Option<&str>,
 ) -> Result<SoapAnswer, Fault> {
     let limits = core.config.limits;
-    let outgoing = to_http(core, service, request, attachments, grant_use)?;
+    let mut outgoing = to_http(core, service, request, attachments, grant_use)?;
+    if !service.tls_verify {
+        outgoing.extensions_mut().insert(Unverified);
+    }
     let length = attachments.iter().map(|attachment| attachment.body.len()).sum();
     let allowance = Pace::allowance(service.timeout, limits.bytes_per_s_min, length);
     let opened = tokio::time::timeout(allowance, core.outbound.open(outgoing)).await;

@@ -2,6 +2,7 @@ use bytes::{Bytes, BytesMut};
 use memchr::memmem;
 
 use super::TransportError;
+use crate::message::{is_name, is_value};
 
 /// The headers of one part may hold this many bytes.
 const PART_HEADER_BYTES_MAX: usize = 4 * 1024;
@@ -29,11 +30,29 @@ pub enum Event {
 pub struct PartHeaders(Bytes);
 
 impl PartHeaders {
-    /// Name and value of each, in order; a line that is folded is one value.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+    /// The block up to and with the empty line. Headers are written on to information systems as they came: what another reader could
+    /// take for the end of a line, of the headers or of the part would show it another message than the one that was verified.
+    fn of(block: Bytes) -> Result<Self, TransportError> {
+        let text = std::str::from_utf8(&block).map_err(|_| TransportError::Multipart("a part header is not UTF-8"))?;
+        let block = if text.contains("\r\n ") || text.contains("\r\n\t") { unfolded(text) } else { block };
+        let headers = Self(block);
+        let sound =
+            |line: &str| line.split_once(':').is_some_and(|(name, value)| is_name(name.trim_end()) && is_value(value));
+        if headers.lines().all(sound) {
+            Ok(headers)
+        } else {
+            Err(TransportError::Multipart("a part header has no name, or a character that may not stand there"))
+        }
+    }
+
+    fn lines(&self) -> impl Iterator<Item = &str> {
         // The block was read as UTF-8 when it came.
-        let text = std::str::from_utf8(&self.0).unwrap_or_default();
-        text.split("\r\n").filter_map(|line| line.split_once(':')).map(|(name, value)| (name.trim(), value.trim()))
+        std::str::from_utf8(&self.0).unwrap_or_default().split("\r\n").filter(|line| !line.is_empty())
+    }
+
+    /// Name and value of each, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.lines().filter_map(|line| line.split_once(':')).map(|(name, value)| (name.trim(), value.trim()))
     }
 
     /// The first header with this name, in whatever case.
@@ -45,6 +64,21 @@ impl PartHeaders {
     pub fn to_vec(&self) -> Vec<(String, String)> {
         self.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
     }
+}
+
+/// The same headers without folded lines (RFC 5322 §2.2.3).
+fn unfolded(block: &str) -> Bytes {
+    let mut out = String::with_capacity(block.len());
+    for line in block.split_inclusive("\r\n") {
+        if line.starts_with([' ', '\t']) && out.ends_with("\r\n") {
+            out.truncate(out.len() - 2);
+            out.push(' ');
+            out.push_str(line.trim_start_matches([' ', '\t']));
+        } else {
+            out.push_str(line);
+        }
+    }
+    Bytes::from(out)
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -189,8 +223,7 @@ impl MultipartReader {
             return Err(TransportError::Multipart("the headers of a part are too long"));
         }
         let block = buffer.split_to(end + 2);
-        std::str::from_utf8(&block).map_err(|_| TransportError::Multipart("a part header is not UTF-8"))?;
-        let headers = PartHeaders(block);
+        let headers = PartHeaders::of(block)?;
         let content_type = headers
             .get("content-type")
             .map(|value| value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())

@@ -86,8 +86,7 @@ fn the_parts_of_a_soap_message_stand_on_the_wire_as_x_road_writes_them() {
 }
 
 fn fault() -> crate::fault::Fault {
-    use crate::fault::{Fault, Reason, Side};
-    Fault::new(Side::ServerProxy, Reason::ServiceFailed, "it broke off").with_detail("id".to_owned())
+    crate::fault::Fault::remote("server.serverproxy.service_failed", "it broke off", "id")
 }
 
 fn read_answer(bytes: Bytes) -> Result<Received, TransportError> {
@@ -259,4 +258,21 @@ proptest::proptest! {
         }
         proptest::prop_assert_eq!(*read, envelope);
     }
+}
+
+#[test]
+fn headers_of_a_part_hold_nothing_that_another_reader_takes_for_the_end_of_them() {
+    let written = write(Kind::Request, "xtopB", &soap());
+    let at = memchr::memmem::find(&written, b"Content-ID: <root>").unwrap();
+    let with = |header: &str| [&written[..at], header.as_bytes(), &written[at..]].concat();
+    let good = read(&with("X-Kept: yes\r\n"), usize::MAX, LIMITS).unwrap();
+    let Received::Message(good) = good else { panic!("a fault") };
+    for header in
+        ["X: a\n\n<Envelope>EVIL</Envelope>\r\n", "X: a\rb\r\n", "X: a\0b\r\n", "X Y: a\r\n", ": a\r\n", "no colon\r\n"]
+    {
+        assert!(matches!(read(&with(header), usize::MAX, LIMITS), Err(TransportError::Multipart(_))), "{header:?}");
+    }
+    // A folded line is one value.
+    let folded = read(&with("X-Kept:\r\n yes\r\n"), usize::MAX, LIMITS).unwrap();
+    assert_eq!(folded, Received::Message(good));
 }

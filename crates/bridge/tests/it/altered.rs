@@ -5,9 +5,11 @@ use std::sync::Arc;
 use bridge::message::{RestRequest, RestResponse};
 use bridge::spool::Body;
 use bridge::testing::wire::{self, FakeNode};
-use bridge::testing::{ECHO, PERSON, TwoNodes, two_nodes, two_nodes_on};
+use bridge::testing::{ECHO, PERSON, SoapService, TwoNodes, two_nodes, two_nodes_on};
 use bridge::transport::{self, Attachment, BatchParts, Envelope, Kind, Message, Received};
 use bytes::Bytes;
+
+use crate::soap_exchange;
 
 /// Flips one bit at some places of some bytes.
 fn flips(bytes: &Bytes) -> Vec<Bytes> {
@@ -156,6 +158,49 @@ async fn a_replayed_message_is_refused_also_after_a_restart() {
         .unwrap();
     assert_eq!(again.count("m-r-1").await.unwrap().len(), 2, "the replays left no record");
     nodes.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_soap_message_is_known_again_however_it_is_written() {
+    for batch in [false, true] {
+        let nodes = two_nodes(205).await;
+        let service = SoapService::start().await;
+        service.offer(&nodes).await;
+        let bytes = Bytes::from(soap_exchange::request("getState", "v1", "r-2", "", ""));
+        let signed = || {
+            let file = Bytes::from_static(b"x");
+            let one = wire::sign(&nodes.federation, &nodes.consumer_keys, bytes.clone(), Some(file.clone()), batch);
+            let message = Message::Soap {
+                content_type: "text/xml; charset=UTF-8".to_owned(),
+                headers: Vec::new(),
+                bytes: bytes.clone(),
+            };
+            let headers = vec![("content-type".to_owned(), "text/plain".to_owned())];
+            let attachments = vec![Attachment { headers, body: Body::from(file) }];
+            Envelope { message, attachments, ..one }
+        };
+        let envelope = signed();
+        let first = nodes.post(&nodes.consumer_keys, &envelope).await.unwrap();
+        assert!(matches!(first, Received::Message(_)), "{first:?}");
+        assert_duplicate(&nodes.post(&nodes.consumer_keys, &envelope).await.unwrap());
+        // What no signature covers is written another way: the line ends of base64, white space of the hash chain.
+        let folded =
+            |text: &Bytes, at: &str| Bytes::from(String::from_utf8_lossy(text).replacen(at, &format!("{at}\n"), 1));
+        let value = String::from_utf8_lossy(&envelope.signature).into_owned();
+        let value = value.split_once("<ds:SignatureValue").and_then(|(_, rest)| rest.split_once('>')).unwrap().1;
+        let signature = folded(&envelope.signature, &value[..8]);
+        assert_ne!(signature, envelope.signature);
+        let chain =
+            envelope.batch.clone().map(|parts| BatchParts { chain: folded(&parts.chain, "DigestValue>"), ..parts });
+        for (signature, batch) in [(signature.clone(), envelope.batch.clone()), (signature, chain)] {
+            let again = Envelope { signature, batch, ..envelope.clone() };
+            assert_duplicate(&nodes.post(&nodes.consumer_keys, &again).await.unwrap());
+        }
+        assert_eq!(service.seen().len(), 1);
+        // The organisation itself may send the same again.
+        assert!(matches!(nodes.post(&nodes.consumer_keys, &signed()).await.unwrap(), Received::Message(_)));
+        nodes.stop().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

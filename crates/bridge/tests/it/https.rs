@@ -3,11 +3,12 @@
 use std::sync::{Arc, Mutex};
 
 use bridge::InternalKeys;
-use bridge::registry::Connection;
-use bridge::testing::{CLIENT, ECHO, PROVIDER, TwoNodes, two_nodes_with, wire};
+use bridge::registry::{Author, Connection, ServicePatch};
+use bridge::testing::{CLIENT, ECHO, PROVIDER, SoapService, TwoNodes, offer_soap, two_nodes_with, wire};
 use civic::Timestamp;
 use civic::testing::SeededRandom;
-use http::header::{HeaderName, HeaderValue};
+use http::Method;
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{ClientConfig, ServerConfig};
@@ -15,6 +16,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use web::{ClientLimits, HttpClient, Reply};
+
+use crate::soap_consent::set;
+use crate::soap_exchange::{XML, assert_fault, request, text};
 
 /// A key with a certificate of an information system.
 fn system(seed: u64) -> InternalKeys {
@@ -83,6 +87,39 @@ async fn a_subsystem_with_a_list_of_certificates_is_served_to_these_only() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn soap_and_the_old_route_to_wsdls_are_no_way_around_the_certificates_of_a_subsystem() {
+    let (known, stranger) = (system(6), system(7));
+    let certificates: Arc<[Vec<u8>]> = vec![known.certificate.der().to_vec()].into();
+    let nodes = two_nodes_with(506, |consumer, _| {
+        consumer.connections = vec![(CLIENT.parse().unwrap(), Connection::HttpsAuth { certificates })];
+    })
+    .await;
+    let service = SoapService::start().await;
+    service.offer(&nodes).await;
+    let wsdl =
+        "/wsdl?xRoadInstance=BB&memberClass=GOV&memberCode=1002&subsystemCode=fisc&serviceCode=getState&version=v1";
+    let soap = || request("getState", "v1", "c-1", "", "");
+    let address = nodes.consumer.addresses().consumer_https.unwrap();
+    let over_https = async |http: HttpClient, soap: Option<String>| match soap {
+        Some(soap) => {
+            let headers = [(CONTENT_TYPE, HeaderValue::from_static(XML.1))];
+            http.send(Method::POST, &format!("https://{address}/"), &headers, soap.into()).await.unwrap()
+        }
+        None => http.get(&format!("https://{address}{wsdl}"), &[]).await.unwrap(),
+    };
+
+    assert_fault(&nodes.send("POST", "/", &[XML], soap()).await, "server.clientproxy.ssl_authentication_failed");
+    refused(&over_https(client(Some(&stranger)), Some(soap())).await);
+    assert_ne!(nodes.send("GET", wsdl, &[], "").await.status, 200);
+    assert_ne!(over_https(client(Some(&stranger)), None).await.status, 200);
+    assert!(service.seen().is_empty(), "nothing was asked in the name of the subsystem");
+
+    assert_eq!(over_https(client(Some(&known)), Some(soap())).await.status, 200);
+    assert_eq!(over_https(client(Some(&known)), None).await.status, 200);
+    nodes.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_plain_subsystem_may_also_come_over_https() {
     let nodes = two_nodes_with(503, |_, _| {}).await;
     assert_eq!(nodes.get(ECHO).await.status, 200);
@@ -144,4 +181,24 @@ async fn a_service_over_https_is_believed_by_its_certificate_and_sees_that_of_th
         }
         nodes.stop().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_soap_service_over_https_is_verified_unless_its_operator_says_otherwise() {
+    let (url, callers) = service(&system(8)).await;
+    let nodes = two_nodes_with(507, |_, _| {}).await;
+    offer_soap(&nodes, &url, &[("getState", Some("v1"))], "<wsdl/>").await;
+    let ask = async |id: &str| nodes.send("POST", "/", &[XML], request("getState", "v1", id, "", "")).await;
+    assert_fault(&ask("h-1").await, "server.serverproxy.network_error");
+    assert!(callers.lock().unwrap().is_empty(), "nothing was sent to whom nobody knows");
+
+    let id = format!("{PROVIDER}/getState").parse().unwrap();
+    let number = nodes.provider.registry().current().service(&id, Some("v1")).unwrap().number;
+    let patch = ServicePatch { tls_verify: Some(false), ..ServicePatch::default() };
+    nodes.provider.registry().apply(&Author::CommandLine, set(number, patch)).await.unwrap();
+    // This service speaks no SOAP; that it was reached is what counts.
+    let reached = ask("h-2").await;
+    assert!(text(&reached).contains("server.serverproxy.service_failed.invalid_content_type"), "{}", text(&reached));
+    assert_eq!(callers.lock().unwrap().len(), 1);
+    nodes.stop().await;
 }

@@ -4,10 +4,12 @@
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, Once, OnceLock};
 
-use bridge::testing::{CLIENT, ECHO, PERSON, Reply, two_nodes_with};
+use bridge::testing::{CLIENT, ECHO, PERSON, Reply, SoapService, two_nodes_with};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
+
+use crate::soap_exchange::{XML, request, text};
 
 /// Every event of the process as one line, whoever caused it: tests pick theirs by the id of the fault.
 #[derive(Clone, Default)]
@@ -79,5 +81,18 @@ async fn a_refusal_is_logged_once_by_each_node_that_had_a_part_in_it() {
         assert_eq!(told.iter().filter(|line| line.contains(node)).count(), 1, "{told:#?}");
     }
     assert!(!lines.any_holds(&number), "a national number stands in the log of the program");
+    nodes.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_words_of_a_service_are_the_callers_and_not_the_logs() {
+    let lines = Lines::listen();
+    let nodes = two_nodes_with(903, |_, _| {}).await;
+    let service = SoapService::start().await;
+    service.offer(&nodes).await;
+    let reply = nodes.send("POST", "/", &[XML], request("getFault", "v1", "w-1", "", "")).await;
+    assert!(text(&reply).contains("no such parcel"), "{}", text(&reply));
+    assert!(lines.any_holds("the other side says why"));
+    assert!(!lines.any_holds("no such parcel") && !lines.any_holds("Client.Unknown"));
     nodes.stop().await;
 }

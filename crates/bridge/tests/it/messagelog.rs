@@ -118,6 +118,22 @@ async fn what_is_kept_is_decided_by_the_mode() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_id_that_two_clients_chose_brings_nobody_into_the_records_of_the_other() {
+    for nodes in on_both_engines(418, |_, _| {}).await {
+        let log = nodes.provider.message_log();
+        nodes.call("POST", ECHO, &[("X-Road-Id", "1")], "x").await;
+        let others = "UPDATE bridge_message SET client = 'BB/COM/9/other', outcome = 'received' WHERE message_id = '1'";
+        log.store().tx("test.other_client", move |tx| tx.execute(others, &[])).await.unwrap();
+        nodes.call("POST", &format!("{PERSON}/{NUMBER}"), &[("X-Road-Id", "1")], "x").await;
+        let about = SearchQuery { subject: Some(NUMBER.parse().unwrap()), ..SearchQuery::default() };
+        let found = log.search(about).await.unwrap().records;
+        assert_eq!(found.len(), 2, "request and answer of the second");
+        assert!(found.iter().all(|record| record.client.to_string() == CLIENT));
+        nodes.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn how_a_request_ended_that_was_logged_before_it_was_answered_is_noted_on_both_sides() {
     let change = |_: &mut NodeConfig, provider: &mut NodeConfig| {
         let echo = provider.services.iter_mut().find(|service| service.id.to_string() == ECHO).unwrap();

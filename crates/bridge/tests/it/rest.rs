@@ -242,7 +242,16 @@ async fn the_last_of_several_clients_asks() {
     let nodes = two_nodes(405).await;
     let (first, last) = (("X-Road-Client", "BB/COM/9/none"), ("x-road-client", CLIENT));
     let target = format!("/r1/{ECHO}");
-    assert_eq!(nodes.send("GET", &target, &[first, last], "").await.status, 200);
+    let ids = [("X-Road-Id", "d-1"), ("x-road-id", "d-2"), ("X-Other", "1"), ("X-Other", "2")];
+    let headers = [&[first, last][..], &ids].concat();
+    let reply = nodes.send("GET", &target, &headers, "").await;
+    assert_eq!((reply.status.as_u16(), reply.header("x-road-id")), (200, "d-2"));
+    let seen = nodes.service.seen().remove(0).headers;
+    let values =
+        |name: &str| seen.get_all(name).iter().map(|value| value.to_str().unwrap().to_owned()).collect::<Vec<_>>();
+    assert_eq!(values("x-road-client"), [CLIENT], "the service is told nobody else");
+    assert_eq!(values("x-road-id"), ["d-2"]);
+    assert_eq!(values("x-other"), ["1", "2"]);
     let reply = nodes.send("GET", &target, &[last, first], "").await;
     assert_eq!(reply.error_type(), "server.clientproxy.unknown_member");
     nodes.stop().await;

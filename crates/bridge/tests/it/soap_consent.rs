@@ -20,7 +20,7 @@ async fn rest_on(nodes: &TwoNodes, basis: ServiceBasis, subject: Option<SubjectR
     nodes.provider.registry().apply(&Author::CommandLine, set(number, patch)).await.unwrap();
 }
 
-fn set(number: i64, patch: ServicePatch) -> Change {
+pub(crate) fn set(number: i64, patch: ServicePatch) -> Change {
     Change::SetService { number, patch, url_all: false, timeout_all: false, tls_verify_all: false }
 }
 

@@ -119,6 +119,31 @@ async fn attachments_go_there_and_back_with_their_headers_whether_signed_directl
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_optimised_by_mtom_arrives_as_it_was_written() {
+    let (nodes, service) = offered(709).await;
+    let include = "<f><xop:Include xmlns:xop=\"http://www.w3.org/2004/08/xop/include\" href=\"cid:one\"/></f>";
+    let soap = request("getFiles", "v1", "m-1", "", include);
+    let root = "application/xop+xml; charset=UTF-8; type=\"text/xml\"";
+    let message = format!(
+        "--b-1\r\nContent-Type: {root}\r\nContent-ID: <root>\r\n\r\n{soap}\r\n--b-1\r\nContent-ID: <one>\r\n\
+         Content-Type: application/octet-stream\r\n\r\nbinary\r\n--b-1--\r\n"
+    );
+    let kind =
+        "multipart/related; type=\"application/xop+xml\"; start=\"<root>\"; start-info=\"text/xml\"; boundary=b-1";
+    let reply = nodes.send("POST", "/", &[("content-type", kind)], message).await;
+    assert_eq!(reply.status, 200, "{}", text(&reply));
+    let seen = &service.seen()[0];
+    let kind = seen.headers.get("content-type").unwrap().to_str().unwrap();
+    assert!(kind.contains("type=\"application/xop+xml\"") && kind.contains("start-info=\"text/xml\""), "{kind}");
+    let body = String::from_utf8_lossy(&seen.body).into_owned();
+    assert!(body.contains("Content-Type: application/xop+xml") && body.contains(&soap), "{body}");
+    let (_, files) = bridge::message::soap::Related::read(Some(kind), &seen.body).unwrap();
+    assert_eq!(files.iter().map(|file| file.1.as_ref()).collect::<Vec<_>>(), [b"binary"]);
+    assert!(files[0].0.contains(&("Content-ID".to_owned(), "<one>".to_owned())), "{:?}", files[0].0);
+    nodes.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_the_service_does_wrong_is_told_with_x_roads_codes() {
     let (nodes, service) = offered(702).await;
     for (code, fault) in [

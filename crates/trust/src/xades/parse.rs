@@ -9,7 +9,7 @@ use super::{
     SIGNED_PROPERTIES_TYPE, SignatureError, VALUES_MAX, XADES_NAMESPACE,
 };
 use crate::c14n;
-use crate::digest::{Digest, DigestAlgorithm, constant_time_eq};
+use crate::digest::{Digest, DigestAlgorithm, constant_time_eq, sha256};
 use crate::hashchain::{self, Data};
 use crate::keys::{PublicKey, SignatureAlgorithm};
 use crate::xml::{Document, Element, Limits};
@@ -147,6 +147,16 @@ impl Signature {
     /// The canonical bytes that the signature value is over.
     pub fn signed_info_bytes(&self) -> &[u8] {
         &self.signed_info
+    }
+
+    /// What tells this act of signing from every other one, and that nobody without the key can change: the signed information, and of the
+    /// value what is no choice of whoever passes it on (a value `r || s` of ECDSA is as good with `n - s`, so `r` alone counts).
+    pub fn act(&self) -> [u8; 32] {
+        use SignatureAlgorithm::{EcdsaSha256Fixed, EcdsaSha384Fixed, EcdsaSha512Fixed};
+        let is_ecdsa = matches!(self.algorithm, EcdsaSha256Fixed | EcdsaSha384Fixed | EcdsaSha512Fixed);
+        let kept = if is_ecdsa { self.value.len() / 2 } else { self.value.len() };
+        let value = self.value.get(..kept).unwrap_or_default();
+        sha256(&[&sha256(&self.signed_info), value].concat())
     }
 
     /// The algorithm of the signature value.

@@ -310,6 +310,34 @@ mod tests {
     }
 
     #[test]
+    fn whoever_passes_a_signature_on_cannot_make_another_act_of_it() {
+        let (signer, _) = signer(SigningKey::generate_p256().unwrap());
+        let sign = || {
+            let file = DataRef { name: "/message.xml", digest: Digest::sha512(b"m") };
+            String::from_utf8(signer.sign(&[file], Timestamp::from_seconds(1_750_000_000), &[]).unwrap()).unwrap()
+        };
+        let act = |text: &str| Signature::parse(text.as_bytes()).unwrap().act();
+        let text = sign();
+        let value = Signature::parse(text.as_bytes()).unwrap().value().to_vec();
+        let at = text.find("<ds:SignatureValue").and_then(|at| Some(at + text.get(at..)?.find('>')? + 1)).unwrap();
+        let end = text.find("</ds:SignatureValue>").unwrap();
+        let with = |value: &[u8]| {
+            let mut altered = text[..at].to_owned();
+            push_base64(value, &mut altered);
+            altered + &text[end..]
+        };
+        assert_eq!(act(&with(&value)), act(&text));
+        assert_eq!(act(&format!("{}\n {}", &text[..at], &text[at..])), act(&text), "folded");
+        let mut other_s = value.clone();
+        *other_s.last_mut().unwrap() ^= 1;
+        assert_eq!(act(&with(&other_s)), act(&text), "n - s is as good as s");
+        let mut other_r = value;
+        other_r[0] ^= 1;
+        assert_ne!(act(&with(&other_r)), act(&text));
+        assert_ne!(act(&sign()), act(&text), "signed again in the same second");
+    }
+
+    #[test]
     fn what_is_signed_is_read_and_verified_again_with_every_kind_of_key() {
         for key in [
             SigningKey::generate_p256().unwrap(),

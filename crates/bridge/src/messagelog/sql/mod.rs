@@ -69,24 +69,37 @@ pub(super) fn is_known(tx: &mut Tx<'_>, replays: &[Vec<u8>]) -> Result<bool, Sto
 pub(super) fn note_failure(
     tx: &mut Tx<'_>,
     role: i64,
+    client: &str,
     message_id: &str,
     request_id: &str,
     outcome: &str,
 ) -> Result<(), StoreError> {
+    // The ids are the caller's choice: those of another client are no matter of this request, nor is what came earlier with the same.
     tx.execute(
-        "UPDATE bridge_message SET outcome = $4 WHERE request_id = $2 AND message_id = $1 AND role = $3 AND kind = 0 \
-         AND mode <> 2 AND outcome IN ('sent', 'received')",
-        &params![message_id, request_id, role, outcome],
+        "UPDATE bridge_message SET outcome = $4 WHERE mode <> 2 AND outcome IN ('sent', 'received') AND id = (
+             SELECT MAX(id) FROM bridge_message
+             WHERE request_id = $2 AND message_id = $1 AND role = $3 AND kind = 0 AND client = $5
+         )",
+        &params![message_id, request_id, role, outcome, client],
     )
     .map(drop)
 }
 
+/// Whom an exchange is about. A message id is its client's choice: another client may choose the same.
+pub(super) struct About {
+    pub(super) client: String,
+    pub(super) message_id: String,
+    /// The index of the subject.
+    pub(super) subject: Vec<u8>,
+}
+
 /// Notes whom the records of an exchange are about, so that they are found by it.
-pub(super) fn name_subjects(tx: &mut Tx<'_>, about: &[(String, Vec<u8>)]) -> Result<(), StoreError> {
-    for (message_id, subject) in about {
+pub(super) fn name_subjects(tx: &mut Tx<'_>, about: &[About]) -> Result<(), StoreError> {
+    for About { client, message_id, subject } in about {
         tx.execute(
-            "UPDATE bridge_message SET subject = $2 WHERE message_id = $1 AND role = 1 AND mode <> 2 AND subject IS NULL",
-            &params![message_id, subject],
+            "UPDATE bridge_message SET subject = $2 WHERE message_id = $1 AND client = $3 AND role = 1 AND mode <> 2 \
+             AND subject IS NULL",
+            &params![message_id, subject, client],
         )?;
     }
     Ok(())
