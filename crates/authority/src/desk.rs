@@ -88,7 +88,7 @@ impl Desk {
         .await
     }
 
-    /// Registers a subsystem of a member, or corrects its name for people.
+    /// Registers a subsystem of a member, or corrects its name for people; without a name it keeps the one that it has.
     pub async fn register_subsystem(&self, id: &ClientId, name: Option<&str>) -> Result<(), AuthorityError> {
         self.authority.check_instance(id.member())?;
         if id.subsystem().is_none() {
@@ -113,7 +113,8 @@ impl Desk {
     }
 
     /// Registers a node with its authentication certificate, which [`Self::sign_csr`] issued, or brings its address and
-    /// clients up to date; certificates registered earlier stay until they are revoked or expire.
+    /// clients up to date; certificates registered earlier stay until they are revoked or expire, and a client that was
+    /// stopped stays stopped.
     pub async fn register_server(
         &self,
         id: &ServerId,

@@ -79,11 +79,7 @@ pub(crate) fn approve(tx: &mut Tx<'_>, request: &Request, by: &str, now: Timesta
             store::require_server(tx, &request.server)?;
             store::member_name(tx, client.member())?;
             if client.subsystem().is_some() {
-                let name = request.detail.subsystem_name.as_deref();
-                let known = store::require_client(tx, client).is_ok();
-                if name.is_some() || !known {
-                    store::put_subsystem(tx, client, name, now)?;
-                }
+                store::put_subsystem(tx, client, request.detail.subsystem_name.as_deref(), now)?;
             }
             store::put_client(tx, &request.server, client)?;
         }

@@ -74,6 +74,7 @@ pub(crate) fn put_member(tx: &mut Tx<'_>, id: &MemberId, name: &str, now: Timest
     Ok(())
 }
 
+/// A subsystem of a registered member, or its new name. Without a name it keeps the one that it has.
 pub(crate) fn put_subsystem(
     tx: &mut Tx<'_>,
     id: &ClientId,
@@ -83,7 +84,7 @@ pub(crate) fn put_subsystem(
     member_name(tx, id.member())?;
     tx.execute(
         "INSERT INTO authority_subsystem (id, member, name, registered_at) VALUES ($1, $2, $3, $4)
-         ON CONFLICT (id) DO UPDATE SET name = excluded.name",
+         ON CONFLICT (id) DO UPDATE SET name = COALESCE(excluded.name, authority_subsystem.name)",
         &params![id.to_string(), id.member().to_string(), name.map(str::to_owned), now],
     )?;
     Ok(())
@@ -162,13 +163,19 @@ pub(crate) fn delete_node_certificate(tx: &mut Tx<'_>, id: &ServerId, sha256: &s
     Ok(deleted > 0)
 }
 
-/// The node's clients, in the place of those before.
+/// The node's clients, in the place of those before. Whoever stays is stopped or not as before.
 pub(crate) fn set_clients(tx: &mut Tx<'_>, id: &ServerId, clients: &[ClientId]) -> Result<(), AuthorityError> {
-    tx.execute("DELETE FROM authority_server_client WHERE server = $1", &params![id.to_string()])?;
+    let known = tx.query("SELECT client FROM authority_server_client WHERE server = $1", &params![id.to_string()])?;
+    for row in known {
+        let client: ClientId = row.get::<String>("client")?.parse()?;
+        if !clients.contains(&client) {
+            delete_client(tx, id, &client)?;
+        }
+    }
     clients.iter().try_for_each(|client| put_client(tx, id, client))
 }
 
-/// A client of the node; the same again is no change.
+/// A client of the node; the same again is no change, and goes on no sooner than before.
 pub(crate) fn put_client(tx: &mut Tx<'_>, id: &ServerId, client: &ClientId) -> Result<(), AuthorityError> {
     require_server(tx, id)?;
     require_client(tx, client)?;

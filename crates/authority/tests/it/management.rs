@@ -225,6 +225,32 @@ async fn a_client_is_registered_stopped_renamed_and_deleted() {
 }
 
 #[tokio::test]
+async fn a_node_that_is_registered_again_finds_what_was_stopped_still_stopped_and_names_as_they_were() {
+    for world in worlds().await {
+        let (_, auth) = world.enrol().await;
+        let desk = world.authority.desk("Awa");
+        let (server, client) = (server(), fisc());
+        let other: ClientId = "BB/GOV/1002/customs".parse().unwrap();
+        desk.register_subsystem(&other, None).await.unwrap();
+        desk.file(&Command::ClientDisable { server: server.clone(), client: client.clone() }).await.unwrap();
+        let clients = async || world.newest().await.servers.first().unwrap().clients.clone();
+        assert!(clients().await.is_empty());
+
+        desk.register_subsystem(&client, None).await.unwrap();
+        let wanted = [client.clone(), other.clone()];
+        desk.register_server(&server, "127.0.0.1:8631", &auth, &wanted).await.unwrap();
+        assert_eq!(clients().await, std::slice::from_ref(&other), "nobody let the other one go on");
+        let subsystem = world.newest().await.members.first().unwrap().subsystems.last().unwrap().clone();
+        assert_eq!((subsystem.code.as_str(), subsystem.name.as_deref()), ("fisc", Some("Déclarations")));
+
+        desk.file(&Command::ClientEnable { server: server.clone(), client: client.clone() }).await.unwrap();
+        assert_eq!(clients().await, wanted.iter().rev().cloned().collect::<Vec<_>>());
+        desk.register_server(&server, "127.0.0.1:8631", &auth, std::slice::from_ref(&client)).await.unwrap();
+        assert_eq!(clients().await, [client], "whoever is not named any more is no client any more");
+    }
+}
+
+#[tokio::test]
 async fn a_client_of_another_member_needs_that_members_signature() {
     for world in worlds().await {
         let node = world.joined().await;
