@@ -9,8 +9,8 @@ use trust::cert::MemberNameProfile;
 use trust::globalconf::{
     Anchor, AnchorSource, ApprovedCa, ApprovedTsa, CaInfo, ConfigurationSource, ConfigurationVersion, CostType,
     CsrFormat, Directory, DirectoryPart, FederationLog, ManagementService, OcspInfo, PRIVATE_PARAMETERS, PrivateParams,
-    SHARED_PARAMETERS, SharedParams, TRANSPARENCY_LOGS, TransparencyLogs, TrustDir, read_anchor, write_anchor,
-    write_private, write_shared,
+    SHARED_PARAMETERS, SharedParams, TRANSPARENCY_LOGS, TransparencyLogs, TrustDir, read_anchor, read_private,
+    read_shared, write_anchor, write_private, write_shared,
 };
 
 use crate::approved::Approval;
@@ -34,6 +34,9 @@ pub(crate) struct Published {
     pub(crate) expires: Timestamp,
     /// What it says, indexed: by it we judge who asks us for something.
     pub(crate) trust: Arc<TrustDir>,
+    /// Why it does not say what the registry says.
+    pub(crate) held_back: Option<AuthorityError>,
+    said: Arc<Said>,
     directories: BTreeMap<ConfigurationVersion, Directories>,
     /// The newest generation of files is the last.
     generations: VecDeque<Generation>,
@@ -52,7 +55,7 @@ struct Generation {
     made: Timestamp,
     /// `20261121224000000000`: the moment.
     folder: String,
-    content: Content,
+    content: Arc<Content>,
     /// From when on no valid directory speaks of it; `None` for the newest.
     forgotten_from: Option<Timestamp>,
 }
@@ -68,7 +71,7 @@ struct Content {
 
 impl Published {
     /// Generates, signs and puts in the place of `before`. Files that did not change keep their address, so that nodes
-    /// need not fetch them again.
+    /// need not fetch them again. What cannot be written, or read back, is held back: what was said before is signed again.
     pub(crate) fn generate(
         before: Option<&Self>,
         registry: Registry,
@@ -77,36 +80,18 @@ impl Published {
         now: Timestamp,
         boundaries: &dyn Random,
     ) -> Result<Self, AuthorityError> {
-        let private = private_params(&registry.federation, config)?;
-        let written = write_private(&private).into_bytes();
-        let logs = written_logs(&registry.logs, config)?;
-        let profiles: Vec<MemberNameProfile> =
-            registry.approvals.iter().filter_map(Approval::profile).cloned().collect();
-        let params = shared_params(registry, config, keys);
-        let shared = ConfigurationVersion::ALL.map(|version| (version, write_shared(&params, version).into_bytes()));
-        let content = Content { shared: BTreeMap::from(shared), private: written, logs };
-        let generations = renewed(before, content, config, now);
-        let Some(last) = generations.back() else { return Err(AuthorityError::Stopped) };
+        let good = before.map(|before| &before.said);
+        let (said, held_back) = match (Said::of(registry, config, keys, good.map(Arc::as_ref)), good) {
+            (Ok(said), _) => (Arc::new(said), None),
+            (Err(error), Some(good)) => (Arc::clone(good), Some(error)),
+            (Err(error), None) => return Err(error),
+        };
         let expires = Timestamp::from_seconds(now.plus(config.expires).seconds());
-        let mut directories = BTreeMap::new();
-        for (version, content) in &last.content.shared {
-            let part = |identifier, file, content: &[u8]| {
-                let location = format!("/V{}/{}/{file}", version.number(), last.folder);
-                DirectoryPart::of(identifier, &config.instance, &location, content)
-            };
-            let shared_part = part(SHARED_PARAMETERS, SHARED_FILE, content);
-            let mut internal = vec![part(PRIVATE_PARAMETERS, PRIVATE_FILE, &last.content.private), shared_part.clone()];
-            internal.extend(last.content.logs.iter().map(|logs| part(TRANSPARENCY_LOGS, LOGS_FILE, logs)));
-            let sign = |parts| {
-                let directory = Directory { expires, version: Some(version.number()), parts };
-                let signer = &keys.signer.holder;
-                directory.sign(&signer.key, signer.certificate.der(), boundaries)
-            };
-            let internal = sign(internal)?;
-            directories.insert(*version, Directories { internal, external: sign(vec![shared_part])? });
-        }
-        let trust = TrustDir::of(&config.instance, vec![(params, Some(private), Some(expires))])?;
-        Ok(Self { expires, trust: Arc::new(trust.with_profiles(&profiles)), directories, generations })
+        let generations = renewed(before, Arc::clone(&said.content), config, now);
+        let Some(last) = generations.back() else { return Err(AuthorityError::Stopped) };
+        let directories = signed(last, &config.instance, expires, keys, boundaries)?;
+        let trust = Arc::new(said.trust(&config.instance, expires)?);
+        Ok(Self { expires, trust, held_back, said, directories, generations })
     }
 
     /// The signed directory for members.
@@ -138,10 +123,94 @@ impl Published {
     }
 }
 
+/// What a configuration says, also as it is written; nodes can read it.
+#[derive(Clone, Debug)]
+struct Said {
+    shared: SharedParams,
+    private: PrivateParams,
+    profiles: Vec<MemberNameProfile>,
+    content: Arc<Content>,
+}
+
+impl Said {
+    /// What the registry says. What `good` says too was read back before.
+    fn of(
+        registry: Registry,
+        config: &AuthorityConfig,
+        keys: &Keys,
+        good: Option<&Self>,
+    ) -> Result<Self, AuthorityError> {
+        let private = private_params(&registry.federation, config)?;
+        let logs = written_logs(&registry.logs, config)?;
+        let profiles = registry.approvals.iter().filter_map(Approval::profile).cloned().collect();
+        let shared = shared_params(registry, config, keys);
+        let written = ConfigurationVersion::ALL.map(|version| (version, write_shared(&shared, version).into_bytes()));
+        let content = Content { shared: BTreeMap::from(written), private: write_private(&private).into_bytes(), logs };
+        if good.is_none_or(|good| *good.content != content) {
+            content.read_back(&config.instance)?;
+        }
+        Ok(Self { shared, private, profiles, content: Arc::new(content) })
+    }
+
+    fn trust(&self, instance: &str, expires: Timestamp) -> Result<TrustDir, AuthorityError> {
+        let parts = (self.shared.clone(), Some(self.private.clone()), Some(expires));
+        Ok(TrustDir::of(instance, vec![parts])?.with_profiles(&self.profiles))
+    }
+}
+
+impl Content {
+    /// Reads every file as a node does.
+    fn read_back(&self, instance: &str) -> Result<(), AuthorityError> {
+        let unreadable = |part: String, error: &dyn std::fmt::Display| {
+            Err(AuthorityError::Unreadable { part, reason: error.to_string() })
+        };
+        for (version, xml) in &self.shared {
+            if let Err(error) = read_shared(xml) {
+                return unreadable(format!("{SHARED_FILE} of version {}", version.number()), &error);
+            }
+        }
+        if let Err(error) = read_private(&self.private) {
+            return unreadable(PRIVATE_FILE.to_owned(), &error);
+        }
+        match self.logs.as_deref().map(|logs| TransparencyLogs::read(logs, instance)) {
+            Some(Err(error)) => unreadable(LOGS_FILE.to_owned(), &error),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The directories that name the files of this generation.
+fn signed(
+    last: &Generation,
+    instance: &str,
+    expires: Timestamp,
+    keys: &Keys,
+    boundaries: &dyn Random,
+) -> Result<BTreeMap<ConfigurationVersion, Directories>, AuthorityError> {
+    let mut directories = BTreeMap::new();
+    for (version, content) in &last.content.shared {
+        let part = |identifier, file, content: &[u8]| {
+            let location = format!("/V{}/{}/{file}", version.number(), last.folder);
+            DirectoryPart::of(identifier, instance, &location, content)
+        };
+        let shared_part = part(SHARED_PARAMETERS, SHARED_FILE, content);
+        let mut internal = vec![part(PRIVATE_PARAMETERS, PRIVATE_FILE, &last.content.private), shared_part.clone()];
+        internal.extend(last.content.logs.iter().map(|logs| part(TRANSPARENCY_LOGS, LOGS_FILE, logs)));
+        let sign = |parts| {
+            let directory = Directory { expires, version: Some(version.number()), parts };
+            let signer = &keys.signer.holder;
+            directory.sign(&signer.key, signer.certificate.der(), boundaries)
+        };
+        let internal = sign(internal)?;
+        directories.insert(*version, Directories { internal, external: sign(vec![shared_part])? });
+    }
+    Ok(directories)
+}
+
 /// The generations that are still served, the last with this content.
 fn renewed(
     before: Option<&Published>,
-    content: Content,
+    content: Arc<Content>,
     config: &AuthorityConfig,
     now: Timestamp,
 ) -> VecDeque<Generation> {

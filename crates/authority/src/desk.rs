@@ -16,7 +16,8 @@ use trust::mserv::Command;
 use crate::operators::{ApiKey, AuditEntry, Role};
 use crate::requests::{Origin, Request, RequestKind, RequestState};
 use crate::store::{self, List, Registry};
-use crate::{Approval, Authority, AuthorityError, Profile, TEXT_CHARS_MAX, checked, checked_address, workflow};
+use crate::texts::{check_approval, check_command, checked, checked_address};
+use crate::{Approval, Authority, AuthorityError, Profile, TEXT_CHARS_MAX, workflow};
 
 pub use enrolment::NewEnrolment;
 pub use rotation::SigningKeyState;
@@ -219,6 +220,7 @@ impl Desk {
     /// Trusts another certification or time-stamping authority, or corrects its settings. Returns its id.
     pub async fn approve_authority(&self, approval: &Approval) -> Result<String, AuthorityError> {
         approval.check()?;
+        check_approval(approval)?;
         let (approval, id) = (approval.clone(), approval.id()?);
         let kind = approval.kind();
         self.change("approval.put", id.clone(), kind.to_owned(), move |tx, _| store::put_approval(tx, &approval))
@@ -459,9 +461,7 @@ impl Authority {
     ) -> Result<Request, AuthorityError> {
         self.check_instance(command.server().owner())?;
         command.client().map_or(Ok(()), |client| self.check_instance(client.member()))?;
-        if let Command::AuthCertReg { address: Some(address), .. } | Command::AddressChange { address, .. } = command {
-            checked_address(address)?;
-        }
+        check_command(command)?;
         if let Command::AuthCertReg { auth_cert, .. } = command {
             let trust = self.published();
             let own = trust.trust.own().ok_or(AuthorityError::Stopped)?;

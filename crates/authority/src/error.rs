@@ -86,6 +86,28 @@ pub enum AuthorityError {
         /// The member asked for.
         member: String,
     },
+    /// A text holds what no node could read, or nobody see.
+    #[error(
+        "the {what} holds the character {character} as its character {place}: control characters, and what XML does not know, have no place in the configuration; write it without"
+    )]
+    Character {
+        /// What it is.
+        what: &'static str,
+        /// The character, as U+000B.
+        character: String,
+        /// Which one it is, counted from 1.
+        place: usize,
+    },
+    /// What would be signed cannot be read: the registry holds what came in by another way than ours.
+    #[error(
+        "the new configuration cannot be read back ({part}: {reason}), so it is not signed, and nodes go on with the last good one; put right in the registry what it speaks of"
+    )]
+    Unreadable {
+        /// Which part of it.
+        part: String,
+        /// Why not.
+        reason: String,
+    },
     /// A name or an address does not fit.
     #[error("the {what} has 1 to 255 characters and no control characters{more}")]
     Text {

@@ -334,7 +334,9 @@ fn checked(part: &str) -> Result<&str, IdError> {
         "it is a relative path"
     } else if part.contains([':', ';', '/', '\\', '%']) {
         "it holds one of : ; / \\ %"
-    } else if part.chars().any(|character| character.is_control() || matches!(character, '\u{200b}' | '\u{feff}')) {
+    } else if part.chars().any(|character| {
+        character.is_control() || matches!(character, '\u{200b}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}')
+    }) {
         "it holds a control or invisible character"
     } else {
         return Ok(part);

@@ -8,7 +8,8 @@ use trust::digest::sha256;
 
 use super::Desk;
 use crate::requests::{Enrolment, Origin, Request, RequestDetail, RequestKind, RequestState};
-use crate::{AuthorityError, Profile, checked, checked_address, store, workflow};
+use crate::texts::{checked, checked_address};
+use crate::{AuthorityError, Profile, store, workflow};
 
 const PEM_BYTES_MAX: usize = 16 * 1024;
 

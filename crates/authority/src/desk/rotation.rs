@@ -56,6 +56,9 @@ impl Desk {
         if keys.signer.number == number {
             return Err(refused("it signs already"));
         }
+        if authority.published().held_back.is_some() {
+            return Err(refused("the registry cannot be published, so nodes hear of no key; see /health"));
+        }
         let signer = keys.announced.iter().find(|signer| signer.number == number);
         let made = signer.ok_or_else(|| refused("there is no such key"))?.holder.certificate.not_before();
         if authority.now() < made.plus(BACKDATED).plus(authority.0.config.expires) {

@@ -83,6 +83,7 @@ const fn is_ours(error: &AuthorityError) -> bool {
             | AuthorityError::Row(_)
             | AuthorityError::Stopped
             | AuthorityError::Directory(_)
+            | AuthorityError::Unreadable { .. }
     )
 }
 

@@ -145,6 +145,7 @@ fn problem(error: AuthorityError) -> Problem {
         AuthorityError::UnknownKey => Problem::unauthorized(said),
         AuthorityError::Role(_) => Problem::forbidden(said),
         AuthorityError::TooMany => Problem::too_many(said),
+        AuthorityError::Unreadable { .. } => Problem::unavailable(&said).detail(said),
         AuthorityError::Unknown { .. }
         | AuthorityError::UnknownMember(_)
         | AuthorityError::UnknownServer(_)
@@ -167,6 +168,7 @@ fn problem(error: AuthorityError) -> Problem {
         | AuthorityError::NotAuthOf(_)
         | AuthorityError::NotOwner { .. }
         | AuthorityError::Text { .. }
+        | AuthorityError::Character { .. }
         | AuthorityError::NoCertificate
         | AuthorityError::NoAddress
         | AuthorityError::Settings(_)

@@ -10,6 +10,7 @@ mod operators;
 mod revocation;
 mod rotation;
 mod stamps;
+mod texts;
 
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
@@ -28,8 +29,9 @@ use trust::keys::SigningKey;
 /// An authority with a clock that the test moves.
 struct World {
     authority: Authority,
+    store: Store,
     clock: Arc<TestClock>,
-    _keys: tempfile::TempDir,
+    keys: tempfile::TempDir,
 }
 
 async fn worlds() -> Vec<World> {
@@ -37,8 +39,8 @@ async fn worlds() -> Vec<World> {
     for store in store::testing::engines().await {
         let clock = Arc::new(TestClock::at("2026-11-21T22:40:00Z"));
         let folder = tempfile::tempdir().unwrap();
-        let authority = open(store, &folder, &clock).await.unwrap();
-        worlds.push(World { authority, clock, _keys: folder });
+        let authority = open(store.clone(), &folder, &clock).await.unwrap();
+        worlds.push(World { authority, store, clock, keys: folder });
     }
     worlds
 }

@@ -119,6 +119,7 @@ fn start_parts(
     doors.public.set(house.authority.router().merge(join::router(house.desk()?)));
     let mut registry = prometheus_client::registry::Registry::default();
     house.store.register_metrics(&mut registry);
+    house.authority.register_metrics(&mut registry);
     let registry = Arc::new(std::sync::Mutex::new(registry));
     let operator = web::health::router(house.authority.health(), registry);
     doors.operator.set(operator.merge(house.authority.operator_router()));
