@@ -1,6 +1,5 @@
 //! The desk: everything that somebody may do for the authority, with who did it in the audit.
 
-mod enrolment;
 mod logs;
 mod rotation;
 
@@ -14,12 +13,11 @@ use trust::globalconf::read_anchor;
 use trust::mserv::Command;
 
 use crate::operators::{ApiKey, AuditEntry, Role};
-use crate::requests::{Origin, Request, RequestKind, RequestState};
+use crate::requests::{Origin, Request, RequestState};
 use crate::store::{self, List, Registry};
 use crate::texts::{check_approval, check_command, checked, checked_address};
 use crate::{Approval, Authority, AuthorityError, Profile, TEXT_CHARS_MAX, workflow};
 
-pub use enrolment::NewEnrolment;
 pub use rotation::SigningKeyState;
 
 /// Codes of groups, classes and categories.
@@ -265,12 +263,9 @@ impl Desk {
         self.authority.file(command, Origin::Authority, &self.actor, None).await
     }
 
-    /// Says yes to a request. An enrolment then has its certificates.
+    /// Says yes to a request.
     pub async fn approve(&self, id: i64) -> Result<Request, AuthorityError> {
         let request = self.request(id).await?;
-        if request.kind == RequestKind::Enrolment {
-            return self.approve_enrolment(request).await;
-        }
         let actor = Arc::clone(&self.actor);
         self.change("request.approve", id.to_string(), request.kind.name().to_owned(), move |tx, now| {
             let request = store::request(tx, id)?;

@@ -174,9 +174,6 @@ pub enum AuthorityError {
         /// Why not.
         reason: &'static str,
     },
-    /// The node is registered.
-    #[error("the node {0} is registered already; choose another server code")]
-    ServerExists(ServerId),
     /// Others need it.
     #[error("{what} cannot be removed while {by} uses it")]
     InUse {

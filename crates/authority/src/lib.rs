@@ -60,11 +60,11 @@ use web::{Failure, HealthCheck, Job};
 
 pub use acts::{Acts, ActsError};
 pub use approved::{Approval, Intermediate, Responder};
-pub use desk::{Desk, NewEnrolment, SigningKeyState, Status};
+pub use desk::{Desk, SigningKeyState, Status};
 pub use error::AuthorityError;
 pub use keys::KeyUse;
 pub use operators::{ApiKey, AuditEntry, Role};
-pub use requests::{Enrolment, Origin, Request, RequestDetail, RequestKind, RequestState};
+pub use requests::{Origin, Request, RequestDetail, RequestKind, RequestState};
 
 use crate::configuration::Published;
 use crate::keys::{Holder, Keys};
@@ -259,7 +259,7 @@ impl Authority {
 
     /// What everybody may reach: `GET /internalconf`, `/externalconf` (`?version=2` to `6`), `/V5/…/shared-params.xml`,
     /// `/anchor.xml`, `/external-anchor.xml`; `POST /ocsp`, `GET /ocsp/{base64}`; `POST /tsa`; `POST /authcertreg`
-    /// (PR-MSERV §2.3); `POST /enrolments`, `GET /enrolments/{token}`.
+    /// (PR-MSERV §2.3).
     pub fn router(&self) -> Router {
         http::public(self.clone())
     }

@@ -8,7 +8,7 @@ use trust::cert::Certificate;
 use trust::digest::sha256;
 use trust::mserv::Command;
 
-/// What is asked: the management services of PR-MSERV, and our own enrolment.
+/// What is asked: the management services of PR-MSERV.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum RequestKind {
@@ -34,12 +34,10 @@ pub enum RequestKind {
     MaintenanceModeEnable,
     /// A maintenance ends.
     MaintenanceModeDisable,
-    /// A newcomer asks for everything at once: member, certificates, node and client (ours, not X-Road's).
-    Enrolment,
 }
 
 impl RequestKind {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 11] = [
         Self::AuthCertReg,
         Self::AuthCertDeletion,
         Self::ClientReg,
@@ -51,7 +49,6 @@ impl RequestKind {
         Self::ClientRename,
         Self::MaintenanceModeEnable,
         Self::MaintenanceModeDisable,
-        Self::Enrolment,
     ];
 
     /// As the service is called.
@@ -68,7 +65,6 @@ impl RequestKind {
             Self::ClientRename => "clientRename",
             Self::MaintenanceModeEnable => "maintenanceModeEnable",
             Self::MaintenanceModeDisable => "maintenanceModeDisable",
-            Self::Enrolment => "enrolment",
         }
     }
 
@@ -154,28 +150,6 @@ pub struct RequestDetail {
     /// The message for callers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// What a newcomer asks for and gets.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub enrolment: Option<Enrolment>,
-}
-
-/// What a newcomer asks for and gets.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Enrolment {
-    /// By which the newcomer finds its request again; unguessable.
-    pub token: String,
-    /// The official name of the member, which goes into its certificates.
-    pub member_name: String,
-    /// The certificate request of the signing key, PEM.
-    pub sign_request: String,
-    /// The certificate request of the authentication key, PEM.
-    pub auth_request: String,
-    /// After the approval: the signing certificate, PEM.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sign_certificate: Option<String>,
-    /// After the approval: the authentication certificate, PEM.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub auth_certificate: Option<String>,
 }
 
 /// A request with its state.

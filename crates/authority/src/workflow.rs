@@ -49,10 +49,6 @@ pub(crate) fn file(
             }
             filed
         }
-        RequestKind::Enrolment => {
-            check_enrolment(tx, wish)?;
-            store::put_request(tx, wish, message)?
-        }
         _ => {
             apply_at_once(tx, rules, wish, now)?;
             let by = Some(wish.created_by.clone());
@@ -272,16 +268,6 @@ fn change_owner(tx: &mut Tx<'_>, request: &Request) -> Result<(), AuthorityError
     store::put_client(tx, &to, &ClientId::of_member(request.server.owner().clone()))?;
     leave_owners(tx, &request.server)?;
     join_owners(tx, &to)
-}
-
-fn check_enrolment(tx: &mut Tx<'_>, wish: &Request) -> Result<(), AuthorityError> {
-    if store::require_server(tx, &wish.server).is_ok() {
-        return Err(AuthorityError::ServerExists(wish.server.clone()));
-    }
-    match store::pending(tx, RequestKind::Enrolment, &wish.server, None, None)?.first() {
-        Some(other) => Err(AuthorityError::RequestExists(other.id)),
-        None => Ok(()),
-    }
 }
 
 fn not_management(rules: &Rules, client: &ClientId) -> Result<(), AuthorityError> {

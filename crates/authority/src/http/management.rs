@@ -1,18 +1,15 @@
-//! Management requests of nodes (PR-MSERV) and enrolments of newcomers.
+//! Management requests of nodes (PR-MSERV).
 
 use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use civic::{ClientId, ServerId, random_uuid};
+use civic::random_uuid;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderMap, StatusCode};
-use serde::{Deserialize, Serialize};
 use trust::digest::sha256;
 use trust::mserv::{Command, Envelope, MservError, fault, response};
-use web::Problem;
 
-use super::problem;
-use crate::{Authority, AuthorityError, NewEnrolment, Origin, Request};
+use crate::{Authority, AuthorityError, Origin};
 
 const SOAP_TYPE: &str = "text/xml; charset=UTF-8";
 
@@ -96,71 +93,5 @@ const fn fault_code(error: &AuthorityError) -> &'static str {
         AuthorityError::UnknownServer(_) => "management_request_server_not_found",
         error if is_ours(error) => "internal_error",
         _ => "invalid_request",
-    }
-}
-
-/// What a newcomer sends.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct EnrolmentBody {
-    server: ServerId,
-    member_name: String,
-    address: String,
-    #[serde(default)]
-    client: Option<ClientId>,
-    #[serde(default)]
-    subsystem_name: Option<String>,
-    sign_request: String,
-    auth_request: String,
-}
-
-/// What a newcomer gets.
-#[derive(Serialize)]
-struct EnrolmentAnswer<'a> {
-    id: i64,
-    /// By which it asks again.
-    token: String,
-    state: crate::RequestState,
-    reason: Option<&'a str>,
-    sign_certificate: Option<&'a str>,
-    auth_certificate: Option<&'a str>,
-}
-
-/// `POST /enrolments`.
-pub(super) async fn enrol(State(authority): State<Authority>, body: Bytes) -> Result<Response, Problem> {
-    if !authority.0.strangers.take(authority.now()) {
-        return Err(problem(AuthorityError::TooMany));
-    }
-    let body: EnrolmentBody = super::json(&body)?;
-    let wish = NewEnrolment {
-        server: body.server,
-        member_name: body.member_name,
-        address: body.address,
-        client: body.client.map(|client| (client, body.subsystem_name)),
-        sign_request: body.sign_request,
-        auth_request: body.auth_request,
-    };
-    let request = authority.desk("newcomer").enrol(wish).await.map_err(problem)?;
-    Ok((StatusCode::ACCEPTED, axum::Json(serde_json::json!(told(&request)))).into_response())
-}
-
-/// `GET /enrolments/{token}`.
-pub(super) async fn enrolment(
-    State(authority): State<Authority>,
-    Path(token): Path<String>,
-) -> Result<Response, Problem> {
-    let request = authority.desk("newcomer").enrolment(&token).await.map_err(problem)?;
-    Ok(([(CACHE_CONTROL, "no-store")], axum::Json(serde_json::json!(told(&request)))).into_response())
-}
-
-fn told(request: &Request) -> EnrolmentAnswer<'_> {
-    let enrolment = request.detail.enrolment.as_ref();
-    EnrolmentAnswer {
-        id: request.id,
-        token: enrolment.map(|enrolment| format!("{}-{}", request.id, enrolment.token)).unwrap_or_default(),
-        state: request.state,
-        reason: request.reason.as_deref(),
-        sign_certificate: enrolment.and_then(|enrolment| enrolment.sign_certificate.as_deref()),
-        auth_certificate: enrolment.and_then(|enrolment| enrolment.auth_certificate.as_deref()),
     }
 }

@@ -34,7 +34,6 @@ const XML_TYPE: &str = "text/xml; charset=UTF-8";
 pub(crate) fn public(authority: Authority) -> Router {
     let requests = Router::new()
         .route("/authcertreg", post(management::auth_cert_reg))
-        .route("/enrolments", post(management::enrol))
         .layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX));
     Router::new()
         .route("/internalconf", get(internal))
@@ -45,7 +44,6 @@ pub(crate) fn public(authority: Authority) -> Router {
         .route("/ocsp", post(ocsp_post))
         .route("/ocsp/{*request}", get(ocsp_get))
         .route("/tsa", post(stamp))
-        .route("/enrolments/{token}", get(management::enrolment))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .merge(requests)
         .with_state(authority)
@@ -158,7 +156,6 @@ fn problem(error: AuthorityError) -> Problem {
         | AuthorityError::NotRegistered { .. }
         | AuthorityError::ManagementService(_)
         | AuthorityError::NewOwner { .. }
-        | AuthorityError::ServerExists(_)
         | AuthorityError::InUse { .. }
         | AuthorityError::Rotation { .. } => Problem::conflict(said),
         AuthorityError::Certificate(_)

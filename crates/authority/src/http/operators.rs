@@ -189,14 +189,9 @@ async fn decline(State(authority): Shared, headers: HeaderMap, Path(number): Pat
 }
 
 fn told(request: &Request) -> Value {
-    let mut detail = json!(request.detail);
-    // The token is the newcomer's, not the operator's.
-    if let Some(enrolment) = detail.get_mut("enrolment").and_then(Value::as_object_mut) {
-        enrolment.remove("token");
-    }
     json!({
         "id": request.id, "kind": request.kind, "origin": request.origin, "state": request.state,
-        "server": request.server, "client": request.client, "detail": detail,
+        "server": request.server, "client": request.client, "detail": request.detail,
         "certificate_sha256": request.certificate, "complements": request.complements,
         "created_at": request.created_at.rfc3339(), "created_by": request.created_by,
         "decided_at": request.decided_at.map(civic::Timestamp::rfc3339), "decided_by": request.decided_by,

@@ -23,7 +23,7 @@ pub(crate) use operators::*;
 pub(crate) use requests::*;
 
 /// The tables of the authority.
-pub(crate) const MIGRATIONS: [Migration; 3] = [
+pub(crate) const MIGRATIONS: [Migration; 4] = [
     Migration {
         room: "authority",
         number: 1,
@@ -37,6 +37,12 @@ pub(crate) const MIGRATIONS: [Migration; 3] = [
         sql: include_str!("../../migrations/0002_workflow.sql"),
     },
     Migration { room: "authority", number: 3, name: "logs", sql: include_str!("../../migrations/0003_logs.sql") },
+    Migration {
+        room: "authority",
+        number: 4,
+        name: "enrolments",
+        sql: include_str!("../../migrations/0004_enrolments.sql"),
+    },
 ];
 
 /// Certificates, nodes and members that one federation may have before the configuration must be split.

@@ -138,13 +138,6 @@ pub(crate) fn decide(
     Ok(())
 }
 
-/// What else a request holds now.
-pub(crate) fn set_detail(tx: &mut Tx<'_>, request: &Request) -> Result<(), AuthorityError> {
-    let detail = serde_json::to_string(&request.detail).map_err(|error| AuthorityError::Settings(error.to_string()))?;
-    tx.execute("UPDATE authority_request SET detail = $2 WHERE id = $1", &params![request.id, detail])?;
-    Ok(())
-}
-
 fn request_of(row: &Row) -> Result<Request, AuthorityError> {
     let word = |column: &'static str| row.get::<String>(column);
     let strange = |word: String| AuthorityError::Settings(format!("`{word}` in a request"));

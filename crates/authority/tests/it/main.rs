@@ -3,7 +3,6 @@
 
 mod acts;
 mod configuration;
-mod enrolment;
 mod logs;
 mod management;
 mod operators;
