@@ -37,7 +37,6 @@ mod desk;
 mod error;
 mod http;
 mod keys;
-mod limits;
 mod operators;
 mod requests;
 mod store;
@@ -56,7 +55,7 @@ use civic::{ClientId, MemberId, SharedClock, SharedRandom, Timestamp};
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use trust::cert::MemberNameProfile;
-use web::{Failure, HealthCheck, Job};
+use web::{Failure, HealthCheck, Job, PeerLimit};
 
 pub use acts::{Acts, ActsError};
 pub use approved::{Approval, Intermediate, Responder};
@@ -68,12 +67,11 @@ pub use requests::{Origin, Request, RequestDetail, RequestKind, RequestState};
 
 use crate::configuration::Published;
 use crate::keys::{Holder, Keys};
-use crate::limits::Bucket;
 use crate::store::{Issued, List};
 use crate::workflow::Rules;
 
 const TEXT_CHARS_MAX: usize = 255;
-/// Requests of strangers: as many at once, then one every two seconds.
+/// Requests of one stranger: as many at once, then one every two seconds.
 const STRANGERS_BURST: u32 = 60;
 const STRANGERS_PAUSE: Duration = Duration::from_secs(2);
 
@@ -177,7 +175,7 @@ struct Inner {
     config: AuthorityConfig,
     key_folder: PathBuf,
     keys: RwLock<Arc<Keys>>,
-    strangers: Bucket,
+    strangers: PeerLimit,
     clock: SharedClock,
     random: SharedRandom,
     published: RwLock<Arc<Published>>,
@@ -216,7 +214,7 @@ impl Authority {
             config,
             key_folder: key_folder.to_owned(),
             keys: RwLock::new(Arc::new(keys)),
-            strangers: Bucket::new(STRANGERS_BURST, STRANGERS_PAUSE),
+            strangers: PeerLimit::new(STRANGERS_BURST, STRANGERS_PAUSE),
             clock,
             random,
             published: RwLock::new(Arc::new(published)),

@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use civic::random_uuid;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use http::{HeaderMap, StatusCode};
+use http::{Extensions, HeaderMap, StatusCode};
 use trust::digest::sha256;
 use trust::mserv::{Command, Envelope, MservError, fault, response};
 
@@ -14,12 +14,21 @@ use crate::{Authority, AuthorityError, Origin};
 const SOAP_TYPE: &str = "text/xml; charset=UTF-8";
 
 /// `POST /authcertreg`: everything but the registration of an authentication certificate is refused, because nobody
-/// vouches for the sender here.
-pub(super) async fn auth_cert_reg(State(authority): State<Authority>, headers: HeaderMap, body: Bytes) -> Response {
-    answer(&authority, &headers, &body, true).await
+/// vouches for the sender here. Each peer has its own limit.
+pub(super) async fn auth_cert_reg(
+    State(authority): State<Authority>,
+    extensions: Extensions,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    if authority.0.strangers.take(web::peer_of(&extensions), authority.now()) {
+        return answer(&authority, &headers, &body, true).await;
+    }
+    refused(&authority, &AuthorityError::TooMany)
 }
 
-/// `POST /managementservice`: everything else.
+/// `POST /managementservice`: everything else. Only the node of the management service comes here: there is no limit that strangers
+/// could use up for the members.
 pub(super) async fn management_service(
     State(authority): State<Authority>,
     headers: HeaderMap,
@@ -30,28 +39,30 @@ pub(super) async fn management_service(
 
 async fn answer(authority: &Authority, headers: &HeaderMap, body: &[u8], direct: bool) -> Response {
     let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let (status, body) = match take(authority, content_type, body, direct).await {
-        Ok(body) => (StatusCode::OK, body),
-        Err(error) => {
-            let detail = random_uuid(authority.0.random.as_ref());
-            tracing::info!(%error, %detail, "a management request was refused");
-            let status = match error {
-                AuthorityError::TooMany => StatusCode::TOO_MANY_REQUESTS,
-                AuthorityError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
-                _ => StatusCode::INTERNAL_SERVER_ERROR,
-            };
-            let text = if is_ours(&error) { "the authority failed; try again".to_owned() } else { error.to_string() };
-            (status, fault(fault_code(&error), &text, &detail))
-        }
+    match take(authority, content_type, body, direct).await {
+        Ok(body) => soap(StatusCode::OK, body),
+        Err(error) => refused(authority, &error),
+    }
+}
+
+fn refused(authority: &Authority, error: &AuthorityError) -> Response {
+    let detail = random_uuid(authority.0.random.as_ref());
+    tracing::info!(%error, %detail, "a management request was refused");
+    let status = match error {
+        AuthorityError::TooMany => StatusCode::TOO_MANY_REQUESTS,
+        AuthorityError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
     };
+    let text = if is_ours(error) { "the authority failed; try again".to_owned() } else { error.to_string() };
+    soap(status, fault(fault_code(error), &text, &detail))
+}
+
+fn soap(status: StatusCode, body: Vec<u8>) -> Response {
     (status, [(CONTENT_TYPE, SOAP_TYPE), (CACHE_CONTROL, "no-store")], body).into_response()
 }
 
 async fn take(authority: &Authority, content_type: &str, body: &[u8], direct: bool) -> Result<Vec<u8>, AuthorityError> {
     let (config, now) = (&authority.0.config, authority.now());
-    if !authority.0.strangers.take(now) {
-        return Err(AuthorityError::TooMany);
-    }
     let (envelope, request) = Envelope::read(content_type, body)?;
     let is_registration = matches!(request.command, Command::AuthCertReg { .. });
     if is_registration != direct {

@@ -1,7 +1,9 @@
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use authority::{AuthorityError, Origin, Profile, Request, RequestState};
 use axum::body::Body;
+use axum::extract::ConnectInfo;
 use civic::testing::SeededRandom;
 use civic::{ClientId, Clock, MemberId, ServerId};
 use http::StatusCode;
@@ -372,7 +374,21 @@ async fn each_door_takes_its_own_requests_and_refusals_have_their_codes() {
 }
 
 #[tokio::test]
+async fn what_members_ask_for_is_taken_while_strangers_shout() {
+    for world in worlds().await {
+        let node = world.joined().await;
+        for _ in 0..70 {
+            let rubbish = http::Request::post("/authcertreg").header("content-type", "text/xml");
+            answer(world.authority.router(), rubbish.body(Body::from("<rubbish")).unwrap()).await;
+        }
+        let moved = Command::AddressChange { server: server(), address: "192.0.2.7".to_owned() };
+        world.manage("s-1", &node, &node, moved).await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn strangers_are_limited_in_size_and_number() {
+    let elsewhere: SocketAddr = "192.0.2.9:40000".parse().unwrap();
     for world in worlds().await {
         let post = |body: Vec<u8>| {
             let request = http::Request::post("/authcertreg").header("content-type", "text/xml");
@@ -385,6 +401,9 @@ async fn strangers_are_limited_in_size_and_number() {
         }
         assert_eq!(statuses.first(), Some(&StatusCode::INTERNAL_SERVER_ERROR));
         assert_eq!(statuses.last(), Some(&StatusCode::TOO_MANY_REQUESTS));
+        let from_elsewhere = http::Request::post("/authcertreg").extension(ConnectInfo(elsewhere));
+        let (status, _) = answer(world.authority.router(), from_elsewhere.body(Body::from("<rubbish")).unwrap()).await;
+        assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR, "others are not kept waiting");
         world.clock.advance(Duration::from_mins(5));
         assert_eq!(post(b"<rubbish".to_vec()).await.0, StatusCode::INTERNAL_SERVER_ERROR);
         assert!(world.clock.now().seconds() > 0);

@@ -71,7 +71,7 @@ impl House {
     }
 
     fn desk(&self) -> anyhow::Result<Desk> {
-        Desk::open(&self.loaded.path_of(&self.loaded.settings.data))
+        Desk::open(&self.loaded.path_of(&self.loaded.settings.data), self.loaded.join_wait(), clock())
     }
 
     async fn close(self) {

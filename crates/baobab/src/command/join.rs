@@ -2,29 +2,22 @@
 //! certificates.
 //!
 //! A stranger may ask; nothing follows from it until the operator has compared the code, a digest of the whole request, with the
-//! one that the applicant reads out. Private keys never travel. Waiting requests are limited in size and number.
+//! one that the applicant reads out. Private keys never travel. Requests are limited in size, in pace and number for each address
+//! that they come from, in number altogether, and in the time that they wait.
 
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+mod desk;
+mod door;
 
 use anyhow::{Context as _, bail};
-use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Path as UrlPath, State};
-use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
-use axum::{Json, Router};
 use civic::{ClientId, ServerId};
-use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use trust::cert::{Certificate, CertificateRequest};
 use trust::digest;
-use web::Problem;
 
-use crate::files::{make_private, write_durably};
+pub(super) use desk::Desk;
+pub(super) use door::router;
 
 const BYTES_MAX: usize = 64 * 1024;
-const WAITING_MAX: usize = 500;
 const SUBSYSTEMS_MAX: usize = 64;
 
 /// What a node tells the authority about itself.
@@ -68,12 +61,6 @@ pub(super) enum JoinAnswer {
 /// The digest of a request: its name at the authority, and the code that people compare.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct JoinId(String);
-
-/// The requests of an authority, files in a folder of its own.
-#[derive(Clone, Debug)]
-pub(super) struct Desk {
-    folder: PathBuf,
-}
 
 impl JoinRequest {
     /// The bytes that travel, and whose digest is the code.
@@ -145,71 +132,6 @@ impl JoinId {
     }
 }
 
-impl Desk {
-    /// The desk of an authority.
-    pub(super) fn open(data: &Path) -> anyhow::Result<Self> {
-        let folder = data.join("join");
-        make_private(&folder)?;
-        Ok(Self { folder })
-    }
-
-    /// Takes a request in. The same one again is no change.
-    pub(super) fn take(&self, bytes: &[u8]) -> anyhow::Result<JoinId> {
-        JoinRequest::from_bytes(bytes)?;
-        let id = JoinId::of(bytes);
-        if !self.file(&id, "request").exists() {
-            if self.waiting()?.len() >= WAITING_MAX {
-                bail!("{WAITING_MAX} requests wait already: the operator must approve or refuse some first");
-            }
-            write_durably(&self.file(&id, "request"), bytes)?;
-        }
-        Ok(id)
-    }
-
-    /// The requests that nobody decided on yet.
-    pub(super) fn waiting(&self) -> anyhow::Result<Vec<(JoinId, JoinRequest)>> {
-        let mut found = Vec::new();
-        for entry in fs::read_dir(&self.folder)?.flatten() {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            let Some(id) = name.strip_suffix(".request.json").and_then(JoinId::parse) else { continue };
-            if self.file(&id, "answer").exists() {
-                continue;
-            }
-            found.push((id, JoinRequest::from_bytes(&fs::read(entry.path())?)?));
-        }
-        found.sort_by(|one, other| one.0.0.cmp(&other.0.0));
-        Ok(found)
-    }
-
-    /// The waiting request with this code.
-    pub(super) fn by_code(&self, code: &str) -> anyhow::Result<(JoinId, JoinRequest)> {
-        let mut fitting = self.waiting()?.into_iter().filter(|(id, _)| id.code() == code.trim().to_lowercase());
-        match (fitting.next(), fitting.next()) {
-            (Some(found), None) => Ok(found),
-            (Some(_), Some(_)) => bail!("two requests have the code {code}: refuse both, and let the node ask again"),
-            (None, _) => bail!("no request with the code {code} waits; `baobab authority list` shows those that do"),
-        }
-    }
-
-    /// Writes down what was decided.
-    pub(super) fn answer(&self, id: &JoinId, answer: &JoinAnswer) -> anyhow::Result<()> {
-        write_durably(&self.file(id, "answer"), &serde_json::to_vec_pretty(answer)?)
-    }
-
-    fn status(&self, id: &JoinId) -> anyhow::Result<Option<JoinAnswer>> {
-        match fs::read(self.file(id, "answer")) {
-            Ok(bytes) => return Ok(Some(serde_json::from_slice(&bytes)?)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error.into()),
-        }
-        Ok(self.file(id, "request").exists().then_some(JoinAnswer::Waiting))
-    }
-
-    fn file(&self, id: &JoinId, kind: &str) -> PathBuf {
-        self.folder.join(format!("{}.{kind}.json", id.0))
-    }
-}
-
 impl JoinAnswer {
     /// The certificates of an approval.
     pub(super) fn certificates(&self) -> anyhow::Result<(Certificate, Certificate)> {
@@ -223,42 +145,15 @@ impl JoinAnswer {
     }
 }
 
-/// `POST /join`, `GET /join/{digest}`.
-pub(super) fn router(desk: Desk) -> Router {
-    Router::new()
-        .route("/join", post(ask))
-        .route("/join/{id}", get(look))
-        .layer(DefaultBodyLimit::max(BYTES_MAX))
-        .with_state(Arc::new(desk))
-}
-
-#[derive(Serialize)]
-struct Taken {
-    code: String,
-    id: String,
-}
-
-async fn ask(State(desk): State<Arc<Desk>>, body: Bytes) -> Result<Response, Problem> {
-    let taken = tokio::task::spawn_blocking(move || desk.take(&body)).await.map_err(Problem::internal)?;
-    let id = taken.map_err(|error| Problem::bad_request(format!("{error:#}.")))?;
-    tracing::info!(code = id.code(), "a node asks to join");
-    Ok((StatusCode::ACCEPTED, Json(Taken { code: id.code(), id: id.0 })).into_response())
-}
-
-async fn look(State(desk): State<Arc<Desk>>, UrlPath(id): UrlPath<String>) -> Result<Json<JoinAnswer>, Problem> {
-    let id = JoinId::parse(&id).ok_or_else(Problem::not_found)?;
-    let status = tokio::task::spawn_blocking(move || desk.status(&id)).await.map_err(Problem::internal)?;
-    let status = status.map_err(|error| Problem::internal(format!("{error:#}")))?;
-    status.map(Json).ok_or_else(Problem::not_found)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use bridge::NodeKeys;
 
     use super::*;
 
-    fn request(folder: &Path) -> JoinRequest {
+    pub(super) fn request(folder: &Path) -> JoinRequest {
         let server: ServerId = "BB/GOV/1002/node-1".parse().unwrap();
         let requests = NodeKeys::init(folder, &server, "BB", "Impôts").unwrap();
         JoinRequest {
@@ -272,34 +167,18 @@ mod tests {
     }
 
     #[test]
-    fn a_request_waits_until_it_is_decided() {
+    fn what_is_no_request_is_not_read() {
         let folder = tempfile::tempdir().unwrap();
-        let desk = Desk::open(folder.path()).unwrap();
-        let bytes = request(folder.path()).to_bytes().unwrap();
-        let id = desk.take(&bytes).unwrap();
-        assert_eq!(desk.take(&bytes).unwrap(), id);
-        assert_eq!(desk.status(&id).unwrap(), Some(JoinAnswer::Waiting));
-        assert_eq!(desk.by_code(&id.code().to_uppercase()).unwrap().0, id);
-        desk.answer(&id, &JoinAnswer::Refused { reason: "unknown".to_owned() }).unwrap();
-        assert!(desk.waiting().unwrap().is_empty());
-        assert!(desk.by_code(&id.code()).is_err());
-        assert!(desk.status(&id).unwrap().unwrap().certificates().is_err());
-    }
-
-    #[test]
-    fn what_is_no_request_is_not_kept() {
-        let folder = tempfile::tempdir().unwrap();
-        let desk = Desk::open(folder.path()).unwrap();
         let good = request(folder.path());
         let mut foreign_key = good.clone();
         foreign_key.sign_request = good.sign_request.replace("MI", "MA");
         let nobody = JoinRequest { subsystems: Vec::new(), ..good.clone() };
-        let nameless = JoinRequest { member_name: " ".to_owned(), ..good };
+        let nameless = JoinRequest { member_name: " ".to_owned(), ..good.clone() };
         for bad in [foreign_key, nobody, nameless] {
-            assert!(desk.take(&bad.to_bytes().unwrap()).is_err(), "{bad:?}");
+            assert!(JoinRequest::from_bytes(&bad.to_bytes().unwrap()).is_err(), "{bad:?}");
         }
-        assert!(desk.take(b"{}").is_err());
-        assert!(desk.waiting().unwrap().is_empty());
+        assert!(JoinRequest::from_bytes(b"{}").is_err());
+        assert_eq!(JoinRequest::from_bytes(&good.to_bytes().unwrap()).unwrap(), good);
     }
 
     #[test]

@@ -40,6 +40,8 @@ settings! {
         admin: String = "127.0.0.1:8605".to_owned();
         /// The folder of requests to join and of files to hand over.
         data: PathBuf = "data".into();
+        /// Days that a request to join waits for the operator. Then it is forgotten, with its code; a node that still asks waits anew.
+        join_wait_d: u64 = 14;
         /// The folder of its keys. Whoever reads it is the federation.
         keys: PathBuf = "keys".into();
         /// Where the register is kept: `sqlite:PATH` or `postgres://USER@HOST/DATABASE`.
@@ -110,6 +112,9 @@ impl Loaded<AuthoritySettings> {
             let reason = format!("it must be at least {EXPIRES_MIN_S}, and twice refresh_s");
             return Err(self.refused("expires_s", &reason).into());
         }
+        if settings.join_wait_d == 0 {
+            return Err(self.refused("join_wait_d", &"it must be at least 1").into());
+        }
         let management = if settings.management.is_empty() {
             format!("{}/GOV/1000/management", settings.instance)
         } else {
@@ -138,6 +143,11 @@ impl Loaded<AuthoritySettings> {
         config.tsa_policy.clone_from(&settings.tsa_policy);
         self.registration(&mut config)?;
         Ok(config)
+    }
+
+    /// How long a request to join waits.
+    pub(crate) fn join_wait(&self) -> Duration {
+        Duration::from_secs(self.settings.join_wait_d.saturating_mul(86_400))
     }
 
     /// Where authentication certificates are registered, and the certificate that is believed there.

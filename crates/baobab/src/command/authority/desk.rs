@@ -14,7 +14,7 @@ use trust::globalconf::TrustDir;
 use super::House;
 use crate::cli::print_line;
 use crate::command::join::{Desk, JoinAnswer, JoinId, JoinRequest};
-use crate::command::process::{block_on, start_quiet_logs};
+use crate::command::process::{block_on, clock, start_quiet_logs};
 use crate::files::write_durably;
 use crate::settings::{AuthoritySettings, Loaded};
 use crate::telemetry::LogOptions;
@@ -254,7 +254,7 @@ pub(in crate::command) fn refuse(arguments: &RefuseArguments, log: &LogOptions) 
         });
     }
     let loaded = Loaded::<AuthoritySettings>::read(&arguments.config)?;
-    let desk = Desk::open(&loaded.path_of(&loaded.settings.data))?;
+    let desk = Desk::open(&loaded.path_of(&loaded.settings.data), loaded.join_wait(), clock())?;
     let (id, request): (JoinId, JoinRequest) = desk.by_code(&arguments.code)?;
     desk.answer(&id, &JoinAnswer::Refused { reason: arguments.reason.clone() })?;
     print_line(&format!("Refused {}: {}", id.code(), summary(&request)));

@@ -116,7 +116,7 @@ fn start_parts(
     for job in house.authority.jobs() {
         tasks.spawn(job.run_until(jobs.clone()));
     }
-    doors.public.set(house.authority.router().merge(join::router(house.desk()?)));
+    doors.public.set(house.authority.router().merge(join::router(house.desk()?, super::clock())));
     let mut registry = prometheus_client::registry::Registry::default();
     house.store.register_metrics(&mut registry);
     house.authority.register_metrics(&mut registry);
