@@ -55,36 +55,16 @@ impl Authority {
         }
         let wanted = member.clone();
         let name = self.0.store.read("authority.member_name", move |tx| store::member_name(tx, &wanted)).await?;
-        let subject = MemberNameProfile::subject(&self.0.config.country, member, &name, server.code())?;
-        let (profile, stored_as) = match profile {
-            Profile::Sign => (CertificateProfile::Sign, "sign"),
-            Profile::Auth => (CertificateProfile::Auth, "auth"),
-        };
-        let (now, ocsp_url, keys) = (self.now(), self.0.config.url("/ocsp"), self.keys());
-        let issuer = &keys.issuers.newest().authority;
+        let now = self.now();
         let mut tries = 0;
         loop {
             tries += 1;
-            let spec = CertificateSpec {
-                profile,
-                serial: &keys::serial(self.0.random.as_ref()),
-                subject: subject.clone(),
-                public_key: request.public_key(),
-                not_before: now.minus(BACKDATED),
-                not_after: now.plus(self.0.config.certificate_validity),
-                ocsp_url: Some(&ocsp_url),
-            };
-            let certificate = Certificate::issue(&issuer.certificate, &issuer.key, &spec)?;
-            let issued = Issued {
-                certificate: certificate.clone(),
-                profile: stored_as,
-                server: Some(server.clone()),
-                member: Some(member.clone()),
-            };
+            let issued = self.certify(profile, server, member, &name, request)?;
+            let certificate = issued.certificate.clone();
             let (actor, subject) = (actor.to_owned(), format!("{server} {member}"));
             let put = move |tx: &mut ::store::Tx<'_>| {
                 store::put_certificate(tx, &issued, now)?;
-                let detail = format!("{stored_as} {}", hex::encode(issued.certificate.serial()));
+                let detail = format!("{} {}", issued.profile, hex::encode(issued.certificate.serial()));
                 store::audit(tx, &actor, "certificate.issue", &subject, &detail, now)
             };
             match self.0.store.tx("authority.issue", put).await {
@@ -94,6 +74,35 @@ impl Authority {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// Makes a certificate; whoever calls says in the store that it was issued.
+    pub(crate) fn certify(
+        &self,
+        profile: Profile,
+        server: &ServerId,
+        member: &MemberId,
+        name: &str,
+        request: &CertificateRequest,
+    ) -> Result<Issued, AuthorityError> {
+        let (profile, stored_as) = match profile {
+            Profile::Sign => (CertificateProfile::Sign, "sign"),
+            Profile::Auth => (CertificateProfile::Auth, "auth"),
+        };
+        let (now, ocsp_url, keys) = (self.now(), self.0.config.url("/ocsp"), self.keys());
+        let issuer = &keys.issuers.newest().authority;
+        let spec = CertificateSpec {
+            profile,
+            serial: &keys::serial(self.0.random.as_ref()),
+            subject: MemberNameProfile::subject(&self.0.config.country, member, name, server.code())?,
+            public_key: request.public_key(),
+            not_before: now.minus(BACKDATED),
+            not_after: now.plus(self.0.config.certificate_validity),
+            ocsp_url: Some(&ocsp_url),
+        };
+        let certificate = Certificate::issue(&issuer.certificate, &issuer.key, &spec)?;
+        let (server, member) = (Some(server.clone()), Some(member.clone()));
+        Ok(Issued { certificate, profile: stored_as, server, member })
     }
 
     /// Revokes a certificate for good. OCSP answers say so at once; an authentication certificate also leaves the

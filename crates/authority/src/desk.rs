@@ -1,5 +1,6 @@
 //! The desk: everything that somebody may do for the authority, with who did it in the audit.
 
+mod joining;
 mod logs;
 mod rotation;
 
@@ -18,6 +19,7 @@ use crate::store::{self, List, Registry};
 use crate::texts::{check_approval, check_command, checked, checked_address};
 use crate::{Approval, Authority, AuthorityError, Profile, TEXT_CHARS_MAX, workflow};
 
+pub use joining::Newcomer;
 pub use rotation::SigningKeyState;
 
 /// Codes of groups, classes and categories.
@@ -408,7 +410,7 @@ impl Desk {
         mut body: impl FnMut(&mut Tx<'_>, Timestamp) -> Result<T, AuthorityError> + Send + 'static,
     ) -> Result<T, AuthorityError> {
         let (actor, now) = (Arc::clone(&self.actor), self.authority.now());
-        let detail: String = detail.chars().take(4 * TEXT_CHARS_MAX).collect();
+        let detail = cut(&detail);
         let outcome = self
             .authority
             .0
@@ -422,6 +424,18 @@ impl Desk {
         self.authority.publish().await?;
         Ok(outcome)
     }
+
+    /// A line of the audit alone: for what happens outside of the registry, before it happens.
+    async fn note(&self, action: &'static str, subject: &str, detail: &str) -> Result<(), AuthorityError> {
+        let (actor, now) = (Arc::clone(&self.actor), self.authority.now());
+        let (subject, detail) = (subject.to_owned(), cut(detail));
+        let note = move |tx: &mut Tx<'_>| store::audit(tx, &actor, action, &subject, &detail, now);
+        self.authority.0.store.tx("authority.note", note).await
+    }
+}
+
+fn cut(detail: &str) -> String {
+    detail.chars().take(4 * TEXT_CHARS_MAX).collect()
 }
 
 impl Authority {

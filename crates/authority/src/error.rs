@@ -116,6 +116,18 @@ pub enum AuthorityError {
         /// What else holds.
         more: &'static str,
     },
+    /// Whoever joins renames nobody.
+    #[error(
+        "{member} is registered as `{known}`, the request says `{asked}`. Correct one of them: baobab authority add-member {member} NAME"
+    )]
+    OtherName {
+        /// Who.
+        member: MemberId,
+        /// The name in the registry.
+        known: String,
+        /// The name in the request.
+        asked: String,
+    },
     /// The node is not registered.
     #[error("the node {0} is not registered; register its authentication certificate first")]
     UnknownServer(ServerId),

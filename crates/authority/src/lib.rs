@@ -59,7 +59,7 @@ use web::{Failure, HealthCheck, Job, PeerLimit};
 
 pub use acts::{Acts, ActsError};
 pub use approved::{Approval, Intermediate, Responder};
-pub use desk::{Desk, SigningKeyState, Status};
+pub use desk::{Desk, Newcomer, SigningKeyState, Status};
 pub use error::AuthorityError;
 pub use keys::KeyUse;
 pub use operators::{ApiKey, AuditEntry, Role};
@@ -321,7 +321,8 @@ impl Authority {
 
     /// Registers `baobab_authority_configuration_held_back`.
     pub fn register_metrics(&self, registry: &mut Registry) {
-        let help = "1 while the registry holds what no node could read, and the last good configuration is signed instead";
+        let help =
+            "1 while the registry holds what no node could read, and the last good configuration is signed instead";
         registry.register("baobab_authority_configuration_held_back", help, self.0.held_back.clone());
     }
 

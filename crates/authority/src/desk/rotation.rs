@@ -2,6 +2,7 @@
 //! `source` elements, signed by the old one; nodes that read them then believe the new one too; it takes over; the old
 //! one is retired. Version 2 has no `source`: nodes that read nothing newer need the new anchor.
 
+use std::path::Path;
 use std::sync::{Arc, PoisonError};
 
 use crate::keys::{BACKDATED, KeyUse, Keys};
@@ -35,16 +36,9 @@ impl Desk {
     /// certificates and stamps of its predecessor stay believed; a signing key is only announced.
     pub async fn add_key(&self, used_for: KeyUse) -> Result<(), AuthorityError> {
         let authority = &self.authority;
-        let (folder, config) = (authority.0.key_folder.clone(), authority.0.config.clone());
-        let (now, random) = (authority.now(), Arc::clone(&authority.0.random));
-        let made = tokio::task::spawn_blocking(move || Keys::add(&folder, used_for, &config, now, random.as_ref()));
-        let keys = made.await.map_err(|_| AuthorityError::Stopped)??;
-        let own = own_certificates(&keys);
-        self.swap_keys(keys);
-        self.change("keys.add", format!("{used_for:?}"), String::new(), move |tx, now| {
-            own.iter().try_for_each(|issued| store::put_certificate(tx, issued, now))
-        })
-        .await
+        let (config, now, random) = (authority.0.config.clone(), authority.now(), Arc::clone(&authority.0.random));
+        let add = move |folder: &Path| Keys::add(folder, used_for, &config, now, random.as_ref());
+        self.rotate("keys.add", format!("{used_for:?}"), add).await
     }
 
     /// Lets an announced signing key sign. It must have been announced for as long as a directory holds: by then every
@@ -64,8 +58,7 @@ impl Desk {
         if authority.now() < made.plus(BACKDATED).plus(authority.0.config.expires) {
             return Err(refused("not every node has heard of it yet; wait as long as a directory holds"));
         }
-        Keys::activate(&authority.0.key_folder, number)?;
-        self.reopen("keys.activate", number).await
+        self.change_signer("keys.activate", number, Keys::activate).await
     }
 
     /// Destroys a signing key that does not sign: nodes believe it no more.
@@ -78,16 +71,48 @@ impl Desk {
         if !keys.announced.iter().any(|signer| signer.number == number) {
             return Err(refused("there is no such key"));
         }
-        Keys::retire(&self.authority.0.key_folder, number)?;
-        self.reopen("keys.retire", number).await
+        self.change_signer("keys.retire", number, Keys::retire).await
     }
 
-    async fn reopen(&self, action: &'static str, number: u32) -> Result<(), AuthorityError> {
+    async fn change_signer(
+        &self,
+        action: &'static str,
+        number: u32,
+        act: fn(&Path, u32) -> Result<(), AuthorityError>,
+    ) -> Result<(), AuthorityError> {
         let authority = &self.authority;
-        let random = authority.0.random.as_ref();
-        let keys = Keys::open(&authority.0.key_folder, &authority.0.config, authority.now(), random)?;
+        let (config, now, random) = (authority.0.config.clone(), authority.now(), Arc::clone(&authority.0.random));
+        let change = move |folder: &Path| {
+            act(folder, number)?;
+            Keys::open(folder, &config, now, random.as_ref())
+        };
+        self.rotate(action, format!("configuration {number}"), change).await
+    }
+
+    /// Changes files of keys. They are no rows of a table, so the audit says twice what happens: that it begins, and how it ended. What
+    /// cannot be written there is not begun.
+    async fn rotate(
+        &self,
+        action: &'static str,
+        subject: String,
+        act: impl FnOnce(&Path) -> Result<Keys, AuthorityError> + Send + 'static,
+    ) -> Result<(), AuthorityError> {
+        self.note(action, &subject, "begins").await?;
+        let folder = self.authority.0.key_folder.clone();
+        let acted = tokio::task::spawn_blocking(move || act(&folder)).await;
+        let keys = match acted.unwrap_or(Err(AuthorityError::Stopped)) {
+            Ok(keys) => keys,
+            Err(error) => {
+                self.note(action, &subject, &format!("failed: {error}")).await?;
+                return Err(error);
+            }
+        };
+        let own = own_certificates(&keys);
         self.swap_keys(keys);
-        self.change(action, format!("configuration {number}"), String::new(), |_, _| Ok(())).await
+        self.change(action, subject, "done".to_owned(), move |tx, now| {
+            own.iter().try_for_each(|issued| store::put_certificate(tx, issued, now))
+        })
+        .await
     }
 
     fn swap_keys(&self, keys: Keys) {

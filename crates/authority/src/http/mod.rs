@@ -157,6 +157,7 @@ fn problem(error: AuthorityError) -> Problem {
         | AuthorityError::ManagementService(_)
         | AuthorityError::NewOwner { .. }
         | AuthorityError::InUse { .. }
+        | AuthorityError::OtherName { .. }
         | AuthorityError::Rotation { .. } => Problem::conflict(said),
         AuthorityError::Certificate(_)
         | AuthorityError::ForeignInstance { .. }

@@ -3,6 +3,7 @@
 
 mod acts;
 mod configuration;
+mod joining;
 mod logs;
 mod management;
 mod operators;

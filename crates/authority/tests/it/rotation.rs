@@ -55,6 +55,33 @@ async fn a_node_with_the_old_anchor_follows_to_the_new_key_and_one_that_slept_do
 }
 
 #[tokio::test]
+async fn the_book_says_who_touches_a_key_before_it_is_touched_and_how_that_ended() {
+    for world in worlds().await {
+        let desk = world.authority.desk("Awa");
+        desk.add_key(KeyUse::Configuration).await.unwrap();
+        world.clock.advance(Duration::from_mins(10));
+        desk.activate_signing_key(2).await.unwrap();
+        // Half of the key is gone already, so retiring it fails on the way.
+        std::fs::remove_file(world.keys.path().join("keys/configuration.cert.pem")).unwrap();
+        assert!(desk.retire_signing_key(1).await.is_err());
+        let book = desk.audit(None).await.unwrap();
+        let lines: Vec<(&str, &str)> =
+            book.iter().rev().map(|entry| (entry.action.as_str(), entry.detail.as_str())).collect();
+        let expected = [
+            ("keys.add", "begins"),
+            ("keys.add", "done"),
+            ("keys.activate", "begins"),
+            ("keys.activate", "done"),
+            ("keys.retire", "begins"),
+        ];
+        assert_eq!(lines.get(..5), Some(expected.as_slice()), "{lines:?}");
+        assert!(lines.len() == 6 && lines.iter().all(|(action, _)| action.starts_with("keys.")), "{lines:?}");
+        assert!(lines.last().is_some_and(|(_, detail)| detail.starts_with("failed: the key file")), "{lines:?}");
+        assert!(book.iter().all(|entry| entry.actor == "Awa"));
+    }
+}
+
+#[tokio::test]
 async fn a_new_authority_issues_and_the_old_certificates_stay_good() {
     for world in worlds().await {
         let (old, _) = world.enrol().await;

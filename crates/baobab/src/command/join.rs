@@ -9,6 +9,7 @@ mod desk;
 mod door;
 
 use anyhow::{Context as _, bail};
+use authority::Newcomer;
 use civic::{ClientId, ServerId};
 use serde::{Deserialize, Serialize};
 use trust::cert::{Certificate, CertificateRequest};
@@ -101,6 +102,20 @@ impl JoinRequest {
     pub(super) fn requests(&self) -> anyhow::Result<(CertificateRequest, CertificateRequest)> {
         let read = |text: &str| CertificateRequest::from_pem(text).context("a certificate request cannot be read");
         Ok((read(&self.sign_request)?, read(&self.auth_request)?))
+    }
+
+    /// What the authority registers once people have compared the code.
+    pub(super) fn newcomer(&self, id: &JoinId) -> anyhow::Result<Newcomer> {
+        let (sign_request, auth_request) = self.requests()?;
+        Ok(Newcomer {
+            code: id.code(),
+            server: self.server.clone(),
+            member_name: self.member_name.clone(),
+            address: self.address.clone(),
+            clients: self.clients()?,
+            sign_request,
+            auth_request,
+        })
     }
 
     /// The ids of the subsystems.

@@ -1,11 +1,10 @@
 //! The desk of the operator: who asks to join, who is registered, and what the operator decides.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context as _, bail};
-use authority::{Authority, Profile, Request, RequestState, Role};
+use anyhow::Context as _;
+use authority::{Profile, Request, RequestState, Role};
 use civic::{ClientId, MemberId, ServerId};
 use clap::{Args, ValueEnum};
 use trust::cert::{Certificate, CertificateRequest};
@@ -13,8 +12,8 @@ use trust::globalconf::TrustDir;
 
 use super::House;
 use crate::cli::print_line;
-use crate::command::join::{Desk, JoinAnswer, JoinId, JoinRequest};
-use crate::command::process::{block_on, clock, start_quiet_logs};
+use crate::command::join::{JoinAnswer, JoinRequest};
+use crate::command::process::{block_on, start_quiet_logs};
 use crate::files::write_durably;
 use crate::settings::{AuthoritySettings, Loaded};
 use crate::telemetry::LogOptions;
@@ -229,7 +228,8 @@ pub(in crate::command) fn approve(arguments: &ApproveArguments, log: &LogOptions
             Some(bytes) => (desk.take(bytes)?, JoinRequest::from_bytes(bytes)?),
             None => desk.by_code(&arguments.request)?,
         };
-        let answer = admit(&house.authority, &request).await?;
+        let (sign, auth) = house.authority.desk(ACTOR).admit(&request.newcomer(&id)?).await?;
+        let answer = JoinAnswer::Approved { sign_certificate: sign.to_pem(), auth_certificate: auth.to_pem() };
         desk.answer(&id, &answer)?;
         print_line(&format!("Approved {}: {}", id.code(), summary(&request)));
         if handed_over.is_some() {
@@ -253,12 +253,14 @@ pub(in crate::command) fn refuse(arguments: &RefuseArguments, log: &LogOptions) 
             Ok(())
         });
     }
-    let loaded = Loaded::<AuthoritySettings>::read(&arguments.config)?;
-    let desk = Desk::open(&loaded.path_of(&loaded.settings.data), loaded.join_wait(), clock())?;
-    let (id, request): (JoinId, JoinRequest) = desk.by_code(&arguments.code)?;
-    desk.answer(&id, &JoinAnswer::Refused { reason: arguments.reason.clone() })?;
-    print_line(&format!("Refused {}: {}", id.code(), summary(&request)));
-    Ok(ExitCode::SUCCESS)
+    with_house(&arguments.config, log, async |house| {
+        let desk = house.desk()?;
+        let (id, request) = desk.by_code(&arguments.code)?;
+        house.authority.desk(ACTOR).turn_away(&request.server, &id.code(), &arguments.reason).await?;
+        desk.answer(&id, &JoinAnswer::Refused { reason: arguments.reason.clone() })?;
+        print_line(&format!("Refused {}: {}", id.code(), summary(&request)));
+        Ok(())
+    })
 }
 
 /// Makes a key for the API of the authority and shows it: only its digest is kept.
@@ -274,9 +276,10 @@ pub(in crate::command) fn api_key(arguments: &ApiKeyArguments, log: &LogOptions)
 /// Registers a member.
 pub(in crate::command) fn add_member(arguments: &AddMemberArguments, log: &LogOptions) -> anyhow::Result<ExitCode> {
     with_house(&arguments.config, log, async |house| {
-        house.authority.register_member(&arguments.id, &arguments.name).await?;
+        let desk = house.authority.desk(ACTOR);
+        desk.register_member(&arguments.id, &arguments.name).await?;
         for code in &arguments.subsystem {
-            house.authority.register_subsystem(&arguments.id.subsystem(code)?, None).await?;
+            desk.register_subsystem(&arguments.id.subsystem(code)?, None).await?;
         }
         print_line(&format!("{} is a member: {}.", arguments.id, arguments.name));
         Ok(())
@@ -292,7 +295,7 @@ pub(in crate::command) fn sign(arguments: &SignArguments, log: &LogOptions) -> a
             Purpose::Auth => Profile::Auth,
         };
         let member = arguments.member.as_ref().unwrap_or(arguments.server.owner());
-        let certificate = house.authority.sign_csr(profile, &arguments.server, member, &request).await?;
+        let certificate = house.authority.desk(ACTOR).sign_csr(profile, &arguments.server, member, &request).await?;
         print_line(certificate.to_pem().trim_end());
         Ok(())
     })
@@ -303,40 +306,10 @@ pub(in crate::command) fn register(arguments: &RegisterArguments, log: &LogOptio
     let certificate = Certificate::from_pem(&read(&arguments.certificate)?)?;
     with_house(&arguments.config, log, async |house| {
         let RegisterArguments { server, address, client, .. } = arguments;
-        house.authority.register_server(server, address, &certificate, client).await?;
+        house.authority.desk(ACTOR).register_server(server, address, &certificate, client).await?;
         print_line(&format!("{server} is registered at {address}."));
         Ok(())
     })
-}
-
-/// Everything that one approval brings about. Doing it again adds nothing but fresh certificates.
-async fn admit(authority: &Authority, request: &JoinRequest) -> anyhow::Result<JoinAnswer> {
-    let (server, member) = (&request.server, request.server.owner());
-    let trust = TrustDir::load(&authority.trust_dir_files())?;
-    match trust.member_name(member) {
-        // A request to join renames nobody.
-        Some(known) if known != request.member_name => {
-            bail!(
-                "{member} is registered as `{known}`, the request says `{}`. Correct one of them: baobab authority add-member {member} NAME",
-                request.member_name
-            );
-        }
-        Some(_) => {}
-        None => authority.register_member(member, &request.member_name).await?,
-    }
-    let mut clients: BTreeSet<String> = BTreeSet::new();
-    for client in request.clients()? {
-        authority.register_subsystem(&client, None).await?;
-        clients.insert(client.to_string());
-    }
-    // A node that comes back with a new key keeps what was registered for it.
-    clients.extend(trust.server(server).into_iter().flat_map(|known| known.clients.iter().map(ToString::to_string)));
-    let clients = clients.iter().map(|id| Ok(id.parse()?)).collect::<anyhow::Result<Vec<ClientId>>>()?;
-    let (sign, auth) = request.requests()?;
-    let sign = authority.sign_csr(Profile::Sign, server, member, &sign).await?;
-    let auth = authority.sign_csr(Profile::Auth, server, member, &auth).await?;
-    authority.register_server(server, &request.address, &auth, &clients).await?;
-    Ok(JoinAnswer::Approved { sign_certificate: sign.to_pem(), auth_certificate: auth.to_pem() })
 }
 
 /// One line for people; every part of it was checked to be free of control characters.
