@@ -3,6 +3,7 @@
 //! The commands open register and keys beside the running process, as the same user on the same machine; what they change stands
 //! in the signed configuration within `refresh_s`.
 
+mod committing;
 mod desk;
 mod logs;
 mod running;
@@ -104,6 +105,7 @@ pub(super) fn init(arguments: &InitArguments, log: &LogOptions) -> anyhow::Resul
             house.loaded.path.display(),
             settings.public_url,
         ));
+        committing::introduce(&house.loaded)?;
         house.close().await;
         Ok(ExitCode::SUCCESS)
     })

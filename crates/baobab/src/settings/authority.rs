@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use authority::{AuthorityConfig, AutoApproval};
 use serde::{Deserialize, Serialize};
+use trust::note::VerifierKey;
 
 use super::{Loaded, LogSettings, settings};
 
@@ -63,8 +64,23 @@ settings! {
         tsa_policy: String = "1.2.3.4.1".to_owned();
         /// The classes that members are in; without any: GOV and COM.
         member_class: Vec<MemberClassSettings> = Vec::new();
+        /// The transparency log that the acts of the authority are committed to, where there is one.
+        ledger: Option<ActsLogSettings> = None;
         /// Log lines.
         log: LogSettings = LogSettings::default();
+    }
+}
+
+settings! {
+    /// The transparency log that the acts of the authority are committed to. It should be kept by somebody else.
+    ActsLogSettings {
+        /// Required. Its address, `http://…`.
+        url: String = String::new();
+        /// Required. Its verifier key (`NAME+HASH+KEY`, C2SP signed-note).
+        key: String = String::new();
+        /// The name under which it knows this authority. The key is made in `ledger.key.pem` of the folder `keys`; `authority run` shows
+        /// what the keeper of the log writes into `[[submitter]]`.
+        submitter: String = "authority".to_owned();
     }
 }
 
@@ -142,7 +158,18 @@ impl Loaded<AuthoritySettings> {
         };
         config.tsa_policy.clone_from(&settings.tsa_policy);
         self.registration(&mut config)?;
+        self.acts_log()?;
         Ok(config)
+    }
+
+    /// Address and key of the log that acts are committed to, and the name by which it knows us.
+    pub(crate) fn acts_log(&self) -> anyhow::Result<Option<(String, VerifierKey, String)>> {
+        let Some(ActsLogSettings { url, key, submitter }) = self.settings.ledger.clone() else { return Ok(None) };
+        if !(url.starts_with("http://") || url.starts_with("https://")) {
+            return Err(self.refused("ledger.url", &"it must start with http:// or https://").into());
+        }
+        let key = key.parse().map_err(|error| self.refused("ledger.key", &error))?;
+        Ok(Some((url, key, submitter)))
     }
 
     /// How long a request to join waits.

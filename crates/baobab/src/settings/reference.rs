@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::authority::{AuthoritySettings, MemberClassSettings};
+use super::authority::{ActsLogSettings, AuthoritySettings, MemberClassSettings};
 use super::ledger::{AppenderEntry, BucketSettings, KeptLogSettings};
 use super::node::{
     ClientEntry, ConsentSettings, LedgerSettings, LimitSettings, ListenSettings, ManagementSettings,
@@ -86,6 +86,7 @@ pub fn reference() -> Vec<Document> {
             sections: vec![
                 section::<AuthoritySettings>(""),
                 section::<MemberClassSettings>("[[member_class]]"),
+                section::<ActsLogSettings>("[ledger]"),
                 section::<LogSettings>("[log]"),
             ],
         },

@@ -208,13 +208,13 @@ async fn what_is_not_there_and_a_foreign_key_are_told() {
 }
 
 /// A log as a process of its own.
-struct Running {
+pub(crate) struct Running {
     process: Child,
     lines: Vec<String>,
 }
 
 impl Running {
-    fn start(folder: &Path) -> Self {
+    pub(crate) fn start(folder: &Path) -> Self {
         let mut process = Command::new(env!("CARGO_BIN_EXE_baobab"))
             .args(["ledger", "run"])
             .current_dir(folder)
@@ -230,11 +230,11 @@ impl Running {
         Self { process, lines }
     }
 
-    fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://{}", self.lines[0].rsplit(' ').next().unwrap().trim_end_matches('.'))
     }
 
-    fn vkey(&self) -> String {
+    pub(crate) fn vkey(&self) -> String {
         self.lines[1].strip_prefix("vkey ").unwrap().to_owned()
     }
 

@@ -9,6 +9,7 @@
 )]
 
 mod account;
+mod acts;
 mod arrows;
 mod browser;
 mod console;

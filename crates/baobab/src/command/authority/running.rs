@@ -12,8 +12,9 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
+use web::Job;
 
-use super::House;
+use super::{House, committing};
 use crate::cli::print_line;
 use crate::command::join;
 use crate::command::process::{Signals, Wish, block_on, reload_logs, start_logs};
@@ -64,20 +65,22 @@ pub(in crate::command) fn run(config: &Path, log: &LogOptions) -> anyhow::Result
                 "" => None,
                 address => Some(bind("management_listen", address).await?),
             };
-            Ok::<_, anyhow::Error>((house, listener, admin, management))
+            let acts = committing::job(&house.authority, &house.loaded).await?;
+            Ok::<_, anyhow::Error>((house, acts, listener, admin, management))
         };
-        let (mut house, listener, admin, management) = tokio::select! {
+        let (mut house, acts, listener, admin, management) = tokio::select! {
             started = started => started?,
             () = signals.stop() => return Ok(ExitCode::SUCCESS),
         };
         let (shutdown, tasks) = (CancellationToken::new(), TaskTracker::new());
         let routes = Doors::default();
-        let mut jobs = start_parts(&house, &routes, &shutdown, &tasks)?;
+        let mut jobs = start_parts(&house, acts, &routes, &shutdown, &tasks)?;
         print_line(&format!(
             "The authority of {} listens on {}.",
             house.loaded.settings.instance,
             listener.local_addr()?
         ));
+        committing::introduce(&house.loaded)?;
         tasks.spawn(serve(listener, routes.public.router(), shutdown.clone()));
         tasks.spawn(serve(admin, routes.operator.router(), shutdown.clone()));
         if let Some(management) = management {
@@ -85,10 +88,10 @@ pub(in crate::command) fn run(config: &Path, log: &LogOptions) -> anyhow::Result
         }
         while signals.next().await == Wish::Reload {
             match reload(&house).await {
-                Ok(fresh) => {
+                Ok((fresh, acts)) => {
                     let outcome = reload_logs(&filter, log, &fresh.loaded.settings.log);
                     jobs.cancel();
-                    jobs = start_parts(&fresh, &routes, &shutdown, &tasks)?;
+                    jobs = start_parts(&fresh, acts, &routes, &shutdown, &tasks)?;
                     house = fresh;
                     outcome.unwrap_or_else(|error| tracing::error!("{error:#}"));
                     tracing::info!("the configuration was read again");
@@ -108,12 +111,13 @@ pub(in crate::command) fn run(config: &Path, log: &LogOptions) -> anyhow::Result
 /// Starts the jobs and puts the routes in place; the token ends these jobs.
 fn start_parts(
     house: &House,
+    acts: Option<Job>,
     doors: &Doors,
     shutdown: &CancellationToken,
     tasks: &TaskTracker,
 ) -> anyhow::Result<CancellationToken> {
     let jobs = shutdown.child_token();
-    for job in house.authority.jobs() {
+    for job in house.authority.jobs().into_iter().chain(acts) {
         tasks.spawn(job.run_until(jobs.clone()));
     }
     doors.public.set(house.authority.router().merge(join::router(house.desk()?, super::clock())));
@@ -128,7 +132,7 @@ fn start_parts(
 }
 
 /// Reads the file again. The store stays open; where it is, and where the process listens, takes a restart.
-async fn reload(house: &House) -> anyhow::Result<House> {
+async fn reload(house: &House) -> anyhow::Result<(House, Option<Job>)> {
     let loaded = Loaded::<AuthoritySettings>::read(&house.loaded.path)?;
     let config = loaded.config()?;
     let (before, after) = (&house.loaded.settings, &loaded.settings);
@@ -148,7 +152,8 @@ async fn reload(house: &House) -> anyhow::Result<House> {
     let folder = loaded.path_of(&after.keys);
     let (clock, random) = (super::clock(), super::random());
     let authority = authority::Authority::open(house.store.clone(), &folder, config, clock, random).await?;
-    Ok(House { authority, store: house.store.clone(), loaded })
+    let acts = committing::job(&authority, &loaded).await?;
+    Ok((House { authority, store: house.store.clone(), loaded }, acts))
 }
 
 async fn bind(key: &str, address: &str) -> anyhow::Result<TcpListener> {
