@@ -57,7 +57,8 @@ async fn ask(core: &Arc<Core>, envelope: &Envelope, observed: &Observed) -> Resu
         headers: headers.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
         body: Body::from(Bytes::copy_from_slice(content)),
     });
-    match exchange::exchange_kept(&dispatch, attachments.collect()).await?.response {
+    // On the heap: the future of an exchange is large, and nobody hurries here.
+    match Box::pin(exchange::exchange_kept(&dispatch, attachments.collect())).await?.response {
         AnyResponse::Soap(message, _) => Ok(message.bytes().clone()),
         AnyResponse::Rest(_) => {
             let message = "the management service answered by REST. Its node is to be looked at";
