@@ -311,6 +311,7 @@ console-action-add-backup = Backup made
 console-action-upload-backup = Backup brought
 console-action-download-backup = Backup downloaded
 console-action-restore-backup = Backup put back
+console-action-take-back-restore-backup = Return of a backup taken back
 console-action-delete-backup = Backup deleted
 console-action-set-api-key = Roles of an access key changed
 console-action-search-message-log = Search in the message log

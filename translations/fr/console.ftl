@@ -311,6 +311,7 @@ console-action-add-backup = Sauvegarde faite
 console-action-upload-backup = Sauvegarde déposée
 console-action-download-backup = Sauvegarde téléchargée
 console-action-restore-backup = Sauvegarde remise en place
+console-action-take-back-restore-backup = Remise en place d’une sauvegarde reprise
 console-action-delete-backup = Sauvegarde supprimée
 console-action-set-api-key = Rôles d’une clé d’accès changés
 console-action-search-message-log = Recherche dans le journal des messages

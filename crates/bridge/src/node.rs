@@ -366,7 +366,6 @@ impl Node {
         });
         self.job("registry", registry::RHYTHM, |core| async move {
             if core.registry.refresh().await.map_err(|error| error.to_string())? {
-                core.outbound.pins().set(&core.registry.current());
                 // Another replica may have activated a certificate.
                 reload::take_over(&core).await?;
             }
@@ -482,8 +481,9 @@ async fn build(
         append_with(ledger, token_key(&keys, &files));
     }
     let acts = acts_to(ledger.as_ref(), &log).await?;
+    let pins = Arc::clone(outbound.pins());
     let core = Core {
-        registry: Registry::open(log.store().clone(), Arc::clone(&clock), Arc::clone(&random), &config).await?,
+        registry: Registry::open(log.store().clone(), Arc::clone(&clock), Arc::clone(&random), pins, &config).await?,
         own_ocsp: OwnOcsp::new(config.server.owner(), &keys, Arc::clone(&clock)).map_err(unusable)?,
         taking_over: tokio::sync::Mutex::default(),
         tls,
@@ -516,7 +516,6 @@ async fn build(
     let weak = Arc::downgrade(&core);
     core.log.decide_modes(move |client| Some(weak.upgrade()?.registry.current().clients.get(client)?.log_mode));
     crate::reload::connect(&core.registry, &core.config).await?;
-    core.outbound.pins().set(&core.registry.current());
     Ok((core, transport))
 }
 

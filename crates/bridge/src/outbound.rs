@@ -106,7 +106,7 @@ impl Outbound {
     }
 
     /// The certificates of services that are believed without an authority.
-    pub(crate) fn pins(&self) -> &Pins {
+    pub(crate) const fn pins(&self) -> &Arc<Pins> {
         &self.pins
     }
 

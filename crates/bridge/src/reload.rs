@@ -31,9 +31,7 @@ impl Node {
             let replaced = identity.replace(&internal.key, &internal.certificate);
             replaced.map_err(|error| StartError::Keys(error.to_string()))?;
         }
-        self.core.registry.declare(config).await?;
-        connect(&self.core.registry, config).await?;
-        self.core.outbound.pins().set(&self.core.registry.current());
+        declare(&self.core.registry, config).await?;
         Ok(())
     }
 
@@ -105,6 +103,12 @@ async fn take_over_own(core: &Core, keys: NodeKeys) -> Result<(), String> {
     }
     core.pool.forget();
     Ok(())
+}
+
+/// Puts in force what the configuration declares, whatever the tables say.
+pub(crate) async fn declare(registry: &Registry, config: &NodeConfig) -> Result<(), RegistryError> {
+    registry.declare(config).await?;
+    connect(registry, config).await
 }
 
 /// Puts the connections in force that the configuration says; clients of which it says none keep theirs.

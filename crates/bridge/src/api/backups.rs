@@ -75,15 +75,26 @@ pub(super) async fn download(call: Call) -> Result {
     Ok(Reply::File { bytes: bytes.into(), content_type: "application/octet-stream", name })
 }
 
-/// Puts the tables back, then what the configuration declares on top.
+/// Puts the tables back, then what the configuration declares on top, and works with the keys that are active in them. Where the node
+/// cannot work with those, all is as it was.
 pub(super) async fn restore(call: Call) -> Result {
     let name = call.param("filename").to_owned();
     let tables = open(&call, &Bytes::from(read(&call, &name).await?)).await?;
     let snapshot = call.core.conf.current();
     let tables = dump::bring_up_to_date(tables, |certificate| signs_for(snapshot.as_deref()?, certificate))?;
-    call.act("bridge.restore_backup", "restore_backup", &name, move |tx| dump::write(tx, &tables)).await?;
-    call.core.registry.declare(&call.core.config).await?;
+    let before = call.store().read("bridge.read_backup", dump::read).await?;
+    put_back(&call, "restore_backup", &name, tables).await?;
+    if let Err(reason) = crate::reload::take_over(&call.core).await {
+        put_back(&call, "take_back_restore_backup", &name, before).await?;
+        let what = format!("the node cannot work with the keys of this backup now: {reason}. All is as it was before");
+        return Err(ApiError::conflict("action_not_possible", what));
+    }
     Ok(Reply::json(json!({ "hsm_tokens_logged_out": false })))
+}
+
+async fn put_back(call: &Call, action: &'static str, name: &str, tables: Json) -> Result<()> {
+    call.act("bridge.restore_backup", action, name, move |tx| dump::write(tx, &tables)).await?;
+    Ok(crate::reload::declare(&call.core.registry, &call.core.config).await?)
 }
 
 /// The member whom a signing certificate names, also one that has run out.

@@ -1,7 +1,7 @@
 //! The words by which the audit names what was done.
 
 /// Every one of them; the console says each in the reader's language. An act that is not here does not pass the tests.
-pub const ACTIONS: [&str; 61] = [
+pub const ACTIONS: [&str; 62] = [
     // Changes of the registry.
     "add_client",
     "set_connection",
@@ -47,6 +47,7 @@ pub const ACTIONS: [&str; 61] = [
     "upload_backup",
     "download_backup",
     "restore_backup",
+    "take_back_restore_backup",
     "delete_backup",
     "add_api_key",
     "set_api_key",

@@ -36,6 +36,7 @@ use ledger::outbox::OutboxError;
 use serde_json::{Value as Json, json};
 
 use crate::config::NodeConfig;
+use crate::internal_tls::Pins;
 
 /// The registry of one node.
 pub struct Registry {
@@ -43,6 +44,8 @@ pub struct Registry {
     clock: SharedClock,
     random: SharedRandom,
     current: RwLock<Arc<Offer>>,
+    /// Whom the clients' lists name, for the calls to their services.
+    pins: Arc<Pins>,
 }
 
 /// Why a line of the audit cannot be proved.
@@ -69,9 +72,10 @@ impl Registry {
         store: Store,
         clock: SharedClock,
         random: SharedRandom,
+        pins: Arc<Pins>,
         config: &NodeConfig,
     ) -> Result<Self, RegistryError> {
-        let registry = Self { store, clock, random, current: RwLock::default() };
+        let registry = Self { store, clock, random, current: RwLock::default(), pins };
         registry.declare(config).await?;
         Ok(registry)
     }
@@ -98,6 +102,7 @@ impl Registry {
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
         // Two refreshes may overtake each other.
         if offer.version > current.version {
+            self.pins.set(&offer);
             *current = offer;
         }
         Ok(true)

@@ -1,7 +1,5 @@
 //! The management API over HTTP: nothing for strangers, each role its own, and what it changes is in force at the next exchange.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use bridge::api::{Role, operations_info};
 use bridge::config::{ApiLimits, NodeConfig};
 use bridge::testing::{CLIENT, ECHO, PROVIDER, TwoNodes, two_nodes, two_nodes_on, two_nodes_with};
@@ -14,30 +12,30 @@ const ADMINISTRATORS: &[Role] = &[
     Role::XroadSystemAdministrator,
 ];
 
-fn unlimited(_: &mut NodeConfig, provider: &mut NodeConfig) {
+pub(crate) fn unlimited(_: &mut NodeConfig, provider: &mut NodeConfig) {
     provider.limits.api =
         ApiLimits { calls_per_second_max: 100_000, calls_per_minute_max: 100_000, ..ApiLimits::default() };
 }
 
-struct Api<'n> {
-    nodes: &'n TwoNodes,
-    key: String,
+pub(crate) struct Api<'n> {
+    pub(crate) nodes: &'n TwoNodes,
+    pub(crate) key: String,
 }
 
 impl<'n> Api<'n> {
-    async fn of(nodes: &'n TwoNodes) -> Self {
+    pub(crate) async fn of(nodes: &'n TwoNodes) -> Self {
         Self { nodes, key: nodes.api_key(&nodes.provider, ADMINISTRATORS).await }
     }
 
     /// A call that must end in this status.
-    async fn call(&self, method: &str, target: &str, body: Json, status: u16) -> Json {
+    pub(crate) async fn call(&self, method: &str, target: &str, body: Json, status: u16) -> Json {
         let body = if body.is_null() { String::new() } else { body.to_string() };
         let reply = self.nodes.api(&self.nodes.provider, method, target, Some(&self.key), body).await;
         assert_eq!(reply.status.as_u16(), status, "{method} {target}: {}", String::from_utf8_lossy(&reply.body));
         reply.json()
     }
 
-    async fn upload(&self, method: &str, target: &str, body: Vec<u8>, status: u16) -> Json {
+    pub(crate) async fn upload(&self, method: &str, target: &str, body: Vec<u8>, status: u16) -> Json {
         let reply = self.nodes.api(&self.nodes.provider, method, target, Some(&self.key), body).await;
         assert_eq!(reply.status.as_u16(), status, "{method} {target}: {}", String::from_utf8_lossy(&reply.body));
         reply.json()
@@ -53,7 +51,7 @@ fn bank() -> String {
 }
 
 /// A REST service over the API; its id and the id of its description.
-async fn rest_service(api: &Api<'_>, code: &str) -> (String, String) {
+pub(crate) async fn rest_service(api: &Api<'_>, code: &str) -> (String, String) {
     let url = format!("{}/{code}", api.nodes.service.url());
     let body = json!({ "url": url, "rest_service_code": code, "type": "REST", "ignore_warnings": false });
     let made = api.call("POST", &format!("/clients/{}/service-descriptions", owner()), body, 201).await;
@@ -294,32 +292,6 @@ async fn keys_are_made_certified_activated_and_used_after_the_next_start() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_backup_brings_back_what_was_set_and_only_one_that_this_node_made_is_taken() {
-    let nodes = two_nodes_with(406, unlimited).await;
-    let api = Api::of(&nodes).await;
-    let (service, description) = rest_service(&api, "pets").await;
-    let made = api.call("POST", "/backups", Json::Null, 201).await;
-    let name = made["filename"].as_str().unwrap().to_owned();
-    api.call("DELETE", &format!("/service-descriptions/{description}"), Json::Null, 204).await;
-    api.call("GET", &format!("/services/{service}"), Json::Null, 404).await;
-    api.call("PUT", &format!("/backups/{name}/restore"), Json::Null, 200).await;
-    api.call("GET", &format!("/services/{service}"), Json::Null, 200).await;
-    assert_eq!(nodes.get(ECHO).await.status, 200);
-    let file = nodes.api(&nodes.provider, "GET", &format!("/backups/{name}/download"), Some(&api.key), "").await;
-    let mut bytes = file.body.to_vec();
-    assert!(!bytes.windows(4).any(|window| window == b"pets"), "it is sealed");
-    api.upload("POST", "/backups/upload?filename=copy.baobab-backup", bytes.clone(), 201).await;
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 1;
-    api.upload("POST", "/backups/upload?filename=bad.baobab-backup", bytes.clone(), 400).await;
-    api.upload("POST", "/backups/upload?filename=..%2Fx.baobab-backup", bytes, 400).await;
-    assert_eq!(api.call("GET", "/backups", Json::Null, 200).await.as_array().unwrap().len(), 2);
-    api.call("DELETE", &format!("/backups/{name}"), Json::Null, 204).await;
-    api.call("DELETE", &format!("/backups/{name}"), Json::Null, 404).await;
-    nodes.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_activated_disabled_or_backed_up_that_the_audit_cannot_say() {
     for provider in store::testing::engines().await {
         let nodes = two_nodes_on(411, (store::testing::sqlite().await, provider.clone()), unlimited).await;
@@ -355,47 +327,6 @@ async fn nothing_is_activated_disabled_or_backed_up_that_the_audit_cannot_say() 
         );
         nodes.stop().await;
     }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_certificate_of_the_member_of_a_client_stays_its_own_after_a_restore() {
-    for provider in store::testing::engines().await {
-        let nodes = two_nodes_on(412, (store::testing::sqlite().await, provider.clone()), unlimited).await;
-        let api = Api::of(&nodes).await;
-        let client = json!({ "member_class": "COM", "member_code": "2001", "subsystem_code": "loans", "connection_type": "HTTP" });
-        api.call("POST", "/clients", json!({ "client": client }), 201).await;
-        let of_client = format!("/token-certificates/{}", imported_certificate_of("BB:COM:2001", &api, "theirs").await);
-        let of_owner = format!("/token-certificates/{}", imported_certificate(&api, "ours").await);
-        let backup = api.call("POST", "/backups", Json::Null, 201).await["filename"].as_str().unwrap().to_owned();
-        let target = format!("/backups/{backup}/download");
-        let file = nodes.api(&nodes.provider, "GET", &target, Some(&api.key), "").await.body;
-        let earlier = backup_from_before_members(&nodes, &provider, &file);
-        api.upload("POST", "/backups/upload?filename=earlier.baobab-backup", earlier, 201).await;
-        for name in [backup.as_str(), "earlier.baobab-backup"] {
-            api.call("PUT", &format!("/backups/{name}/restore"), Json::Null, 200).await;
-            assert_eq!(api.call("GET", &of_client, Json::Null, 200).await["owner_id"], "BB:COM:2001", "{name}");
-            assert_eq!(api.call("GET", &of_owner, Json::Null, 200).await["owner_id"], "BB:GOV:1002", "{name}");
-        }
-        nodes.stop().await;
-    }
-}
-
-/// What this node would have written when certificates had no member yet.
-fn backup_from_before_members(nodes: &TwoNodes, store: &store::Store, backup: &[u8]) -> Vec<u8> {
-    let node = "BB/GOV/1002/node-1";
-    let opened = store.sealer().open("bridge_backup", "file", node.as_bytes(), backup).unwrap();
-    let mut backup: Json = serde_json::from_slice(&opened).unwrap();
-    let mut tables: Json = serde_json::from_str(backup["tables"].as_str().unwrap()).unwrap();
-    for row in tables["bridge_key_certificate"].as_array_mut().unwrap() {
-        assert_eq!(row.as_array_mut().unwrap().split_off(6).len(), 1);
-    }
-    let tables = tables.to_string();
-    let key = &nodes.provider_keys.sign;
-    let signed = format!("baobab node backup 1\n{node}\n{tables}");
-    let signature = key.sign(key.default_xml_algorithm(), signed.as_bytes()).unwrap();
-    backup["signature"] = json!(BASE64.encode(signature));
-    backup["tables"] = json!(tables);
-    store.sealer().seal("bridge_backup", "file", node.as_bytes(), backup.to_string().as_bytes()).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -438,11 +369,11 @@ async fn the_authority_is_asked_for_nothing_that_the_audit_cannot_say() {
 }
 
 /// A signing certificate of the owner that was imported for a key made over the API; how paths name it.
-async fn imported_certificate(api: &Api<'_>, label: &str) -> String {
+pub(crate) async fn imported_certificate(api: &Api<'_>, label: &str) -> String {
     imported_certificate_of("BB:GOV:1002", api, label).await
 }
 
-async fn imported_certificate_of(member: &str, api: &Api<'_>, label: &str) -> String {
+pub(crate) async fn imported_certificate_of(member: &str, api: &Api<'_>, label: &str) -> String {
     let request = json!({
         "key_usage_type": "SIGNING", "csr_format": "DER", "ca_name": "Test CA", "member_id": member,
         "subject_field_values": { "C": "SN", "O": "Impôts" },
@@ -467,7 +398,7 @@ async fn certified(api: &Api<'_>, label: &str, request: Json) -> String {
 }
 
 /// The certificates that the provider's node says it uses.
-async fn active_certificates(api: &Api<'_>) -> Vec<String> {
+pub(crate) async fn active_certificates(api: &Api<'_>) -> Vec<String> {
     let tokens = api.call("GET", "/tokens", Json::Null, 200).await;
     let keys = tokens[0]["keys"].as_array().unwrap().iter();
     let all = keys.flat_map(|key| key["certificates"].as_array().unwrap());

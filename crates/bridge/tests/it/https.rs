@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use bridge::InternalKeys;
-use bridge::registry::{Author, Connection, ServicePatch};
+use bridge::registry::{Author, Change, Connection, ServicePatch};
 use bridge::testing::{CLIENT, ECHO, PROVIDER, SoapService, TwoNodes, offer_soap, two_nodes_with, wire};
 use civic::Timestamp;
 use civic::testing::SeededRandom;
@@ -200,5 +200,27 @@ async fn a_soap_service_over_https_is_verified_unless_its_operator_says_otherwis
     let reached = ask("h-2").await;
     assert!(text(&reached).contains("server.serverproxy.service_failed.invalid_content_type"), "{}", text(&reached));
     assert_eq!(callers.lock().unwrap().len(), 1);
+    nodes.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_certificate_that_joins_the_list_of_a_client_is_believed_at_the_next_call_of_its_service() {
+    let keys = system(6);
+    let (url, _) = service(&keys).await;
+    let nodes = two_nodes_with(505, |_, provider| {
+        for service in &mut provider.services {
+            service.base_url.clone_from(&url);
+        }
+        let certificates: Arc<[Vec<u8>]> = vec![system(7).certificate.der().to_vec()].into();
+        provider.connections = vec![(PROVIDER.parse().unwrap(), Connection::HttpsAuth { certificates })];
+    })
+    .await;
+    assert_eq!(nodes.get(ECHO).await.status, 500);
+    let client = PROVIDER.parse().unwrap();
+    let certificate = keys.certificate.der().to_vec();
+    let fingerprint = keys.certificate.sha256().map(|byte| format!("{byte:02x}")).concat();
+    let add = Change::AddCertificate { client, certificate, fingerprint };
+    nodes.provider.registry().apply(&Author::CommandLine, add).await.unwrap();
+    assert_eq!(nodes.get(ECHO).await.status, 200);
     nodes.stop().await;
 }

@@ -4,6 +4,7 @@
 mod altered;
 mod api;
 mod archive;
+mod backups;
 mod configuration;
 mod consent;
 mod console;
