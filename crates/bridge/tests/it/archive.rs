@@ -17,6 +17,7 @@ use trust::note::policy::Policy;
 use trust::xades::Verifier;
 
 use crate::evidence::trust;
+use crate::logging::Lines;
 
 const ASIC: &str = "/asic?xRoadInstance=BB&memberClass=COM&memberCode=2001&subsystemCode=credit";
 
@@ -237,7 +238,7 @@ async fn archives_are_closed_before_they_are_too_large_and_follow_each_other() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_run_that_fails_midway_has_counted_what_it_archived_before() {
+async fn a_run_that_fails_midway_has_counted_and_told_what_it_archived_before() {
     for nodes in on_both_engines(432, |consumer, _| consumer.log.archives.bytes_max = 20_000).await {
         nodes.federation.set_validity(Duration::from_hours(24 * 60));
         call_only(&nodes, 0..6).await;
@@ -247,13 +248,17 @@ async fn a_run_that_fails_midway_has_counted_what_it_archived_before() {
         let harm = "UPDATE bridge_message SET content = (SELECT content FROM bridge_message ORDER BY id LIMIT 1) \
                     WHERE id = (SELECT MAX(id) FROM bridge_message)";
         sql(nodes.consumer.message_log().store(), harm).await;
+        let (lines, listening) = Lines::of_this_thread();
         assert!(nodes.consumer.archive_now().await.is_err());
+        drop(listening);
         let archived = containers(&archives(&folder(&nodes))).len();
         assert!((1..12).contains(&archived), "{archived}");
         let said = metrics(&nodes).await;
         for name in ["baobab_bridge_archived_records_total", "baobab_bridge_archived_unproven_records_total"] {
             assert!(said.contains(&format!("{name} {archived}\n")), "{name} is not {archived}");
         }
+        let told = lines.with("records were archived without a proof of the ledger");
+        assert!(told.len() == 1 && told[0].contains(&format!(" records={archived}")), "{told:?}");
         nodes.stop().await;
     }
 }

@@ -7,13 +7,14 @@ use std::sync::{Arc, Mutex, Once, OnceLock};
 use bridge::testing::{CLIENT, ECHO, PERSON, Reply, SoapService, two_nodes_with};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
+use tracing::subscriber::DefaultGuard;
 use tracing::{Event, Metadata, Subscriber};
 
 use crate::soap_exchange::{XML, request, text};
 
 /// Every event of the process as one line, whoever caused it: tests pick theirs by the id of the fault.
 #[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<String>>>);
+pub(crate) struct Lines(Arc<Mutex<Vec<String>>>);
 
 struct Line(String);
 
@@ -50,14 +51,22 @@ impl Lines {
         lines
     }
 
+    /// What is said on this thread only, as long as the guard lives.
+    pub(crate) fn of_this_thread() -> (Self, DefaultGuard) {
+        let lines = Self::default();
+        let guard = tracing::subscriber::set_default(lines.clone());
+        (lines, guard)
+    }
+
+    /// The lines that hold this text.
+    pub(crate) fn with(&self, text: &str) -> Vec<String> {
+        self.0.lock().unwrap().iter().filter(|line| line.contains(text)).cloned().collect()
+    }
+
     /// The lines that name the fault of this answer.
     fn about(&self, reply: &Reply) -> Vec<String> {
         let detail = reply.json()["detail"].as_str().unwrap().to_owned();
-        self.0.lock().unwrap().iter().filter(|line| line.contains(&detail)).cloned().collect()
-    }
-
-    fn any_holds(&self, text: &str) -> bool {
-        self.0.lock().unwrap().iter().any(|line| line.contains(text))
+        self.with(&detail)
     }
 }
 
@@ -80,7 +89,7 @@ async fn a_refusal_is_logged_once_by_each_node_that_had_a_part_in_it() {
     for node in ["BB/GOV/1002/node-1", "BB/COM/2001/node-1"] {
         assert_eq!(told.iter().filter(|line| line.contains(node)).count(), 1, "{told:#?}");
     }
-    assert!(!lines.any_holds(&number), "a national number stands in the log of the program");
+    assert!(lines.with(&number).is_empty(), "a national number stands in the log of the program");
     nodes.stop().await;
 }
 

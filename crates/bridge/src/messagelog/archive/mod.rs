@@ -135,11 +135,27 @@ async fn run(core: &Core) -> Result<ArchiveRun, ArchiveFailure> {
     }
     let mut run = ArchiveRun::default();
     let mut proofs = Proofs::of(core);
+    let outcome = archive_due(core, &folder, &mut proofs, &mut run).await;
+    // Whatever failed then: what was archived without a proof stays without.
+    proofs.tell(&run);
+    outcome?;
+    log.store.tx("bridge.note_archived", sql::note_archived).await?;
+    run.deleted = delete_old(log, core.ledger.is_some()).await?;
+    Ok(run)
+}
+
+async fn archive_due(
+    core: &Core,
+    folder: &Folder,
+    proofs: &mut Proofs,
+    run: &mut ArchiveRun,
+) -> Result<(), ArchiveFailure> {
+    let log = &core.log;
     let mut behind = 0;
     loop {
         let waits_since = proofs.waits_since();
         let due = log.store.read("bridge.due", move |tx| sql::due(tx, behind, waits_since)).await?;
-        let Some(last) = due.last() else { break };
+        let Some(last) = due.last() else { return Ok(()) };
         behind = last.id;
         let mut chains: BTreeMap<String, Vec<i64>> = BTreeMap::new();
         for record in due {
@@ -147,13 +163,9 @@ async fn run(core: &Core) -> Result<ArchiveRun, ArchiveFailure> {
             chains.entry(log.settings.archives.grouping.of(&owner)).or_default().push(record.id);
         }
         for (chain, records) in chains {
-            write_chain(core, &folder, &chain, &records, &mut proofs, &mut run).await?;
+            write_chain(core, folder, &chain, &records, proofs, run).await?;
         }
     }
-    log.store.tx("bridge.note_archived", sql::note_archived).await?;
-    proofs.tell(&run);
-    run.deleted = delete_old(log, core.ledger.is_some()).await?;
-    Ok(run)
 }
 
 fn owner(record: &sql::Due) -> Option<ClientId> {
@@ -326,10 +338,10 @@ async fn finish(
     // there by the next run.
     core.metrics.archived.inc_by(count);
     core.metrics.archived_unproven.inc_by(unproven);
-    folder.put_in_place(&row.name, row.file_digest).await?;
-    log.store.tx("bridge.placed", move |tx| sql::placed(tx, id)).await?;
     run.records += count;
     run.unproven += unproven;
+    folder.put_in_place(&row.name, row.file_digest).await?;
+    log.store.tx("bridge.placed", move |tx| sql::placed(tx, id)).await?;
     run.archives.push(row.name.clone());
     Ok(row)
 }
