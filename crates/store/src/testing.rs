@@ -8,6 +8,8 @@
 //! # }
 //! ```
 
+mod moto;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,6 +19,8 @@ use civic::testing::SeededRandom;
 use trust::seal::KeyRing;
 
 use crate::{Location, Store};
+
+pub use moto::{Moto, python_with};
 
 /// Names a PostgreSQL database in which tests may create schemas; `cargo xtask test` sets it.
 pub const POSTGRES_VARIABLE: &str = "BAOBAB_TEST_POSTGRES";
@@ -72,5 +76,5 @@ pub fn random() -> SharedRandom {
 
 #[expect(clippy::panic, reason = "a test without its store has nothing to say")]
 fn stop(reason: &str) -> ! {
-    panic!("the store of this test does not open: {reason}")
+    panic!("the store of this test: {reason}")
 }

@@ -2,8 +2,7 @@
 //! And `baobab ledger run`, with tiles in a bucket.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -14,7 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 use civic::testing::TestClock;
 use ledger::{ENTRIES_MAX, Ledger, LedgerClient, LedgerConfig, Submitter};
 use store::bucket::{Bucket, BucketConfig};
-use store::testing::engines;
+use store::testing::{Moto, engines};
 use store::{Store, StoreError, Value, params};
 use trust::keys::SigningKey;
 
@@ -243,7 +242,7 @@ impl Running {
         assert!(Command::new("kill").args([&format!("-{name}"), &pid]).status().unwrap().success());
     }
 
-    fn terminate(mut self) -> Option<i32> {
+    pub(crate) fn terminate(mut self) -> Option<i32> {
         self.signal("TERM");
         self.process.wait().unwrap().code()
     }
@@ -256,43 +255,14 @@ impl Drop for Running {
     }
 }
 
-/// An S3 server by another hand, with a bucket; `None`, said aloud, where it is not installed.
-fn moto() -> Option<(Running, u16)> {
-    #[expect(clippy::disallowed_methods, reason = "the one door through which `cargo xtask test` names the judges")]
-    let python = std::env::var("BAOBAB_JUDGES").ok().filter(|path| !path.is_empty()).unwrap_or("python3".to_owned());
-    let there = Command::new(&python).args(["-c", "import moto.server"]).stderr(Stdio::null()).status();
-    if !there.is_ok_and(|status| status.success()) {
-        eprintln!("LEFT OUT: moto is not installed");
-        return None;
-    }
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let mut process = Command::new(python)
-        .args(["-m", "moto.server", "-H", "127.0.0.1", "-p", &port.to_string()])
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut said = BufReader::new(process.stderr.take().unwrap());
-    let mut line = String::new();
-    while said.read_line(&mut line).unwrap() > 0 && !line.contains("Running on") {}
-    std::thread::spawn(move || std::io::copy(&mut said, &mut std::io::sink()));
-    let mut made = TcpStream::connect(("127.0.0.1", port)).unwrap();
-    made.write_all(b"PUT /tiles HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
-        .unwrap();
-    let mut answer = String::new();
-    made.read_to_string(&mut answer).unwrap();
-    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-    Some((Running { process, lines: Vec::new() }, port))
-}
-
 const SECRET: &str = "a-secret-that-nobody-sees";
 
-fn write_configuration(folder: &Path, port: u16, submitter: &SigningKey) {
+pub(crate) fn write_configuration(folder: &Path, endpoint: &str, submitter: &SigningKey) {
     let key = STANDARD.encode(submitter.public().spki_der());
     let text = format!(
         "origin = \"log.example/check\"\nlisten = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\n\
          [[submitter]]\nname = \"BB/COM/2001\"\nkey = \"{key}\"\n\
-         [bucket]\nendpoint = \"http://127.0.0.1:{port}\"\nname = \"tiles\"\nprefix = \"check\"\n\
+         [bucket]\nendpoint = \"{endpoint}\"\nname = \"tiles\"\nprefix = \"check\"\n\
          access_key = \"keeper\"\naway_s_max = 2\n"
     );
     fs::write(folder.join("ledger.toml"), text).unwrap();
@@ -302,11 +272,12 @@ fn write_configuration(folder: &Path, port: u16, submitter: &SigningKey) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_of_its_own_process_keeps_its_tiles_in_a_bucket_and_is_checked_there() {
-    let Some((mut server, port)) = moto() else { return };
+    let Some(mut server) = Moto::start() else { return };
     let place = tempfile::tempdir().unwrap();
     let folder = place.path();
     let key = SigningKey::generate_p256().unwrap();
-    write_configuration(folder, port, &key);
+    let endpoint = format!("http://127.0.0.1:{}", server.port);
+    write_configuration(folder, &endpoint, &key);
     let (good, said) = crate::federation::run(folder, &["config", "check", "ledger.toml"]);
     assert!(good, "{said}");
     let running = Running::start(folder);
@@ -321,7 +292,7 @@ async fn a_log_of_its_own_process_keeps_its_tiles_in_a_bucket_and_is_checked_the
     let (whole, said) = crate::federation::run(folder, &arguments);
     assert!(whole && said.contains("WHOLE: 600 entries"), "{said}");
     let bucket = Bucket::new(BucketConfig {
-        endpoint: format!("http://127.0.0.1:{port}"),
+        endpoint,
         bucket: "tiles".to_owned(),
         region: "us-east-1".to_owned(),
         prefix: "check".to_owned(),
@@ -337,15 +308,14 @@ async fn a_log_of_its_own_process_keeps_its_tiles_in_a_bucket_and_is_checked_the
 
     // Without its bucket the process ends with an error that says what to do, and tells no secret.
     let mut running = Running::start(folder);
-    server.process.kill().unwrap();
-    server.process.wait().unwrap();
+    server.kill();
     let _ = client_of(&running, &key).append(&[b"one more".to_vec()]).await;
     assert_eq!(running.process.wait().unwrap().code(), Some(1));
     let complained = fs::read_to_string(folder.join("stderr")).unwrap();
     assert!(complained.contains("bring it back") && !complained.contains(SECRET), "{complained}");
 }
 
-fn client_of(running: &Running, key: &SigningKey) -> LedgerClient {
+pub(crate) fn client_of(running: &Running, key: &SigningKey) -> LedgerClient {
     let key = SigningKey::from_pkcs8_pem(&key.to_pkcs8_pem().unwrap()).unwrap();
     let submitter = Submitter::new("BB/COM/2001", key).unwrap();
     let clock = std::sync::Arc::new(baobab::SystemClock);
@@ -383,18 +353,22 @@ async fn a_running_log_takes_another_key_of_a_submitter_at_sighup() {
     assert_eq!(with_new.append(&[b"second".to_vec()]).await.unwrap(), [1]);
     write(&[entry(&new)]);
     running.signal("HUP");
-    let started = Instant::now();
-    while with_old.append(&[b"first".to_vec()]).await.is_ok() {
-        assert!(started.elapsed() < Duration::from_secs(20));
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    until_refused(&with_old, b"first").await;
     assert_eq!(with_new.append(&[b"second".to_vec()]).await.unwrap(), [1]);
     assert_eq!(running.terminate(), Some(0));
 }
 
-async fn until_taken(client: &LedgerClient, entry: &[u8]) {
+pub(crate) async fn until_taken(client: &LedgerClient, entry: &[u8]) {
     let started = Instant::now();
     while client.append(&[entry.to_vec()]).await.is_err() {
+        assert!(started.elapsed() < Duration::from_secs(20));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+pub(crate) async fn until_refused(client: &LedgerClient, entry: &[u8]) {
+    let started = Instant::now();
+    while client.append(&[entry.to_vec()]).await.is_ok() {
         assert!(started.elapsed() < Duration::from_secs(20));
         tokio::time::sleep(Duration::from_millis(50)).await;
     }

@@ -1,7 +1,7 @@
 //! The logs of the nation, as a stranger sees them who has `demo.json` and nothing else.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use http::header::{HeaderName, HeaderValue};
@@ -86,14 +86,7 @@ async fn followed(nation: &DemoProcess, logs: &[Value]) {
 
 /// An unmodified judge from the Python registry audits every tile and entry.
 fn audited(description: &Path) {
-    #[expect(clippy::disallowed_methods, reason = "the one door through which `cargo xtask test` names the judges")]
-    let named = std::env::var("BAOBAB_JUDGES").ok().filter(|path| !path.is_empty());
-    let python = PathBuf::from(named.unwrap_or_else(|| "python3".to_owned()));
-    let there = Command::new(&python).args(["-c", "import aics_tlog"]).stderr(Stdio::null()).status();
-    if !there.is_ok_and(|status| status.success()) {
-        eprintln!("LEFT OUT: aics-tlog is not installed");
-        return;
-    }
+    let Some(python) = store::testing::python_with("aics_tlog") else { return };
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/judges/demo_logs.py");
     let output = Command::new(python).arg(script).arg(description).output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);

@@ -2,8 +2,6 @@
 //! every request, and can take the server away. The tests say LEFT OUT where there is no moto.
 
 use std::collections::BTreeSet;
-use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -13,47 +11,14 @@ use ledger::inspect::inspect;
 use ledger::{Ledger, LedgerConfig, LedgerError, Tiles};
 use store::Store;
 use store::bucket::{Bucket, BucketConfig, BucketError};
-use store::testing::engines;
+use store::testing::{Moto, engines};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use trust::keys::SigningKey;
 use trust::merkle::{Edge, Tile, leaf_hash};
 use trust::note::Checkpoint;
 
-use crate::judges::python_with;
 use crate::log::{ORIGIN, clock, entry, fill, key};
-
-/// A server of its own, which ends with the test.
-struct Moto {
-    process: Child,
-    port: u16,
-}
-
-impl Drop for Moto {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-/// Starts the server; `None`, said aloud, where it is not installed.
-fn moto() -> Option<Moto> {
-    let python = python_with("moto.server")?;
-    // moto takes the port that it is told: one that was free a moment ago.
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let mut process = Command::new(python)
-        .args(["-m", "moto.server", "-H", "127.0.0.1", "-p", &port.to_string()])
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut said = BufReader::new(process.stderr.take().unwrap());
-    let mut line = String::new();
-    while said.read_line(&mut line).unwrap() > 0 && !line.contains("Running on") {}
-    assert!(line.contains("Running on"), "{line}");
-    std::thread::spawn(move || drop(std::io::copy(&mut said, &mut std::io::sink())));
-    Some(Moto { process, port })
-}
 
 /// Passes requests on, notes the first line of each, and refuses all while the server is away.
 #[derive(Clone)]
@@ -136,15 +101,8 @@ impl Relay {
 }
 
 async fn server() -> Option<(Moto, Relay)> {
-    let moto = moto()?;
+    let moto = Moto::start()?;
     let relay = Relay::before(moto.port).await;
-    let mut made = TcpStream::connect(("127.0.0.1", moto.port)).await.unwrap();
-    made.write_all(b"PUT /tiles HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
-        .await
-        .unwrap();
-    let mut answer = String::new();
-    made.read_to_string(&mut answer).await.unwrap();
-    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     Some((moto, relay))
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use ledger::witness::Witness;
 use ledger::{Ledger, LedgerConfig, Submitters};
+use store::testing::python_with;
 use trust::keys::SigningKey;
 use trust::mldsa::MlDsaKey;
 use trust::note::policy::Policy;
@@ -17,19 +18,6 @@ use crate::log::{ORIGIN, clock, entry, fill, key};
 /// The Python that has the judges, if any has.
 fn python() -> Option<PathBuf> {
     python_with("aics_tlog, aics_witness, metamorphic_log")
-}
-
-/// The Python that has these modules, if any has.
-pub(crate) fn python_with(modules: &str) -> Option<PathBuf> {
-    #[expect(clippy::disallowed_methods, reason = "the one door through which `cargo xtask test` names the judges")]
-    let named = std::env::var("BAOBAB_JUDGES").ok().filter(|path| !path.is_empty());
-    let python = PathBuf::from(named.unwrap_or_else(|| "python3".to_owned()));
-    let there = Command::new(&python).args(["-c", &format!("import {modules}")]).stderr(Stdio::null()).status();
-    if there.is_ok_and(|status| status.success()) {
-        return Some(python);
-    }
-    eprintln!("LEFT OUT: {modules}: not installed");
-    None
 }
 
 fn judge(name: &str) -> PathBuf {
