@@ -6,8 +6,9 @@
 //!
 //! # Whom we trust
 //! Nobody: whoever holds the bucket can alter what is in it, so whoever reads from it verifies. The secret key never
-//! travels (requests are signed, AWS Signature Version 4), and appears in no error and no log line. The link is plain
-//! HTTP: nothing in such a bucket is a secret.
+//! travels (requests are signed, AWS Signature Version 4), and appears in no error and no log line. The link may be plain
+//! HTTP: nothing in such a bucket is a secret. Over https ([`Bucket::over`]) it is the caller's connector that judges
+//! the server, and this module knows no TLS.
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use http_body_util::BodyExt as _;
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector as Tcp;
+use hyper_util::client::legacy::connect::{Connect, HttpConnector as Tcp};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::client::{
@@ -31,6 +32,8 @@ use tokio::sync::Mutex;
 
 /// One request takes at most this long.
 const REQUEST_TIME_MAX: Duration = Duration::from_secs(10);
+/// A connection is made within this time, or not.
+pub const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
 /// The first pause before a server that is away is asked again; each later one is twice as long,
 const PAUSE_MIN: Duration = Duration::from_millis(200);
 /// up to this long.
@@ -45,7 +48,7 @@ const NAMES_MAX: usize = 10_000;
 /// Where a bucket is, and who asks.
 #[derive(Clone)]
 pub struct BucketConfig {
-    /// The address of the server: `http://10.1.2.3:9000`.
+    /// The address of the server: `http://10.1.2.3:9000`, or https.
     pub endpoint: String,
     /// The bucket, which exists.
     pub bucket: String,
@@ -71,7 +74,7 @@ impl fmt::Debug for BucketConfig {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BucketError {
     /// The configuration names no bucket that could be asked.
-    #[error("the bucket is refused ({reason}): write an http:// address, a name and both keys")]
+    #[error("the bucket is refused ({reason}): write its address, its name and both keys")]
     Config {
         /// What is wrong with it.
         reason: String,
@@ -114,11 +117,30 @@ struct Inner {
 }
 
 impl Bucket {
-    /// The bucket of this configuration. Nothing is asked yet.
+    /// The bucket of this configuration at an http address. Nothing is asked yet.
     pub fn new(config: BucketConfig) -> Result<Self, BucketError> {
+        let mut tcp = Tcp::new();
+        tcp.set_nodelay(true);
+        tcp.set_connect_timeout(Some(CONNECT_TIME_MAX));
+        Self::at("http://", config, tcp)
+    }
+
+    /// The bucket of this configuration at an https address. The connector speaks TLS, and refuses a server that is not who
+    /// the address names.
+    pub fn over<C>(config: BucketConfig, connector: C) -> Result<Self, BucketError>
+    where
+        C: Connect + Clone + Send + Sync + 'static,
+    {
+        Self::at("https://", config, connector)
+    }
+
+    fn at<C>(scheme: &str, config: BucketConfig, connector: C) -> Result<Self, BucketError>
+    where
+        C: Connect + Clone + Send + Sync + 'static,
+    {
         let refuse = |reason: &str| BucketError::Config { reason: reason.to_owned() };
-        if !config.endpoint.starts_with("http://") {
-            return Err(refuse("its address does not begin with http://"));
+        if !config.endpoint.starts_with(scheme) {
+            return Err(refuse(&format!("its address does not begin with {scheme}")));
         }
         if config.bucket.is_empty() || config.access_key.is_empty() || config.secret_key.is_empty() {
             return Err(refuse("its name or one of its keys is empty"));
@@ -131,7 +153,7 @@ impl Bucket {
             .with_secret_access_key(&config.secret_key)
             .with_virtual_hosted_style_request(false)
             .with_allow_http(true)
-            .with_http_connector(Connector)
+            .with_http_connector(Connector(connector))
             // Asking again is done here, by one request at a time.
             .with_retry(RetryConfig { max_retries: 0, ..RetryConfig::default() })
             .build()
@@ -237,7 +259,7 @@ impl Bucket {
         outcome.map_err(|error| {
             let (place, object) = (format!("{:?}", self.inner.config), name.to_owned());
             // The text of the client may hold the whole request; the secret key is in none.
-            let reason: String = error.to_string().chars().take(200).collect();
+            let reason: String = error.to_string().chars().take(400).collect();
             match error {
                 Error::NotFound { .. }
                 | Error::PermissionDenied { .. }
@@ -256,35 +278,43 @@ impl fmt::Debug for Bucket {
 }
 
 /// Makes the connections of the S3 client from what the house has already.
-#[derive(Debug)]
-struct Connector;
+struct Connector<C>(C);
 
-impl HttpConnector for Connector {
-    fn connect(&self, _: &ClientOptions) -> object_store::Result<HttpClient> {
-        let mut tcp = Tcp::new();
-        tcp.set_nodelay(true);
-        tcp.set_connect_timeout(Some(REQUEST_TIME_MAX / 2));
-        let client = Client::builder(TokioExecutor::new())
-            .pool_idle_timeout(Duration::from_secs(20))
-            .pool_timer(TokioTimer::new())
-            .build(tcp);
-        Ok(HttpClient::new(Plain { client }))
+impl<C> fmt::Debug for Connector<C> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Connector")
     }
 }
 
-/// Plain HTTP/1.1 with a limit of time.
-#[derive(Debug)]
-struct Plain {
-    client: Client<Tcp, HttpRequestBody>,
+impl<C: Connect + Clone + Send + Sync + 'static> HttpConnector for Connector<C> {
+    fn connect(&self, _: &ClientOptions) -> object_store::Result<HttpClient> {
+        let client = Client::builder(TokioExecutor::new())
+            .pool_idle_timeout(Duration::from_secs(20))
+            .pool_timer(TokioTimer::new())
+            .build(self.0.clone());
+        Ok(HttpClient::new(Bounded { client }))
+    }
+}
+
+/// HTTP/1.1 with a limit of time.
+struct Bounded<C> {
+    client: Client<C, HttpRequestBody>,
+}
+
+impl<C> fmt::Debug for Bounded<C> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Bounded")
+    }
 }
 
 #[async_trait]
-impl HttpService for Plain {
+impl<C: Connect + Clone + Send + Sync + 'static> HttpService for Bounded<C> {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let answer = async {
             let answer = self.client.request(request).await.map_err(|error| {
                 let kind = if error.is_connect() { HttpErrorKind::Connect } else { HttpErrorKind::Request };
-                HttpError::new(kind, error)
+                // Why a server is not believed stands at the end of what caused what.
+                HttpError::new(kind, std::io::Error::other(causes(&error)))
             })?;
             // Whole, so that the limit of time covers it; nothing here is long.
             let (head, body) = answer.into_parts();
@@ -298,4 +328,10 @@ impl HttpService for Plain {
             Err(late) => Err(HttpError::new(HttpErrorKind::Timeout, late)),
         }
     }
+}
+
+/// The error with all that caused it.
+fn causes(error: &dyn std::error::Error) -> String {
+    std::iter::successors(error.source(), |cause| cause.source())
+        .fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }

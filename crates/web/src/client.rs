@@ -1,27 +1,18 @@
 //! The outbound HTTP client: pooled, bounded in time and size, no redirect followed, no proxy read from anywhere.
 
-use std::future::Future;
-use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use rustls::pki_types::ServerName;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
-use tower::Service;
+
+use crate::connector::{Connector, chain};
 
 /// Why a call to another system gave no usable answer.
 #[derive(Debug, thiserror::Error)]
@@ -129,15 +120,12 @@ pub struct HttpClient {
 impl HttpClient {
     /// A client for http URLs, and for https where `tls` says whom to trust.
     pub fn new(limits: ClientLimits, tls: Option<Arc<rustls::ClientConfig>>) -> Self {
-        let mut tcp = HttpConnector::new();
-        tcp.enforce_http(false);
-        tcp.set_nodelay(true);
-        tcp.set_connect_timeout(Some(limits.timeout.min(Duration::from_secs(5))));
+        let connector = Connector::new(limits.timeout.min(Duration::from_secs(5)), tls);
         let inner = Client::builder(TokioExecutor::new())
             .pool_idle_timeout(Duration::from_secs(20))
             .pool_timer(TokioTimer::new())
             .pool_max_idle_per_host(64)
-            .build(Connector { tcp, tls });
+            .build(connector);
         Self { inner, limits }
     }
 
@@ -248,94 +236,4 @@ pub fn form_text(fields: &[(&str, &str)]) -> String {
         coded
     };
     fields.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect::<Vec<_>>().join("&")
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(inner) = next {
-        text.push_str(": ");
-        text.push_str(&inner.to_string());
-        next = inner.source();
-    }
-    text
-}
-
-#[derive(Clone, Debug)]
-struct Connector {
-    tcp: HttpConnector,
-    tls: Option<Arc<rustls::ClientConfig>>,
-}
-
-type Connecting = Pin<Box<dyn Future<Output = io::Result<Wire>> + Send>>;
-
-impl Service<Uri> for Connector {
-    type Response = Wire;
-    type Error = io::Error;
-    type Future = Connecting;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.tcp.poll_ready(context).map_err(io::Error::other)
-    }
-
-    fn call(&mut self, uri: Uri) -> Connecting {
-        let secure = uri.scheme_str() == Some("https");
-        let host = uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
-        let tls = self.tls.clone();
-        let connecting = self.tcp.call(uri);
-        Box::pin(async move {
-            let stream = connecting.await.map_err(|error| io::Error::other(chain(&error)))?;
-            if !secure {
-                return Ok(Wire::Plain(stream));
-            }
-            let config =
-                tls.ok_or_else(|| io::Error::other("this client was given no certificates to trust for https"))?;
-            let name = ServerName::try_from(host).map_err(io::Error::other)?;
-            let stream = TlsConnector::from(config).connect(name, stream.into_inner()).await?;
-            Ok(Wire::Secure(Box::new(TokioIo::new(stream))))
-        })
-    }
-}
-
-enum Wire {
-    Plain(TokioIo<TcpStream>),
-    Secure(Box<TokioIo<TlsStream<TcpStream>>>),
-}
-
-impl Connection for Wire {
-    fn connected(&self) -> Connected {
-        Connected::new()
-    }
-}
-
-impl Read for Wire {
-    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
-            Self::Secure(stream) => Pin::new(stream.as_mut()).poll_read(context, buffer),
-        }
-    }
-}
-
-impl Write for Wire {
-    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
-            Self::Secure(stream) => Pin::new(stream.as_mut()).poll_write(context, bytes),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_flush(context),
-            Self::Secure(stream) => Pin::new(stream.as_mut()).poll_flush(context),
-        }
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_shutdown(context),
-            Self::Secure(stream) => Pin::new(stream.as_mut()).poll_shutdown(context),
-        }
-    }
 }

@@ -7,13 +7,17 @@ use anyhow::Context as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ledger::{Submitters, Tiles};
-use store::bucket::{Bucket, BucketConfig};
+use store::bucket::{Bucket, BucketConfig, CONNECT_TIME_MAX};
 use trust::keys::PublicKey;
 use trust::note::policy::Policy;
+use web::Connector;
 
 use super::{Loaded, LogSettings, settings};
 use crate::command::credential;
 use crate::files::others_may_read;
+
+/// Where Debian keeps the authorities of the machine.
+const SYSTEM_ROOTS: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 settings! {
     /// A transparency log on a machine of its own: `baobab ledger run --config ledger.toml`. Its keys are made at the first start.
@@ -58,8 +62,11 @@ settings! {
 settings! {
     /// A bucket of an S3 server for tiles and entries. Nothing in it is secret or trusted: it is verified when it is read.
     BucketSettings {
-        /// Required. The address of the server, `http://10.1.2.3:9000`. For a server that only speaks TLS, put a proxy beside the log.
+        /// Required. The address of the server: `http://10.1.2.3:9000`, or `https://s3.example` with `ca_file`.
         endpoint: String = String::new();
+        /// A PEM file with the authorities that vouch for the certificate of an https server, for its name; nobody else is believed. For a
+        /// server on the internet, the one of the machine: `/etc/ssl/certs/ca-certificates.crt`.
+        ca_file: Option<PathBuf> = None;
         /// Required. The name of the bucket, which exists.
         name: String = String::new();
         /// The region that the server wants to be named; most take any.
@@ -105,7 +112,30 @@ impl Loaded<KeptLogSettings> {
             secret_key: secret.trim().to_owned(),
             away_max: Duration::from_secs(settings.away_s_max),
         };
-        Ok(Bucket::new(config).map_err(|error| self.refused("bucket", &error))?)
+        let bucket = match self.connector(settings)? {
+            Some(connector) => Bucket::over(config, connector),
+            None => Bucket::new(config),
+        };
+        Ok(bucket.map_err(|error| self.refused("bucket", &error))?)
+    }
+
+    /// What connects to an https server.
+    fn connector(&self, settings: &BucketSettings) -> anyhow::Result<Option<Connector>> {
+        let refused = |reason: String| self.refused("bucket.ca_file", &reason);
+        match (&settings.ca_file, settings.endpoint.starts_with("https://")) {
+            (None, false) => Ok(None),
+            (None, true) => Err(refused(format!(
+                "it is required for an https:// address: write the file with the authorities to trust, `ca_file = \"{SYSTEM_ROOTS}\"` for those of the machine"
+            ))
+            .into()),
+            (Some(_), false) => Err(refused("the address is no https:// one: nobody would be checked".to_owned()).into()),
+            (Some(file), true) => {
+                let file = self.path_of(file);
+                let pem = std::fs::read(&file).map_err(|error| refused(format!("{}: {error}", file.display())))?;
+                let connector = Connector::trusting(&pem, CONNECT_TIME_MAX);
+                Ok(Some(connector.map_err(|error| refused(format!("{}: {error}", file.display())))?))
+            }
+        }
     }
 
     /// Who may append.
@@ -151,5 +181,26 @@ mod tests {
         assert!(matches!(tiles(), Ok(Some(Tiles::Bucket(_)))));
         fs::remove_file(&key).unwrap();
         assert!(tiles().unwrap_err().to_string().contains("bucket.key"));
+    }
+
+    #[test]
+    fn a_bucket_over_https_needs_a_file_of_authorities_and_one_over_http_has_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger.toml");
+        let key = folder.path().join("bucket.key");
+        fs::write(&key, "secret\n").unwrap();
+        fs::set_permissions(&key, Permissions::from_mode(0o600)).unwrap();
+        fs::write(folder.path().join("empty.pem"), "").unwrap();
+        for (settings, refusal) in [
+            ("endpoint = \"https://s3.example\"", "required for an https:// address"),
+            ("endpoint = \"https://s3.example\"\nca_file = \"nowhere.pem\"", "nowhere.pem"),
+            ("endpoint = \"https://s3.example\"\nca_file = \"empty.pem\"", "no certificate in it"),
+            ("endpoint = \"http://s3.example\"\nca_file = \"empty.pem\"", "nobody would be checked"),
+        ] {
+            let bucket = format!("[bucket]\n{settings}\nname = \"tiles\"\naccess_key = \"keeper\"\n");
+            fs::write(&path, format!("origin = \"log.example/one\"\n{bucket}")).unwrap();
+            let refused = Loaded::<KeptLogSettings>::read(&path).unwrap().tiles().unwrap_err().to_string();
+            assert!(refused.contains("`bucket.ca_file`") && refused.contains(refusal), "{refused}");
+        }
     }
 }

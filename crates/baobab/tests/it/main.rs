@@ -12,6 +12,7 @@ mod account;
 mod acts;
 mod arrows;
 mod browser;
+mod bucket_tls;
 mod console;
 mod crash;
 mod demo;
