@@ -22,7 +22,7 @@ use crate::telemetry::LogOptions;
 pub(crate) enum NotaryCommand {
     /// Make keys, stores and a configuration file, and show the line by which policies name its log.
     Init(founding::InitArguments),
-    /// Run the notary until SIGTERM; SIGHUP reads the filter of log lines again.
+    /// Run the notary until SIGTERM; SIGHUP reads the filter of log lines and `[[book.submitter]]` again.
     Run(ConfigFile<NotaryFile>),
     /// Make an API key for a client, and show it once. The notary may run or not.
     AddKey {

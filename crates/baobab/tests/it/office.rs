@@ -6,13 +6,17 @@ use std::time::{Duration, Instant};
 
 use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
+use ledger::{LedgerClient, Submitter};
 use serde_json::{Value, json};
+use trust::cert::{Certificate, CertificateProfile, CertificateSpec, DistinguishedName, NameAttribute};
 use trust::digest::sha256;
 use trust::keys::SigningKey;
 use trust::note::NoteSigner;
+use trust::note::policy::Policy;
 use web::{ClientLimits, HttpClient};
 
 use crate::federation::{Process, run};
+use crate::ledger::{until_refused, until_taken};
 
 const ORIGIN: &str = "log.example/notary";
 
@@ -132,4 +136,65 @@ async fn a_notary_whose_policy_is_of_another_key_does_not_start_and_keys_stay_se
     std::fs::rename(home.join("store.key"), home.join("away")).unwrap();
     let (well, said) = run(home, &["notary", "run"]);
     assert!(!well && said.contains("store key"), "{said}");
+}
+
+/// A certificate for this key, `NAME.pem`, as its owner hands it over, and the lines with which it may append to the log.
+fn submitter(home: &Path, name: &str, key: &SigningKey) -> String {
+    let now = civic::Clock::now(&baobab::SystemClock);
+    let spec = CertificateSpec {
+        profile: CertificateProfile::Sign,
+        serial: &[1],
+        subject: DistinguishedName::new(&[(NameAttribute::CommonName, name)]).unwrap(),
+        public_key: key.public(),
+        not_before: now,
+        not_after: now.plus(Duration::from_hours(24)),
+        ocsp_url: None,
+    };
+    let certificate = Certificate::self_signed(key, &spec).unwrap();
+    std::fs::write(home.join(format!("{name}.pem")), certificate.to_pem()).unwrap();
+    format!("[[book.submitter]]\nname = \"BB/COM/2001\"\ncertificate = \"{name}.pem\"\n")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_running_notary_takes_another_key_of_a_submitter_of_its_log_at_sighup() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path();
+    let [pages, book, admin] = found(home);
+    let (_, key) = run(home, &["notary", "add-key", "Awa SARL"]);
+    let bearer = [(AUTHORIZATION, HeaderValue::from_str(&format!("Bearer {}", key.trim())).unwrap())];
+    let file = home.join("notary.toml");
+    let founded = std::fs::read_to_string(&file).unwrap();
+    let [old, new] = [(); 2].map(|()| SigningKey::generate_p256().unwrap());
+    let [of_old, of_new] = [("old", &old), ("new", &new)].map(|(name, key)| submitter(home, name, key));
+    let write = |submitters: &[&str]| std::fs::write(&file, format!("{founded}\n{}", submitters.concat())).unwrap();
+    write(&[&of_old]);
+    let process = Process::start(home, &["notary", "run"]);
+    answers(&format!("{admin}/health")).await;
+    let policy = http().get(&format!("{pages}/policy"), &[]).await.unwrap().success().unwrap();
+    let policy: Policy = std::str::from_utf8(&policy.body).unwrap().parse().unwrap();
+    let log = || policy.logs()[0].key.clone();
+    let client = |key: SigningKey| {
+        let submitter = Submitter::new("BB/COM/2001", key).unwrap();
+        LedgerClient::new(&book, log(), Some(submitter), std::sync::Arc::new(baobab::SystemClock)).unwrap()
+    };
+    let (with_old, with_new) = (client(old), client(new));
+    with_old.append(&[b"first".to_vec()]).await.unwrap();
+    assert!(with_new.append(&[b"early".to_vec()]).await.is_err());
+
+    write(&[&of_old, &of_new]);
+    process.signal("HUP");
+    until_taken(&with_new, b"second").await;
+    with_old.append(&[b"first".to_vec()]).await.unwrap();
+
+    // A broken file changes nothing; without its entry the old key is out, and the notary itself is never.
+    std::fs::write(&file, "organization = 1").unwrap();
+    process.signal("HUP");
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    with_new.append(&[b"second".to_vec()]).await.unwrap();
+    write(&[&of_new]);
+    process.signal("HUP");
+    until_refused(&with_old, b"first").await;
+    with_new.append(&[b"second".to_vec()]).await.unwrap();
+    assert!(!proof(&pages, &bearer, b"Acte de vente").await.is_empty());
+    assert_eq!(process.terminate().0.code(), Some(0));
 }
