@@ -4,7 +4,7 @@
 //!
 //! The log sees salted commitments. [`forget_acts`] erases the salts of a person, and with them the link.
 
-use civic::{NationalNumber, PersonId, Timestamp};
+use civic::{NationalNumber, PersonId, Random, Timestamp, random_array, random_hex};
 use consent::Permit;
 use ledger::Outbox;
 use ledger::outbox::OutboxError;
@@ -12,12 +12,14 @@ use serde_json::json;
 use store::{Store, StoreError};
 
 use crate::error::IdentityError;
-use crate::store::{Tables, migrations};
+use crate::store::{Event, Tables, migrations};
 
 /// The field that a permit must name to read acts.
 pub const ACTS_FIELD: &str = "acts";
 /// What the outbox calls acts.
 pub(crate) const KIND: &str = "identity.act";
+/// The event that the operator of the provider erased the salts of a person.
+const FORGOTTEN: &str = "acts_forgotten";
 
 /// An act at an account.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,12 +112,25 @@ impl AccountActs {
 }
 
 /// Erases the salts of all acts at the account with this national number, for its operator: what logs hold of them stands for nothing any
-/// more. How many salts there were; `None` where there is no such account. Who downloaded a proof before keeps what opens it.
-pub async fn forget_acts(store: Store, number: &NationalNumber) -> Result<Option<u64>, IdentityError> {
+/// more. How many salts there were; `None` where there is no such account. Who downloaded a proof before keeps what opens it. That it was done
+/// stands among the events of the account, in the same transaction; no log is told, for its entry would stand for the person again.
+pub async fn forget_acts(
+    store: Store,
+    number: &NationalNumber,
+    now: Timestamp,
+    random: &dyn Random,
+) -> Result<Option<u64>, IdentityError> {
     store.migrate(&migrations()).await?;
     let tables = Tables::new(store);
-    match tables.owner(number).await? {
-        Some(person) => Ok(Some(tables.forget_acts(&person).await?)),
-        None => Ok(None),
-    }
+    let Some(person) = tables.owner(number).await? else { return Ok(None) };
+    let event = Event {
+        id: random_hex::<16>(random),
+        person,
+        kind: FORGOTTEN,
+        client_id: None,
+        acr: None,
+        key_id: None,
+        salt: random_array(random),
+    };
+    Ok(Some(tables.forget_acts(event, now).await?))
 }

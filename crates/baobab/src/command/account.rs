@@ -8,7 +8,7 @@ use civic::NationalNumber;
 use clap::Subcommand;
 use store::{Location, Store};
 
-use super::process::{block_on, key_ring, random, start_quiet_logs};
+use super::process::{block_on, clock, key_ring, random, start_quiet_logs};
 use crate::cli::print_line;
 use crate::telemetry::LogOptions;
 
@@ -16,7 +16,7 @@ use crate::telemetry::LogOptions;
 #[derive(Debug, Subcommand)]
 pub(crate) enum AccountCommand {
     /// Erase the salts of everything that was done at the account of a person: what the log holds of it stands for nobody any more.
-    /// Nothing brings them back. The provider may run or not.
+    /// Nothing brings them back; that it was done stands among the events of the account. The provider may run or not.
     Forget {
         /// The store of the provider, `sqlite:PATH` or `postgres://USER@HOST/DATABASE`.
         #[arg(long, value_name = "STORE")]
@@ -39,7 +39,7 @@ pub(crate) fn account(command: &AccountCommand, log: &LogOptions) -> anyhow::Res
         }
         let opened = Store::open(store, key_ring(store_key, false)?, random()).await;
         let opened = opened.with_context(|| format!("the store {store} cannot be opened"))?;
-        let erased = identity::forget_acts(opened.clone(), number).await?;
+        let erased = identity::forget_acts(opened.clone(), number, clock().now(), &*random()).await?;
         opened.close().await;
         let Some(erased) = erased else { bail!("no account has this national number: nothing was erased") };
         print_line(&format!(

@@ -20,7 +20,9 @@ async fn an_operator_erases_the_salts_of_a_person_and_of_nobody_else() {
     let random = std::sync::Arc::new(baobab::SystemRandom);
     let store = Store::open(&location, KeyRing::from_text(&keys).unwrap(), random).await.unwrap();
     store.migrate(ledger::outbox::MIGRATIONS).await.unwrap();
-    assert_eq!(identity::forget_acts(store.clone(), &AWA.parse().unwrap()).await.unwrap(), None, "no account yet");
+    let now = Timestamp::from_seconds(1_795_300_800);
+    let erased = identity::forget_acts(store.clone(), &AWA.parse().unwrap(), now, &SeededRandom::new(3)).await;
+    assert_eq!(erased.unwrap(), None, "no account yet");
     let mut acts = Vec::new();
     for (seed, number) in [(1, AWA), (2, "1751199000022")] {
         let now = Timestamp::from_seconds(1_795_300_800 + i64::try_from(seed).unwrap());
@@ -41,6 +43,10 @@ async fn an_operator_erases_the_salts_of_a_person_and_of_nobody_else() {
     let (done, said) = forget(AWA);
     assert!(done && said.starts_with("1 salts were erased"), "{said}");
     assert!(salt(&acts[0]).await.is_none() && salt(&acts[1]).await.is_some());
+    let events = "SELECT person FROM identity_events WHERE kind = 'acts_forgotten'";
+    let events = store.read("test.events", move |tx| tx.query(events, &[])).await.unwrap();
+    assert_eq!(events.len(), 1, "what an operator does is written down");
+    assert_eq!(events[0].get::<String>("person").unwrap(), PersonId::draw(&SeededRandom::new(1)).as_str());
     let (done, said) = forget("2751198700438");
     assert!(!done && said.contains("no account has this national number") && !said.contains("2751198700438"), "{said}");
 }

@@ -3,7 +3,7 @@ use ledger::{Commitment, outbox};
 use store::{Row, StoreError, Tx, params};
 
 use super::Tables;
-use super::accounts::{ACCOUNTS, Event};
+use super::accounts::{ACCOUNTS, Event, insert_event};
 use crate::acts::{AccountAct, KIND};
 use crate::error::IdentityError;
 
@@ -68,15 +68,15 @@ impl Tables {
             .await
     }
 
-    /// How many salts there were to be erased.
-    pub(crate) async fn forget_acts(&self, person: &PersonId) -> Result<u64, IdentityError> {
-        let person = person.clone();
+    /// Erases the salts of whom the event is about. How many there were.
+    pub(crate) async fn forget_acts(&self, event: Event, now: Timestamp) -> Result<u64, IdentityError> {
         self.store
             .tx("identity.forget_acts", move |tx| {
                 let mut erased = 0;
-                for row in tx.query(ACTS, &params![person.as_str()])? {
+                for row in tx.query(ACTS, &params![event.person.as_str()])? {
                     erased += u64::from(outbox::erase(tx, KIND, &row.get::<String>("id")?)?);
                 }
+                insert_event(tx, &event, now)?;
                 Ok(erased)
             })
             .await

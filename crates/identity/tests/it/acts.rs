@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use civic::Clock as _;
 use civic::testing::SeededRandom;
 use consent::testing::TestIssuer;
 use consent::{Consent, Permit};
@@ -60,15 +61,28 @@ async fn every_change_of_an_account_is_committed_with_it_and_its_owner_proves_it
         assert!(matches!(acts.of(&names).await, Err(ActError::NotPermitted)));
         assert!(matches!(acts.proof(&names, &done[0].id).await, Err(ActError::NotPermitted)));
 
-        assert_eq!(forget_acts(bed.store.clone(), &nobody.national_number).await.unwrap(), None);
+        let forget = async |of: &NewCitizen, seed| {
+            let now = bed.clock.now();
+            forget_acts(bed.store.clone(), &of.national_number, now, &SeededRandom::new(seed)).await.unwrap()
+        };
+        assert_eq!(forget(&nobody, 1).await, None);
+        assert!(forgotten(&bed).await.is_empty());
         assert!(acts.proof(&awa, &done[0].id).await.is_ok(), "nobody else's salts are erased");
-        assert_eq!(forget_acts(bed.store.clone(), &bed.awa.national_number).await.unwrap(), Some(2));
-        assert_eq!(forget_acts(bed.store.clone(), &bed.awa.national_number).await.unwrap(), Some(0), "they are gone");
+        assert_eq!(forget(&bed.awa, 2).await, Some(2));
+        assert_eq!(forget(&bed.awa, 3).await, Some(0), "they are gone");
+        assert_eq!(forgotten(&bed).await, [bed.awa.person.as_str(); 2], "it was done twice");
         assert!(acts.of(&awa).await.unwrap().iter().all(|act| act.erased && act.index.is_some()));
         let erased = acts.proof(&awa, &done[0].id).await.unwrap_err();
         assert!(matches!(erased, ActError::Outbox(OutboxError::Erased)), "{erased}");
         assert_eq!(log.ledger.size(), 2, "the entries stay and stand for nothing");
     }
+}
+
+/// At whose accounts it is written down that their acts were forgotten.
+async fn forgotten(bed: &Bed) -> Vec<String> {
+    let events = "SELECT person FROM identity_events WHERE kind = 'acts_forgotten'";
+    let rows = bed.store.read("test.events", move |tx| tx.query(events, &[])).await.unwrap();
+    rows.iter().map(|row| row.get("person").unwrap()).collect()
 }
 
 /// The office that decides about access, with its journal.

@@ -1,3 +1,5 @@
+use civic::Timestamp;
+use civic::testing::SeededRandom;
 use http::StatusCode;
 use trust::note::Opening;
 use trust::note::policy::Policy;
@@ -27,8 +29,9 @@ async fn a_citizen_sees_what_was_changed_at_the_account_and_takes_the_proof_away
         let opened = Opening::verify(&proof.body, &Policy::log_only(world.served.ledger.verifier())).unwrap();
         assert!(opened.record.contains("pin_changed") && !opened.record.contains(AWA), "{}", opened.record);
 
-        let erased = identity::forget_acts(world.store.clone(), &AWA.parse().unwrap()).await.unwrap();
-        assert_eq!(erased, Some(1));
+        let (now, random) = (Timestamp::from_seconds(1_795_300_800), SeededRandom::new(1));
+        let erased = identity::forget_acts(world.store.clone(), &AWA.parse().unwrap(), now, &random).await;
+        assert_eq!(erased.unwrap(), Some(1));
         let page = awa.get("/mon-compte").await.body;
         assert!(page.contains("preuve effacée") && !page.contains(&path), "{page}");
         let gone = awa.get(&path).await;
