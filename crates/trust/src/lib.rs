@@ -46,6 +46,8 @@ mod pem;
 pub mod pin;
 pub mod pkcs11;
 pub mod seal;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod tsp;
 pub mod xades;
 pub mod xml;
