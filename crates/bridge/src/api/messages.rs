@@ -9,19 +9,27 @@ use super::call::{Call, Reply, Result, client_id, parse_client, shorten};
 use super::error::ApiError;
 use crate::messagelog::{FoundRecord, LogError, PAGE_MAX, RecordKind, Role, SearchQuery};
 
+/// How the audit names a search in the message log.
+pub(crate) const SEARCH: &str = "search_message_log";
+
 /// Finds records. What was asked is audited, without the number of a citizen: a log of messages is personal data.
 pub(super) async fn search(call: Call) -> Result {
     let page = call.core.log.search(query_of(&call)?).await.map_err(failed)?;
-    let asked: Vec<String> = call
-        .query
-        .iter()
-        .map(
-            |(name, value)| if name == "subject" { "subject".to_owned() } else { format!("{name}={}", shorten(value)) },
-        )
-        .collect();
-    call.audit("search_message_log", &shorten(&asked.join(" "))).await?;
+    let pairs = call.query.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    call.audit(SEARCH, &asked(pairs)).await?;
     let shown: Vec<Json> = page.records.iter().map(shown).collect();
     Ok(Reply::json(json!({ "records": shown, "next": page.next.map(|next| next.to_string()) })))
+}
+
+/// What the audit says of the fields of a search.
+pub(crate) fn asked<'q>(fields: impl Iterator<Item = (&'q str, &'q str)>) -> String {
+    let asked: Vec<String> = fields
+        .map(|(name, value)| {
+            // Whoever looks for a person leaves a trace; the number itself is not written down.
+            if name == "subject" { name.to_owned() } else { format!("{name}={}", shorten(value)) }
+        })
+        .collect();
+    shorten(&asked.join(" "))
 }
 
 fn shown(record: &FoundRecord) -> Json {

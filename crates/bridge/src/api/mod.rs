@@ -44,7 +44,9 @@ pub use auth::Role;
 pub(crate) use auth::{RateLimiter, holder, holder_of_key};
 pub(crate) use keys::{InForce, in_force as keys_in_force};
 pub(crate) use management::settle;
+pub(crate) use messages::{SEARCH, asked};
 pub(crate) use serve::{Done, Refusal, Wish, perform, router};
+pub(crate) use table::roles_of;
 pub use table::{OperationInfo, operations_info};
 
 /// The OpenAPI 3 description of the API, as `/api/v1/openapi.json` answers it.

@@ -71,6 +71,11 @@ pub fn operations_info() -> Vec<OperationInfo> {
     operations().into_iter().map(info).collect()
 }
 
+/// The roles of an operation; any of them may. None where there is no such operation, so that nobody may.
+pub(crate) fn roles_of(id: &str) -> &'static [Role] {
+    operations().into_iter().find(|one| one.id == id).map_or(&[], |one| one.roles)
+}
+
 const EVERYONE: &[Role] = &Role::ALL;
 const REGISTRAR: &[Role] = &[Registrar];
 const SERVICES: &[Role] = &[Services];

@@ -69,6 +69,10 @@ impl Act {
         }
     }
 
+    const fn step(self) -> (&'static str, &'static str) {
+        (self.word(), self.operation())
+    }
+
     fn of(word: &str) -> Result<Self, Problem> {
         Self::ALL.into_iter().find(|act| act.word() == word).ok_or_else(Problem::not_found)
     }
@@ -87,6 +91,10 @@ impl Act {
         acts
     }
 }
+
+/// The steps as doors know them.
+pub(super) const STEPS: &[(&str, &str)] =
+    &[Act::Register.step(), Act::Enable.step(), Act::Disable.step(), Act::Unregister.step(), Act::Delete.step()];
 
 const CONNECTIONS: &[(&str, ConnectionType)] =
     &[("HTTP", ConnectionType::Http), ("HTTPS_NO_AUTH", ConnectionType::HttpsNoAuth), ("HTTPS", ConnectionType::Https)];
@@ -226,7 +234,7 @@ pub(super) async fn change(
     operator: Operator,
     Form(form): Form<ChangeForm>,
 ) -> Result<Response, Problem> {
-    operator.may_change(&form.csrf)?;
+    operator.session.verify_csrf(&form.csrf)?;
     let client: ClientId = form.client.parse().map_err(|_| Problem::bad_request("The form names no client."))?;
     let offer = console.core.registry.current();
     let before = offer.clients.get(&client).ok_or_else(Problem::not_found)?;

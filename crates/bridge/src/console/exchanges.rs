@@ -8,6 +8,7 @@ use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use web::{ErrorSummary, Field, FormErrors, Page, Params, Problem, Visit};
 
 use super::{At, Console, Operator, Section};
+use crate::api;
 use crate::evidence;
 use crate::messagelog::{FoundRecord, RecordKind, Role, SearchQuery, StoredRecord};
 use crate::registry::LogMode;
@@ -38,7 +39,7 @@ struct One<'a> {
 /// The names of the search fields, in the order of the page.
 const FIELDS: [&str; 8] = ["from", "to", "peer", "client", "service", "message", "outcome", "subject"];
 
-/// `/console/exchanges?from=…&to=…&peer=…`: newest first.
+/// `/console/exchanges?from=…&to=…&peer=…`: newest first. Each search is audited, before anything is shown.
 pub(super) async fn search(State(console): At, operator: Operator, params: Params) -> Result<Page, Problem> {
     let v = &operator.visit;
     let asked = FIELDS.iter().any(|name| params.get(name).is_some());
@@ -46,18 +47,11 @@ pub(super) async fn search(State(console): At, operator: Operator, params: Param
     let mut records = Vec::new();
     let mut next = None;
     if errors.is_empty() {
+        let pairs = FIELDS.iter().chain(&["after"]).filter_map(|name| Some((*name, params.get(name)?)));
+        audit(&operator, api::SEARCH, &api::asked(pairs)).await?;
         let found = console.core.log.search(query).await.map_err(Problem::unavailable)?;
         records = found.records;
         next = found.next.map(|cursor| next_page(&params, &cursor.to_string()));
-    }
-    if params.get("subject").is_some() {
-        // Whoever looks for a person leaves a trace; the number itself is not written down.
-        console
-            .core
-            .registry
-            .audit(&operator.known.author(), "search_by_subject", "message log")
-            .await
-            .map_err(super::refused)?;
     }
     let fields = FIELDS.iter().map(|name| field(v, name, &params, &errors)).collect();
     let body = Search { v, errors: errors.summary(v), fields, asked, records, next };
@@ -67,6 +61,7 @@ pub(super) async fn search(State(console): At, operator: Operator, params: Param
 /// `/console/exchanges/{id}`
 pub(super) async fn one(State(console): At, operator: Operator, Path(id): Path<i64>) -> Result<Page, Problem> {
     let record = find(&console, id).await?;
+    audit(&operator, "view_message", &format!("message {}", record.message_id)).await?;
     let v = &operator.visit;
     let evidence = (record.mode == LogMode::Full).then(|| format!("/console/exchanges/{id}/evidence.asice"));
     let outcome = v.t_or(&format!("console-outcome-{}", record.outcome), &record.outcome);
@@ -77,8 +72,7 @@ pub(super) async fn one(State(console): At, operator: Operator, Path(id): Path<i
 /// `/console/exchanges/{id}/evidence.asice`: the message as a container that anyone verifies offline.
 pub(super) async fn evidence(State(console): At, operator: Operator, Path(id): Path<i64>) -> Result<Response, Problem> {
     let record = find(&console, id).await?;
-    let action = format!("message {}", record.message_id);
-    console.core.registry.audit(&operator.known.author(), "export_evidence", &action).await.map_err(super::refused)?;
+    audit(&operator, "export_evidence", &format!("message {}", record.message_id)).await?;
     let (name, container) = evidence::of_record(&console.core, record)
         .await
         .map_err(|fault| Problem::conflict(fault.message().to_owned()))?;
@@ -87,6 +81,12 @@ pub(super) async fn evidence(State(console): At, operator: Operator, Path(id): P
         (CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\"")),
     ];
     Ok((headers, container).into_response())
+}
+
+/// Writes down who looks, so that nothing is shown that the audit cannot say.
+async fn audit(operator: &Operator, action: &str, object: &str) -> Result<(), Problem> {
+    let registry = &operator.console.core.registry;
+    registry.audit(&operator.known.author(), action, object).await.map_err(super::refused)
 }
 
 async fn find(console: &Console, id: i64) -> Result<StoredRecord, Problem> {

@@ -115,10 +115,18 @@ impl Act {
         }
     }
 
+    const fn step(self) -> (&'static str, &'static str) {
+        (self.word(), self.operation())
+    }
+
     fn of(word: &str) -> Result<Self, Problem> {
         Self::ALL.into_iter().find(|act| act.word() == word).ok_or_else(Problem::not_found)
     }
 }
+
+/// The steps as doors know them.
+pub(super) const STEPS: &[(&str, &str)] =
+    &[Act::Register.step(), Act::Activate.step(), Act::Disable.step(), Act::Unregister.step(), Act::Delete.step()];
 
 #[derive(Deserialize)]
 struct Token {

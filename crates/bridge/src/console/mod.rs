@@ -2,12 +2,14 @@
 //!
 //! What is healthy, what expires soon, who may call what, what was exchanged; a right is given or taken in three clicks and
 //! given back with one. Every change goes through the registry, which checks, audits and puts it in force. An operator signs in
-//! with an API key of the node (there are no passwords); what a key may do is what its roles say.
+//! with an API key of the node (there are no passwords); what a key may see and do here is what its roles allow over the management API:
+//! each page has a door that names its operation. Searches in the message log, views and downloads are audited.
 //!
 //! Trusted: whoever holds an API key of the node with the role for it. Not: anyone who only reaches the admin listener.
 
 mod clients;
 mod confirm;
+mod door;
 mod exchanges;
 mod keys;
 mod logs;
@@ -18,12 +20,14 @@ mod sign_in;
 use std::sync::Arc;
 
 use askama::Template;
-use axum::Router;
 use axum::extract::{FromRequestParts, State};
+use axum::handler::Handler;
 use axum::response::{IntoResponse, Redirect, Response};
-use axum::routing::{get, post};
+use axum::routing::{MethodRouter, get, post};
+use axum::{Extension, Router};
 use bytes::Bytes;
 use civic::Locale;
+use http::Method;
 use http::request::Parts;
 use serde::{Deserialize, Serialize};
 use web::{
@@ -35,6 +39,8 @@ use crate::api::{self, Done, Refusal, Wish};
 use crate::core::Core;
 use crate::registry::{Change, RegistryError};
 
+use door::Door;
+pub use door::Reach;
 use sign_in::SignIn;
 
 /// Puts the console together. `public_url` is the address that operators type.
@@ -72,65 +78,91 @@ pub(crate) fn messages() -> Result<Messages, I18nError> {
 
 const CONSOLE: &str = "/console";
 
-/// Every page and form of the console, for the test that walks them as a stranger; `true` where nobody need be signed in.
-pub const ROUTES: &[(&str, &str, bool)] = &[
-    ("GET", "/console", false),
-    ("GET", "/console/sign-in", true),
-    ("POST", "/console/sign-in", true),
-    ("POST", "/console/sign-out", false),
-    ("GET", "/console/services", false),
-    ("GET", "/console/services/{number}", false),
-    ("POST", "/console/services/{number}/give", false),
-    ("POST", "/console/services/{number}/take", false),
-    ("POST", "/console/services/{number}/switch", false),
-    ("GET", "/console/clients", false),
-    ("POST", "/console/clients", false),
-    ("POST", "/console/clients/add", false),
-    ("GET", "/console/clients/{id}/{action}", false),
-    ("POST", "/console/clients/{id}/{action}", false),
-    ("GET", "/console/keys", false),
-    ("GET", "/console/keys/new", false),
-    ("POST", "/console/keys/new", false),
-    ("GET", "/console/keys/certificate", false),
-    ("POST", "/console/keys/certificate", false),
-    ("GET", "/console/keys/certificates/{hash}/{action}", false),
-    ("POST", "/console/keys/certificates/{hash}/{action}", false),
-    ("GET", "/console/keys/requests/{key}/{csr}", false),
-    ("POST", "/console/keys/requests/{key}/{csr}", false),
-    ("GET", "/console/exchanges", false),
-    ("GET", "/console/exchanges/{id}", false),
-    ("GET", "/console/exchanges/{id}/evidence.asice", false),
-    ("GET", "/console/logs", false),
-    ("GET", "/console/changes", false),
-    ("GET", "/console/changes/{id}/proof.tlog-proof", false),
-];
+/// A page or form of the console.
+struct Route {
+    method: Method,
+    path: &'static str,
+    door: Door,
+    handler: MethodRouter<Console>,
+}
+
+fn show<H: Handler<T, Console>, T: 'static>(path: &'static str, door: Door, handler: H) -> Route {
+    Route { method: Method::GET, path, door, handler: get(handler) }
+}
+
+fn form<H: Handler<T, Console>, T: 'static>(path: &'static str, door: Door, handler: H) -> Route {
+    Route { method: Method::POST, path, door, handler: post(handler) }
+}
+
+/// Every page and form of the console, each with the door that says who may come in.
+fn routes() -> Vec<Route> {
+    let mut all = routes_of_services();
+    all.extend(routes_of_keys());
+    all.extend(routes_of_the_node());
+    all
+}
+
+fn routes_of_services() -> Vec<Route> {
+    let (services, clients, steps) = (Section::Services.door(), Section::Clients.door(), Door::OfStep(clients::STEPS));
+    vec![
+        show("/console/services", services, services::list),
+        show("/console/services/{number}", services, services::one),
+        form("/console/services/{number}/give", Door::Of("addServiceServiceClients"), services::give),
+        form("/console/services/{number}/take", Door::Of("deleteServiceServiceClients"), services::take),
+        form("/console/services/{number}/switch", Door::Of("enableServiceDescription"), services::switch),
+        show("/console/clients", clients, clients::list),
+        form("/console/clients", Door::Of("updateClient"), clients::change),
+        form("/console/clients/add", Door::Of("addClient"), clients::add),
+        show("/console/clients/{id}/{action}", steps, clients::confirm),
+        form("/console/clients/{id}/{action}", steps, clients::act),
+    ]
+}
+
+fn routes_of_keys() -> Vec<Route> {
+    let (make, import, steps) = (Door::Of("addKeyAndCsr"), Door::Of("importCertificate"), Door::OfStep(keys::STEPS));
+    vec![
+        show("/console/keys", Section::Keys.door(), keys::list),
+        show("/console/keys/new", make, keys::new),
+        form("/console/keys/new", make, keys::make),
+        show("/console/keys/certificate", import, keys::upload),
+        form("/console/keys/certificate", import, keys::import),
+        show("/console/keys/certificates/{hash}/{action}", steps, keys::confirm),
+        form("/console/keys/certificates/{hash}/{action}", steps, keys::act),
+        show("/console/keys/requests/{key}/{csr}", Door::Of("downloadCsr"), keys::request),
+        form("/console/keys/requests/{key}/{csr}", Door::Of("deleteCsr"), keys::forget),
+    ]
+}
+
+fn routes_of_the_node() -> Vec<Route> {
+    let (exchanges, changes) = (Section::Exchanges.door(), Section::Changes.door());
+    vec![
+        show(CONSOLE, Section::Overview.door(), overview::overview),
+        show("/console/sign-in", Door::Open, sign_in::page),
+        form("/console/sign-in", Door::Open, sign_in::sign_in),
+        form("/console/sign-out", Door::SignedIn, sign_in::sign_out),
+        show("/console/exchanges", exchanges, exchanges::search),
+        show("/console/exchanges/{id}", exchanges, exchanges::one),
+        show("/console/exchanges/{id}/evidence.asice", exchanges, exchanges::evidence),
+        show("/console/logs", Section::Logs.door(), logs::logs),
+        show("/console/changes", changes, overview::changes),
+        show("/console/changes/{id}/proof.tlog-proof", changes, overview::proof),
+    ]
+}
+
+/// Every page and form of the console with who reaches it, for the test that walks them all: method, path, reach.
+pub fn reach() -> Vec<(Method, String, Reach)> {
+    let spread = |route: Route| {
+        let Route { method, path, door, .. } = route;
+        door.reach(path).into_iter().map(move |(path, reach)| (method.clone(), path, reach))
+    };
+    routes().into_iter().flat_map(spread).collect()
+}
 
 fn router(console: Console) -> Router {
-    Router::new()
-        .route(CONSOLE, get(overview::overview))
-        .route("/console/sign-in", get(sign_in::page).post(sign_in::sign_in))
-        .route("/console/sign-out", post(sign_in::sign_out))
-        .route("/console/services", get(services::list))
-        .route("/console/services/{number}", get(services::one))
-        .route("/console/services/{number}/give", post(services::give))
-        .route("/console/services/{number}/take", post(services::take))
-        .route("/console/services/{number}/switch", post(services::switch))
-        .route("/console/clients", get(clients::list).post(clients::change))
-        .route("/console/clients/add", post(clients::add))
-        .route("/console/clients/{id}/{action}", get(clients::confirm).post(clients::act))
-        .route("/console/keys", get(keys::list))
-        .route("/console/keys/new", get(keys::new).post(keys::make))
-        .route("/console/keys/certificate", get(keys::upload).post(keys::import))
-        .route("/console/keys/certificates/{hash}/{action}", get(keys::confirm).post(keys::act))
-        .route("/console/keys/requests/{key}/{csr}", get(keys::request).post(keys::forget))
-        .route("/console/exchanges", get(exchanges::search))
-        .route("/console/exchanges/{id}", get(exchanges::one))
-        .route("/console/exchanges/{id}/evidence.asice", get(exchanges::evidence))
-        .route("/console/logs", get(logs::logs))
-        .route("/console/changes", get(overview::changes))
-        .route("/console/changes/{id}/proof.tlog-proof", get(overview::proof))
-        .route("/", get(|| async { Redirect::to(CONSOLE) }))
-        .with_state(console)
+    let mount =
+        |router: Router<Console>, route: Route| router.route(route.path, route.handler.layer(Extension(route.door)));
+    let pages = routes().into_iter().fold(Router::new(), mount);
+    pages.route("/", get(|| async { Redirect::to(CONSOLE) })).with_state(console)
 }
 
 /// What the pages share.
@@ -198,11 +230,16 @@ impl FromRequestParts<Console> for Operator {
         let signed_in = session.and_then(|session| session.data.operator.clone().map(|known| (session, known)));
         let Some((session, known)) = signed_in else { return Err(sign_in::asked(&visit)) };
         // A key that was withdrawn or narrowed ends what its sessions may do.
-        match known.renewed(&console.core).await {
-            Ok(Some(known)) => Ok(Self { console: console.clone(), known, session, visit }),
-            Ok(None) => Err(sign_in::asked(&visit)),
-            Err(problem) => Err(problem.into_response()),
-        }
+        let known = match known.renewed(&console.core).await {
+            Ok(Some(known)) => known,
+            Ok(None) => return Err(sign_in::asked(&visit)),
+            Err(problem) => return Err(problem.into_response()),
+        };
+        let operator = Self { console: console.clone(), known, session, visit };
+        let doorless = || Problem::internal("a page of the console has no door").into_response();
+        let door = parts.extensions.get::<Door>().copied().ok_or_else(doorless)?;
+        let refusal = operator.refusal(door, parts.uri.path());
+        refusal.map_or(Ok(operator), Err)
     }
 }
 
@@ -213,9 +250,16 @@ impl Operator {
 
     /// A page of the console: sections, who is signed in.
     fn page(&self, section: Section, title: &str, body: &impl Template) -> Result<Page, Problem> {
+        self.page_beside(Some(section), title, body)
+    }
+
+    /// The same, which may be of no section. Sections that the key may not open are not shown.
+    fn page_beside(&self, section: Option<Section>, title: &str, body: &impl Template) -> Result<Page, Problem> {
+        let (_, roles) = self.known.holder();
         let links = Section::ALL
             .into_iter()
-            .map(|known| Link::new(known.path(), self.t(known.key())).current(known == section))
+            .filter(|known| known.door().admits(roles, known.path()))
+            .map(|known| Link::new(known.path(), self.t(known.key())).current(Some(known) == section))
             .collect();
         Ok(self.visit.page(title, body)?.navigation(links).signed_in(SignedIn {
             name: self.known.name(&self.visit),
@@ -284,18 +328,6 @@ impl Operator {
         self.console.sessions.save(&self.session).await?;
         Ok(Redirect::to(next).into_response())
     }
-
-    /// Refuses a form of somebody else, and an operator whose key may only look.
-    fn may_change(&self, csrf: &str) -> Result<(), Problem> {
-        self.session.verify_csrf(csrf)?;
-        if self.known.may_change_services() {
-            return Ok(());
-        }
-        Err(Problem::forbidden(
-            "This key may look but not change services and rights. Sign in with a key that has the role \
-             XROAD_SERVICE_ADMINISTRATOR.",
-        ))
-    }
 }
 
 /// A notice as the templates show it.
@@ -338,6 +370,20 @@ impl Section {
             Self::Exchanges => "/console/exchanges",
             Self::Logs => "/console/logs",
             Self::Changes => "/console/changes",
+        }
+    }
+
+    /// Who may open it.
+    const fn door(self) -> Door {
+        match self {
+            Self::Overview => Door::SignedIn,
+            Self::Services => Door::Of("getClientServiceDescriptions"),
+            Self::Clients => Door::Of("findClients"),
+            Self::Keys => Door::Of("getTokens"),
+            Self::Exchanges => Door::Of("searchMessageLog"),
+            // X-Road knows no such logs: they are services of the federation as time-stamping is.
+            Self::Logs => Door::Of("getApprovedTimestampingServices"),
+            Self::Changes => Door::Of("getAudit"),
         }
     }
 

@@ -93,7 +93,7 @@ pub(super) async fn give(
     Path(number): Path<i64>,
     Form(form): Form<RightForm>,
 ) -> Result<Response, axum::response::ErrorResponse> {
-    operator.may_change(&form.csrf)?;
+    operator.session.verify_csrf(&form.csrf)?;
     let offer = console.core.registry.current();
     let service = find(&offer, number)?;
     let subject = match read_subject(&console, &offer, service, form.who.trim()) {
@@ -116,7 +116,7 @@ pub(super) async fn take(
     Path(number): Path<i64>,
     Form(form): Form<RightForm>,
 ) -> Result<Response, Problem> {
-    operator.may_change(&form.csrf)?;
+    operator.session.verify_csrf(&form.csrf)?;
     let offer = console.core.registry.current();
     let service = find(&offer, number)?;
     let subject = read_subject(&console, &offer, service, form.who.trim()).map_err(|_| Problem::not_found())?;
@@ -133,7 +133,7 @@ pub(super) async fn switch(
     Path(number): Path<i64>,
     Form(form): Form<SwitchForm>,
 ) -> Result<Response, Problem> {
-    operator.may_change(&form.csrf)?;
+    operator.session.verify_csrf(&form.csrf)?;
     let offer = console.core.registry.current();
     let service = find(&offer, number)?;
     let key = if form.enabled { "console-service-on" } else { "console-service-off" };

@@ -36,11 +36,6 @@ impl SignIn {
         Author::ApiKey(self.number)
     }
 
-    /// Whether the key may change services, rights and clients.
-    pub(super) fn may_change_services(&self) -> bool {
-        self.roles.contains(&Role::XroadServiceAdministrator)
-    }
-
     /// The same key as it is now; `None` where it was withdrawn.
     pub(super) async fn renewed(&self, core: &Core) -> Result<Option<Self>, Problem> {
         let holder = api::holder(core, self.number).await.map_err(Problem::unavailable)?;

@@ -56,6 +56,7 @@ pub const ACTIONS: [&str; 62] = [
     "sign_in",
     "search_message_log",
     "search_by_subject",
+    "view_message",
     "export_evidence",
     // What the authority was asked for.
     "ask_authCertReg",

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use bridge::Node;
-use bridge::api::Role;
-use bridge::console::ROUTES;
+use bridge::api::{Role, operations_info};
+use bridge::console::{self, Reach};
 use bridge::testing::{CLIENT, ECHO, Reply, TwoNodes, two_nodes, two_nodes_with};
 use http::{HeaderMap, Request};
 use http_body_util::{BodyExt as _, Full};
@@ -78,6 +78,15 @@ pub(crate) fn text(reply: &Reply) -> String {
     String::from_utf8_lossy(&reply.body).into_owned()
 }
 
+/// What the forms ask for, with a token that no session has.
+const FORM: &str = "csrf=x&who=a&enabled=true&client=a&key=wrong";
+
+/// An address in the place of its mould.
+fn filled(path: &str) -> String {
+    let segments: Vec<&str> = path.split('/').map(|one| if one.starts_with('{') { "1" } else { one }).collect();
+    segments.join("/")
+}
+
 /// The value of a hidden field on a page.
 fn hidden(page: &str, name: &str) -> String {
     let field = page.split("<input").find(|field| field.contains(&format!("name=\"{name}\""))).unwrap();
@@ -95,11 +104,12 @@ async fn service_page(operator: &mut Operator, code: &str) -> String {
 async fn a_stranger_sees_the_sign_in_page_and_nothing_else() {
     let nodes = two_nodes(930).await;
     let mut stranger = Operator::at(&nodes.provider);
-    for (method, path, open) in ROUTES {
-        let path = path.replace("{number}", "1").replace("{id}", "1");
-        let reply = stranger.send(method, &path, "csrf=x&who=a&enabled=true&client=a&key=wrong".to_owned()).await;
+    for (method, path, reach) in console::reach() {
+        let path = filled(&path);
+        let reply = stranger.send(method.as_str(), &path, FORM.to_owned()).await;
         let shown = text(&reply);
-        assert!(*open && *method == "GET" || reply.status == 401, "{method} {path}: {}", reply.status);
+        let open = reach == Reach::Strangers && method == "GET";
+        assert!(open || reply.status == 401, "{method} {path}: {}", reply.status);
         assert!(!shown.contains(ECHO) && !shown.contains("BB/COM/2001/credit"), "{method} {path}");
     }
     assert_eq!(stranger.cookie, "", "no session for strangers");
@@ -107,10 +117,37 @@ async fn a_stranger_sees_the_sign_in_page_and_nothing_else() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_opens_for_the_roles_that_may_call_its_operation_over_the_api_and_tells_the_others_which_it_needs() {
+    let nodes = two_nodes(934).await;
+    let operations = operations_info();
+    for role in Role::ALL {
+        let mut operator = Operator::signed_in(&nodes, &[role]).await;
+        let home = operator.page("/console").await;
+        for (method, path, reach) in console::reach() {
+            let needed = match reach {
+                Reach::Strangers | Reach::EveryKey => &Role::ALL,
+                Reach::Operation(id) => operations.iter().find(|known| known.id == id).unwrap().roles,
+            };
+            let reply = operator.send(method.as_str(), &filled(&path), FORM.to_owned()).await;
+            let (shown, refused) = (text(&reply), !needed.contains(&role));
+            assert_eq!(shown.contains("Votre clé ne permet pas cette page"), refused, "{method} {path} as {role:?}");
+            if refused {
+                assert_eq!(reply.status, 403, "{method} {path} as {role:?}");
+                assert!(needed.iter().all(|role| shown.contains(role.word())), "{method} {path}: {shown}");
+                let link = format!("href=\"{path}\"");
+                assert!(method == "POST" || !home.contains(&link), "{path} is shown to {role:?}");
+            }
+        }
+    }
+    nodes.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_right_is_given_taken_and_given_back_in_a_few_clicks_and_holds_at_the_next_call() {
     let nodes = two_nodes_with(931, |_, provider| provider.rights.clear()).await;
     assert_eq!(nodes.get(ECHO).await.error_type(), "server.serverproxy.access_denied");
-    let mut operator = Operator::signed_in(&nodes, &[Role::XroadServiceAdministrator]).await;
+    let roles = [Role::XroadServiceAdministrator, Role::XroadSecurityOfficer];
+    let mut operator = Operator::signed_in(&nodes, &roles).await;
     let page = service_page(&mut operator, "echo").await;
     let csrf = hidden(&operator.page(&page).await, "csrf");
 
@@ -192,7 +229,8 @@ async fn a_key_that_may_only_look_changes_nothing_and_a_foreign_form_neither() {
 async fn exchanges_are_found_and_their_evidence_is_downloaded() {
     let nodes = two_nodes(933).await;
     assert_eq!(nodes.call("GET", ECHO, &[("X-Road-Id", "looked-for")], "").await.status, 200);
-    let mut operator = Operator::signed_in(&nodes, &[Role::XroadSecurityserverObserver]).await;
+    let roles = [Role::XroadSystemAdministrator, Role::XroadSecurityserverObserver];
+    let mut operator = Operator::signed_in(&nodes, &roles).await;
     assert!(operator.page("/console").await.contains("BB/GOV/1002/node-1"));
     assert!(operator.page("/console/clients").await.contains("BB/GOV/1002"));
     assert!(!operator.page("/console/exchanges?message=other").await.contains("/console/exchanges/1"));
@@ -206,5 +244,21 @@ async fn exchanges_are_found_and_their_evidence_is_downloaded() {
     let container = trust::asic::Container::read(&evidence.body).unwrap();
     assert!(container.write(civic::Timestamp::from_seconds(0)).is_ok());
     assert_eq!(operator.get("/console/exchanges/7").await.status, 404);
+    assert!(operator.page("/console/exchanges?subject=1751198700421").await.contains("subject"));
+
+    // Each look is written down, without the number of whoever was looked for.
+    let entries = nodes.provider.registry().audit_entries(100).await.unwrap();
+    let looks: Vec<(&str, &str)> =
+        entries.iter().rev().map(|entry| (entry.action.as_str(), entry.object.as_str())).collect();
+    let message = "message looked-for";
+    let expected = [
+        ("search_message_log", "message=other"),
+        ("search_message_log", "message=looked-for"),
+        ("view_message", message),
+        ("export_evidence", message),
+    ];
+    let began = looks.iter().position(|look| *look == expected[0]).unwrap();
+    assert_eq!(looks[began..][..4], expected);
+    assert!(!looks.iter().any(|(_, object)| object.contains("1751198700421")), "{looks:?}");
     nodes.stop().await;
 }
