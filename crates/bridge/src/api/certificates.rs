@@ -124,19 +124,24 @@ pub(super) async fn get(call: Call) -> Result {
 
 pub(super) async fn delete(call: Call) -> Result {
     let (row, kept) = find(&call, call.param("hash")).await?;
-    if row.own || kept.active {
-        let what = "the node uses this certificate: activate another one first";
-        return Err(ApiError::conflict("action_not_possible", what));
-    }
-    let certificate = Certificate::from_der(&kept.certificate).map_err(ApiError::internal)?;
-    if !actions(&row, &kept, seen(&call.core, row.usage, &kept, &certificate)).contains(&"DELETE") {
-        let what = "the authority knows this certificate: unregister it first";
-        return Err(ApiError::conflict("action_not_possible", what));
-    }
+    check_deletable(&call, &row, &kept)?;
     let id = kept.id.clone();
     call.act("bridge.delete_certificate", "delete_certificate", &kept.id, move |tx| store::remove_certificate(tx, &id))
         .await?;
     Ok(Reply::done())
+}
+
+/// Refuses to let a certificate go that is in use, or that the authority knows: this node could not unregister it any more.
+pub(super) fn check_deletable(call: &Call, row: &KeyRow, kept: &KeptCertificate) -> Result<()> {
+    let refused = |what: String| Err(ApiError::conflict("action_not_possible", what));
+    if row.own || kept.active {
+        return refused(format!("the node uses the certificate {}: activate another one first", kept.id));
+    }
+    let certificate = Certificate::from_der(&kept.certificate).map_err(ApiError::internal)?;
+    if !actions(row, kept, seen(&call.core, row.usage, kept, &certificate)).contains(&"DELETE") {
+        return refused(format!("the authority knows the certificate {}: unregister it first", kept.id));
+    }
+    Ok(())
 }
 
 /// The node uses the certificate and its key from the next exchange on.

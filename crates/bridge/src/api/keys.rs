@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use ::store::Tx;
 use civic::{MemberId, random_uuid};
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
@@ -13,7 +14,7 @@ use trust::pkcs11::TokenError;
 
 use super::auth::Role;
 use super::call::{Call, Reply, Result, member_id, parse_client, shorten};
-use super::certificates::{hash_of, shown as shown_certificate};
+use super::certificates::{check_deletable, hash_of, shown as shown_certificate};
 use super::error::ApiError;
 use super::store::{self, KeptCertificate, KeptCsr, KeptKey};
 use super::tokens::{HARDWARE, hardware, no_token, refused, token_id};
@@ -164,23 +165,28 @@ pub(super) async fn rename(call: Call) -> Result {
     Ok(Reply::json(shown(&call, &find(&call, &id).await?)?))
 }
 
+/// A key goes with its certificates, so each of them must be one that could go by itself.
 pub(super) async fn delete(call: Call) -> Result {
     let row = made_here(find(&call, call.param("id")).await?)?;
-    if row.certificates.iter().any(|one| one.active) {
-        return Err(ApiError::conflict(
-            "action_not_possible",
-            "the node uses a certificate of this key: disable it first",
-        ));
-    }
     check_usage(&call, row.usage)?;
-    if let Some(Secret::InToken(public)) = &row.secret {
-        match hardware(&call)?.delete(public) {
+    for kept in &row.certificates {
+        check_deletable(&call, &row, kept)?;
+    }
+    let (id, of) = (row.id.clone(), row.id.clone());
+    let remove = move |tx: &mut Tx<'_>| store::remove_node_key(tx, &of);
+    let Some(Secret::InToken(public)) = &row.secret else {
+        call.act("bridge.delete_key", "delete_key", &id, remove).await?;
+        return Ok(Reply::done());
+    };
+    let token = hardware(&call)?;
+    let delete = async {
+        match token.delete(public) {
             Ok(()) | Err(TokenError::NoKey(_)) => {}
             Err(error) => return Err(refused(error)),
         }
-    }
-    let id = row.id.clone();
-    call.act("bridge.delete_key", "delete_key", &row.id, move |tx| store::remove_node_key(tx, &id)).await?;
+        Ok(call.store().tx("bridge.delete_key", remove).await?)
+    };
+    call.act_outside("delete_key", &id, delete).await?;
     Ok(Reply::done())
 }
 
@@ -349,17 +355,27 @@ async fn make(call: &Call, label: &str, usage: Usage) -> Result<String> {
     if rows(call).await?.len() >= KEYS_MAX {
         return Err(ApiError::conflict("too_many_keys", format!("the node keeps at most {KEYS_MAX} keys: delete one")));
     }
-    let (public, secret) = if token_id(call)? == HARDWARE {
-        let kind = call.core.config.token.as_ref().map_or(KeyKind::P256, |keys| keys.kind);
-        let public = hardware(call)?.generate(kind, label, &*call.core.random).map_err(refused)?;
-        let secret = public.spki_der().to_vec();
-        (public, secret)
-    } else {
-        let key = SigningKey::generate_p256().map_err(ApiError::internal)?;
-        (key.public().clone(), key.to_pkcs8_der().map_err(ApiError::internal)?)
-    };
-    let id = key_id(&public);
-    let secret = call.store().sealer().seal("bridge_key", "secret", &id, &secret)?;
+    if token_id(call)? == HARDWARE {
+        let make = async {
+            let kind = call.core.config.token.as_ref().map_or(KeyKind::P256, |keys| keys.kind);
+            let public = hardware(call)?.generate(kind, label, &*call.core.random).map_err(refused)?;
+            let kept = keep(call, label, usage, &public, public.spki_der()).await;
+            if kept.is_err() && hardware(call)?.delete(&public).is_err() {
+                tracing::warn!(label, "a key was made in the token and could not be kept: delete it there");
+            }
+            kept
+        };
+        return call.act_outside("add_key", &format!("token {HARDWARE} {}", shorten(label)), make).await;
+    }
+    let key = SigningKey::generate_p256().map_err(ApiError::internal)?;
+    let secret = key.to_pkcs8_der().map_err(ApiError::internal)?;
+    keep(call, label, usage, key.public(), &secret).await
+}
+
+/// Keeps a key that was just made; `secret` is what [`Secret::read`] reads.
+async fn keep(call: &Call, label: &str, usage: Usage, public: &PublicKey, secret: &[u8]) -> Result<String> {
+    let id = key_id(public);
+    let secret = call.store().sealer().seal("bridge_key", "secret", &id, secret)?;
     let label = if label.is_empty() { usage.word() } else { label };
     let kept = KeptKey { id: id.clone(), label: label.to_owned(), usage: usage.word().to_owned(), secret };
     let now = call.core.clock.now();
@@ -510,7 +526,10 @@ pub(super) fn shown(call: &Call, row: &KeyRow) -> Result<Json> {
         .collect();
     let mut actions = vec![if row.usage == "SIGNING" { "GENERATE_SIGN_CSR" } else { "GENERATE_AUTH_CSR" }];
     if !row.own {
-        actions.extend(["EDIT_FRIENDLY_NAME", "DELETE"]);
+        actions.push("EDIT_FRIENDLY_NAME");
+    }
+    if !row.own && row.certificates.iter().all(|kept| check_deletable(call, row, kept).is_ok()) {
+        actions.push("DELETE");
     }
     Ok(json!({
         "id": row.id,

@@ -330,6 +330,51 @@ async fn nothing_is_activated_disabled_or_backed_up_that_the_audit_cannot_say() 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_stays_as_long_as_the_authority_knows_a_certificate_of_it() {
+    for provider in store::testing::engines().await {
+        let nodes = two_nodes_on(415, (store::testing::sqlite().await, provider), unlimited).await;
+        let api = Api::of(&nodes).await;
+        let request = json!({
+            "key_usage_type": "AUTHENTICATION", "csr_format": "DER", "ca_name": "Test CA",
+            "subject_field_values": { "C": "SN", "O": "Impôts" },
+        });
+        let hash = certified(&api, "next", request).await;
+        let key = key_of(&api, &hash).await;
+        let octet = |at| u8::from_str_radix(&hash[at..at + 2], 16).unwrap();
+        let digest: Vec<u8> = (0..hash.len()).step_by(2).map(octet).collect();
+        nodes.federation.change(|params| {
+            let server = params.servers.iter_mut().find(|server| server.id.owner().code() == "1002").unwrap();
+            server.auth_cert_hashes.push(digest.clone());
+        });
+        nodes.provider.ready().await.unwrap();
+
+        let refused = api.call("DELETE", &format!("/keys/{key}"), Json::Null, 409).await;
+        let told = refused["error"]["metadata"][0].as_str().unwrap().to_owned();
+        assert!(told.contains("unregister it first"), "{told}");
+        assert_eq!(key_of(&api, &hash).await, key, "key and certificate are still there");
+        let shown = api.call("GET", &format!("/keys/{key}"), Json::Null, 200).await;
+        assert!(!shown["possible_actions"].as_array().unwrap().contains(&json!("DELETE")), "{shown}");
+
+        nodes.federation.change(|params| {
+            params.servers.iter_mut().for_each(|server| server.auth_cert_hashes.retain(|one| *one != digest));
+        });
+        nodes.provider.ready().await.unwrap();
+        api.call("DELETE", &format!("/keys/{key}"), Json::Null, 204).await;
+        nodes.stop().await;
+    }
+}
+
+/// The id of the key of a certificate.
+async fn key_of(api: &Api<'_>, hash: &str) -> String {
+    let tokens = api.call("GET", "/tokens", Json::Null, 200).await;
+    let mut keys = tokens[0]["keys"].as_array().unwrap().iter();
+    let has = |key: &&Json| {
+        key["certificates"].as_array().unwrap().iter().any(|one| one["certificate_details"]["hash"] == hash)
+    };
+    keys.find(has).unwrap()["id"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_authority_is_asked_for_nothing_that_the_audit_cannot_say() {
     for provider in store::testing::engines().await {
         let nodes = two_nodes_on(413, (store::testing::sqlite().await, provider.clone()), unlimited).await;

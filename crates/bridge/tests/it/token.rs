@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use bridge::api::Role;
 use bridge::config::{ApiLimits, LegacyTls};
 use bridge::testing::{ECHO, Reply, TwoNodes, two_nodes_with, two_nodes_with_keys};
-use bridge::{TokenKeys, off_the_runtime};
+use bridge::{Node, TokenKeys, off_the_runtime};
 use civic::testing::SeededRandom;
 use serde_json::{Value as Json, json};
 use trust::keys::{KeyKind, SigningKey};
@@ -165,7 +165,15 @@ async fn operator(hsm: &SoftHsm) {
     assert_eq!((&shown["logged_in"], &shown["status"]), (&json!(true), &json!("OK")));
     assert!(!shown["serial_number"].as_str().unwrap().is_empty());
 
+    // No key is made in the token that the audit cannot say.
+    let store = nodes.provider.message_log().store().clone();
+    rename(&store, "ALTER TABLE bridge_audit RENAME TO elsewhere").await;
+    api.call("POST", "/tokens/1/keys-with-csrs", wanted.to_string(), 500).await;
+    assert_eq!(token.find("in the token"), Ok(None), "nothing is made that nobody wrote down");
+    rename(&store, "ALTER TABLE elsewhere RENAME TO bridge_audit").await;
+
     let made = api.call("POST", "/tokens/1/keys-with-csrs", wanted.to_string(), 201).await;
+    assert_eq!(stages(&nodes.provider, "add_key").await, ["begun", "failed", "begun", "", "done"]);
     let (key, csr) = (made["key"]["id"].as_str().unwrap(), made["csr_id"].as_str().unwrap());
     let target = format!("/keys/{key}/csrs/{csr}?csr_format=DER");
     let file = nodes.api(&nodes.provider, "GET", &target, Some(&api.key), "").await;
@@ -180,7 +188,6 @@ async fn operator(hsm: &SoftHsm) {
     assert_eq!(tokens[1]["keys"][0]["id"], key);
 
     // The next start takes the key over; a start without the token says what is missing.
-    let store = nodes.provider.message_log().store().clone();
     nodes.provider.stop().await;
     let without = nodes.try_replica_of_provider(store.clone(), |_| {}).await.err().unwrap().to_string();
     assert!(without.contains("[token]"), "{without}");
@@ -198,7 +205,26 @@ async fn operator(hsm: &SoftHsm) {
     assert_eq!(ask("GET", "/backups").await.json().as_array().unwrap().len(), 1, "nothing half made is left");
     assert_eq!(token.login(PIN), Ok(()));
     assert_eq!(ask("PUT", &format!("/token-certificates/{hash}/disable")).await.status, 204);
+    let store = again.message_log().store().clone();
+    rename(&store, "ALTER TABLE bridge_audit RENAME TO elsewhere").await;
+    assert_eq!(ask("DELETE", &format!("/keys/{key}")).await.status, 500);
+    assert!(token.find("in the token").unwrap().is_some(), "nothing is deleted that nobody wrote down");
+    rename(&store, "ALTER TABLE elsewhere RENAME TO bridge_audit").await;
     assert_eq!(ask("DELETE", &format!("/keys/{key}")).await.status, 204);
     assert_eq!(token.find("in the token"), Ok(None), "deleted in the token too");
+    assert_eq!(stages(&again, "delete_key").await, ["begun", "done"]);
     again.stop().await;
+}
+
+async fn rename(store: &store::Store, statement: &'static str) {
+    let rename = move |tx: &mut store::Tx<'_>| tx.execute(statement, &[]).map(drop);
+    let renamed: Result<(), store::StoreError> = store.tx("test.rename", rename).await;
+    renamed.unwrap();
+}
+
+/// What the audit says of this action, oldest first.
+async fn stages(node: &Node, action: &str) -> Vec<String> {
+    let entries = node.registry().audit_entries(1_000).await.unwrap();
+    let of_action = entries.iter().rev().filter(|entry| entry.action == action);
+    of_action.map(|entry| entry.detail["stage"].as_str().unwrap_or_default().to_owned()).collect()
 }
