@@ -138,14 +138,17 @@ pub(crate) async fn accept(
 pub(crate) struct Pins(RwLock<HashSet<Vec<u8>>>);
 
 impl Pins {
-    /// Takes the lists of an offer over.
-    pub(crate) fn set(&self, offer: &Offer) {
+    /// Takes the lists of an offer over; whether a certificate is believed no more.
+    pub(crate) fn set(&self, offer: &Offer) -> bool {
         let lists = offer.clients.values().filter_map(|client| match &client.connection {
             Connection::HttpsAuth { certificates } => Some(certificates),
             Connection::Http | Connection::HttpsNoAuth => None,
         });
         let all: HashSet<Vec<u8>> = lists.flat_map(|list| list.iter().cloned()).collect();
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = all;
+        let mut present = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let gone = !present.is_subset(&all);
+        *present = all;
+        gone
     }
 
     /// Believes one certificate (DER) more, until lists are taken over.

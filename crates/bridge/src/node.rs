@@ -481,9 +481,8 @@ async fn build(
         append_with(ledger, token_key(&keys, &files));
     }
     let acts = acts_to(ledger.as_ref(), &log).await?;
-    let pins = Arc::clone(outbound.pins());
     let core = Core {
-        registry: Registry::open(log.store().clone(), Arc::clone(&clock), Arc::clone(&random), pins, &config).await?,
+        registry: Registry::open(log.store().clone(), Arc::clone(&clock), Arc::clone(&random), &config).await?,
         own_ocsp: OwnOcsp::new(config.server.owner(), &keys, Arc::clone(&clock)).map_err(unusable)?,
         taking_over: tokio::sync::Mutex::default(),
         tls,
@@ -516,6 +515,8 @@ async fn build(
     let weak = Arc::downgrade(&core);
     core.log.decide_modes(move |client| Some(weak.upgrade()?.registry.current().clients.get(client)?.log_mode));
     crate::reload::connect(&core.registry, &core.config).await?;
+    let outbound = core.outbound.clone();
+    core.registry.follow(move |offer| outbound.believe_lists_of(offer));
     Ok((core, transport))
 }
 

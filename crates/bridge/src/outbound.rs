@@ -1,7 +1,7 @@
 //! Plain HTTP requests of the node to its own side: the information system, the time-stamping authority, OCSP, the configuration source,
 //! the consent service. Pooled keep-alive connections, a limit on the answer, a time limit on the whole.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -11,9 +11,12 @@ use hyper::body::{Body, Incoming};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::ClientConfig;
+use rustls::client::Resumption;
 
 use crate::internal_tls::{self, Pins};
 use crate::outbound_wire::Connector;
+use crate::registry::Offer;
 use crate::spool::Flow;
 use crate::tls::TlsIdentity;
 
@@ -68,10 +71,17 @@ pub enum OutboundError {
 /// A pooled HTTP client.
 #[derive(Clone)]
 pub(crate) struct Outbound {
-    client: Client<Connector, Flow>,
+    verified: Arc<Verified>,
     /// For services whose operator wants no verification.
     credulous: Client<Connector, Flow>,
     pins: Arc<Pins>,
+}
+
+/// The client that verifies services, and what another one is made of.
+struct Verified {
+    client: RwLock<Client<Connector, Flow>>,
+    tcp: HttpConnector,
+    tls: Arc<ClientConfig>,
 }
 
 /// The mark of a request to a service that its operator does not want verified.
@@ -85,6 +95,21 @@ pub(crate) enum CollectError {
     Broken(String),
 }
 
+impl Verified {
+    fn client(&self) -> Client<Connector, Flow> {
+        self.client.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+fn client(tcp: HttpConnector, tls: Arc<ClientConfig>) -> Client<Connector, Flow> {
+    Client::builder(TokioExecutor::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(Duration::from_secs(20))
+        .pool_max_idle_per_host(128)
+        .http1_max_headers(crate::message::HEADERS_MAX)
+        .build(Connector::new(tcp, tls))
+}
+
 impl Outbound {
     /// `identity`: the certificate that services are shown.
     pub(crate) fn new(connect_timeout: Duration, identity: Option<&Arc<TlsIdentity>>) -> Result<Self, rustls::Error> {
@@ -94,20 +119,27 @@ impl Outbound {
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(connect_timeout));
         connector.set_nodelay(true);
-        let client = |tls| {
-            Client::builder(TokioExecutor::new())
-                .pool_timer(TokioTimer::new())
-                .pool_idle_timeout(Duration::from_secs(20))
-                .pool_max_idle_per_host(128)
-                .http1_max_headers(crate::message::HEADERS_MAX)
-                .build(Connector::new(connector.clone(), tls))
-        };
-        Ok(Self { client: client(verified), credulous: client(credulous), pins })
+        let credulous = client(connector.clone(), credulous);
+        let first = RwLock::new(client(connector.clone(), Arc::clone(&verified)));
+        let verified = Arc::new(Verified { client: first, tcp: connector, tls: verified });
+        Ok(Self { verified, credulous, pins })
     }
 
     /// The certificates of services that are believed without an authority.
     pub(crate) const fn pins(&self) -> &Arc<Pins> {
         &self.pins
+    }
+
+    /// Believes the services that the lists of this offer name, from the next connection on, and none that lists before named.
+    pub(crate) fn believe_lists_of(&self, offer: &Offer) {
+        if !self.pins.set(offer) {
+            return;
+        }
+        // Idle connections and kept TLS sessions of a service that is believed no more would go on without another look at its certificate.
+        let Verified { client: present, tcp, tls } = &*self.verified;
+        let mut fresh = ClientConfig::clone(tls);
+        fresh.resumption = Resumption::default();
+        *present.write().unwrap_or_else(PoisonError::into_inner) = client(tcp.clone(), Arc::new(fresh));
     }
 
     /// Sends a request and collects the whole answer. Redirects are not followed.
@@ -139,7 +171,7 @@ impl Outbound {
             return Err(OutboundError::Address(request.uri().to_string().chars().take(128).collect()));
         }
         let credulous = request.extensions().get::<Unverified>().is_some();
-        let client = if credulous { &self.credulous } else { &self.client };
+        let client = if credulous { self.credulous.clone() } else { self.verified.client() };
         client.request(request).await.map_err(|error| {
             let reason = chain(&error);
             if error.is_connect() {

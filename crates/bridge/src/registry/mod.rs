@@ -26,7 +26,7 @@ pub use offer::Offer;
 pub use store::AuditEntry;
 pub(crate) use store::audit as write_audit;
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use ::store::{Migration, Store};
@@ -36,7 +36,6 @@ use ledger::outbox::OutboxError;
 use serde_json::{Value as Json, json};
 
 use crate::config::NodeConfig;
-use crate::internal_tls::Pins;
 
 /// The registry of one node.
 pub struct Registry {
@@ -44,9 +43,11 @@ pub struct Registry {
     clock: SharedClock,
     random: SharedRandom,
     current: RwLock<Arc<Offer>>,
-    /// Whom the clients' lists name, for the calls to their services.
-    pins: Arc<Pins>,
+    follower: OnceLock<Follower>,
 }
+
+/// What is told of each new offer.
+type Follower = Box<dyn Fn(&Offer) + Send + Sync>;
 
 /// Why a line of the audit cannot be proved.
 #[derive(Debug, thiserror::Error)]
@@ -72,10 +73,9 @@ impl Registry {
         store: Store,
         clock: SharedClock,
         random: SharedRandom,
-        pins: Arc<Pins>,
         config: &NodeConfig,
     ) -> Result<Self, RegistryError> {
-        let registry = Self { store, clock, random, current: RwLock::default(), pins };
+        let registry = Self { store, clock, random, current: RwLock::default(), follower: OnceLock::new() };
         registry.declare(config).await?;
         Ok(registry)
     }
@@ -102,10 +102,25 @@ impl Registry {
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
         // Two refreshes may overtake each other.
         if offer.version > current.version {
-            self.pins.set(&offer);
             *current = offer;
+            self.tell(&current);
         }
         Ok(true)
+    }
+
+    /// Tells the present offer now, and each new one before any exchange uses it: whatever keeps a part of the offer elsewhere follows
+    /// every change so, whoever made it. There is one follower; others that come later are not heard.
+    pub(crate) fn follow(&self, follower: impl Fn(&Offer) + Send + Sync + 'static) {
+        // The lock keeps a change out that would fall in between.
+        let current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        let _ = self.follower.set(Box::new(follower));
+        self.tell(&current);
+    }
+
+    fn tell(&self, offer: &Offer) {
+        if let Some(follower) = self.follower.get() {
+            follower(offer);
+        }
     }
 
     /// Applies a change. Answers the number of what was made, where something with a number was. When it returns, the change is

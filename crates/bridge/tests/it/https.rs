@@ -3,7 +3,8 @@
 use std::sync::{Arc, Mutex};
 
 use bridge::InternalKeys;
-use bridge::registry::{Author, Change, Connection, ServicePatch};
+use bridge::api::Role;
+use bridge::registry::{Author, Connection, ServicePatch};
 use bridge::testing::{CLIENT, ECHO, PROVIDER, SoapService, TwoNodes, offer_soap, two_nodes_with, wire};
 use civic::Timestamp;
 use civic::testing::SeededRandom;
@@ -147,10 +148,19 @@ async fn service(keys: &InternalKeys) -> (String, Arc<Mutex<Vec<Vec<u8>>>>) {
             let Ok(mut stream) = acceptor.accept(socket).await else { continue };
             let shown = stream.get_ref().1.peer_certificates().unwrap()[0].to_vec();
             callers.lock().unwrap().push(shown);
-            let mut request = [0; 4096];
-            let _ = stream.read(&mut request).await;
-            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok").await;
-            let _ = stream.shutdown().await;
+            // It keeps connections open, as services do.
+            tokio::spawn(async move {
+                let mut request = [0; 4096];
+                while stream.read(&mut request).await.is_ok_and(|read| read > 0) {
+                    // What follows a head is a body, which nobody reads here.
+                    if !request.starts_with(b"GET ") && !request.starts_with(b"POST ") {
+                        continue;
+                    }
+                    if stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await.is_err() {
+                        return;
+                    }
+                }
+            });
         }
     });
     (url, seen)
@@ -204,23 +214,34 @@ async fn a_soap_service_over_https_is_verified_unless_its_operator_says_otherwis
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_certificate_that_joins_the_list_of_a_client_is_believed_at_the_next_call_of_its_service() {
+async fn a_certificate_that_the_api_takes_out_is_not_believed_at_the_next_call_and_one_that_it_adds_is() {
     let keys = system(6);
-    let (url, _) = service(&keys).await;
+    let (url, callers) = service(&keys).await;
+    let (known, other) = (keys.certificate.der().to_vec(), system(7).certificate.der().to_vec());
     let nodes = two_nodes_with(505, |_, provider| {
         for service in &mut provider.services {
             service.base_url.clone_from(&url);
         }
-        let certificates: Arc<[Vec<u8>]> = vec![system(7).certificate.der().to_vec()].into();
+        let certificates: Arc<[Vec<u8>]> = vec![other].into();
         provider.connections = vec![(PROVIDER.parse().unwrap(), Connection::HttpsAuth { certificates })];
     })
     .await;
-    assert_eq!(nodes.get(ECHO).await.status, 500);
-    let client = PROVIDER.parse().unwrap();
-    let certificate = keys.certificate.der().to_vec();
-    let fingerprint = keys.certificate.sha256().map(|byte| format!("{byte:02x}")).concat();
-    let add = Change::AddCertificate { client, certificate, fingerprint };
-    nodes.provider.registry().apply(&Author::CommandLine, add).await.unwrap();
-    assert_eq!(nodes.get(ECHO).await.status, 200);
+    let key = nodes.api_key(&nodes.provider, &[Role::XroadServiceAdministrator]).await;
+    let certificates = format!("/clients/{}/tls-certificates", PROVIDER.replace('/', ":"));
+    let api = async |method, target: String, body: Vec<u8>, status: u16| {
+        let reply = nodes.api(&nodes.provider, method, &target, Some(&key), body).await;
+        assert_eq!(reply.status.as_u16(), status, "{:?}", reply.body);
+        reply.json()
+    };
+    assert_eq!(nodes.get(ECHO).await.status, 500, "nobody knows it yet");
+    for round in 0..3 {
+        let added = api("POST", certificates.clone(), known.clone(), 201).await;
+        assert_eq!(nodes.get(ECHO).await.status, 200, "round {round}: it is believed at once");
+        assert_eq!(nodes.get(ECHO).await.status, 200);
+        let served = callers.lock().unwrap().len();
+        api("DELETE", format!("{certificates}/{}", added["hash"].as_str().unwrap()), Vec::new(), 204).await;
+        assert_eq!(nodes.get(ECHO).await.status, 500, "round {round}: nor by a connection or session of before");
+        assert_eq!(callers.lock().unwrap().len(), served, "nothing was sent to whom nobody believes any more");
+    }
     nodes.stop().await;
 }
