@@ -253,7 +253,7 @@ pub struct ApiLimits {
     pub upload_bytes_max: usize,
     /// Bytes of any other body.
     pub body_bytes_max: usize,
-    /// API keys may be made from other machines too.
+    /// API keys may be made, shown, changed and revoked from other machines too.
     pub keys_from_anywhere: bool,
 }
 

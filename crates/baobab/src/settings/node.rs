@@ -254,6 +254,9 @@ settings! {
         api_calls_per_second_max: u32 = NodeLimits::default().api.calls_per_second_max;
         /// The same in a minute.
         api_calls_per_minute_max: u32 = NodeLimits::default().api.calls_per_minute_max;
+        /// Keys of the management API may be made, shown, changed and revoked over it from other machines too, not only from the node's
+        /// own. Whoever steals the key of a system administrator then gives it all roles.
+        api_keys_from_anywhere: bool = NodeLimits::default().api.keys_from_anywhere;
     }
 }
 
@@ -563,6 +566,7 @@ impl Loaded<NodeSettings> {
         }
         limits.api.calls_per_second_max = ours.api_calls_per_second_max;
         limits.api.calls_per_minute_max = ours.api_calls_per_minute_max;
+        limits.api.keys_from_anywhere = ours.api_keys_from_anywhere;
         Ok(())
     }
 

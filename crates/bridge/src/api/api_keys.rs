@@ -1,3 +1,4 @@
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use ::store::{Store, StoreError};
@@ -12,6 +13,7 @@ use super::auth::{Holder, Role};
 use super::call::{Call, Reply, Result};
 use super::error::ApiError;
 use super::store;
+use crate::config::ApiLimits;
 use crate::registry::Author;
 
 /// A key that was just made. It is shown now and never again.
@@ -66,6 +68,21 @@ async fn make(
     Ok(NewKey { number, key, roles })
 }
 
+/// Where the keys are managed: below these paths all is refused to callers from other machines, as in X-Road, unless the configuration
+/// says otherwise. Whoever steals the key of an administrator elsewhere makes no other key with it, and gives it no other role.
+const PATH: &str = "/api-keys";
+
+/// Refuses an operation on keys to whoever calls from another machine.
+pub(super) fn check_place(path: &str, peer: IpAddr, limits: &ApiLimits) -> Result<()> {
+    // A listener for both families sees the loopback of IPv4 as `::ffff:127.0.0.1`.
+    if !path.starts_with(PATH) || limits.keys_from_anywhere || peer.to_canonical().is_loopback() {
+        return Ok(());
+    }
+    let what = "keys of this API are managed from the machine of the node itself. Call from there, or set \
+                `api_keys_from_anywhere` in the table [limits] of its configuration";
+    Err(ApiError::new(StatusCode::FORBIDDEN, "forbidden", what))
+}
+
 pub(super) async fn list(call: Call) -> Result {
     let keys = call.store().read("bridge.list_api_keys", store::keys).await?;
     Ok(Reply::json(json!(keys.iter().map(shown).collect::<Vec<_>>())))
@@ -77,11 +94,6 @@ pub(super) async fn get(call: Call) -> Result {
 }
 
 pub(super) async fn add(call: Call) -> Result {
-    let allowed = call.core.config.limits.api.keys_from_anywhere || call.peer.ip().is_loopback();
-    if !allowed {
-        let what = "keys are made on the machine of the node only, unless its configuration says otherwise";
-        return Err(ApiError::new(StatusCode::FORBIDDEN, "forbidden", what));
-    }
     let roles = roles_of(&call)?;
     let random = Arc::clone(&call.core.random);
     let made = make(call.store(), &random, roles, call.author().to_string(), call.core.clock.now()).await?;
@@ -120,4 +132,26 @@ fn roles_of(call: &Call) -> std::result::Result<Vec<Role>, ApiError> {
 
 fn shown(key: &Holder) -> Json {
     json!({ "id": key.number, "roles": key.roles })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::table::operations;
+    use super::*;
+
+    #[test]
+    fn every_operation_on_keys_is_for_callers_on_this_machine_and_no_other_is() {
+        let (here, anywhere) = (ApiLimits::default(), ApiLimits { keys_from_anywhere: true, ..ApiLimits::default() });
+        for operation in operations() {
+            let of_keys = operation.id.ends_with("ApiKey") || operation.id.ends_with("ApiKeys");
+            for near in ["127.0.0.1", "127.8.0.1", "::1", "::ffff:127.0.0.1"] {
+                assert!(check_place(operation.path, near.parse().unwrap(), &here).is_ok(), "{}", operation.id);
+            }
+            for far in ["192.0.2.7", "10.0.0.1", "0.0.0.0", "2001:db8::1", "::ffff:192.0.2.7"] {
+                let far = far.parse().unwrap();
+                assert_eq!(check_place(operation.path, far, &here).is_err(), of_keys, "{}", operation.id);
+                assert!(check_place(operation.path, far, &anywhere).is_ok());
+            }
+        }
+    }
 }

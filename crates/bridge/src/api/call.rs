@@ -1,4 +1,3 @@
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -20,7 +19,6 @@ pub(super) type Result<T = Reply> = std::result::Result<T, ApiError>;
 pub(super) struct Call {
     pub(super) core: Arc<Core>,
     pub(super) holder: Holder,
-    pub(super) peer: SocketAddr,
     pub(super) params: Vec<(String, String)>,
     pub(super) query: Vec<(String, String)>,
     pub(super) body: Bytes,

@@ -7,7 +7,7 @@
 //!
 //! - Nothing is open to a stranger: every operation but the description needs `Authorization: X-Road-ApiKey token=…` of a key with one of
 //!   its roles. Keys are 32 random bytes, shown once, kept as digest. They are made at the command line ([`first_key`]), and over HTTP
-//!   from the machine itself only, unless configured.
+//!   made, shown, changed and revoked from the machine itself only, unless configured.
 //! - Calls are counted for each key and address, bodies have limits, and every change is audited with the number of the key.
 //!
 //! Trusted: whoever holds a key, as far as its roles go; whoever can write the node's database.

@@ -18,7 +18,7 @@ use super::auth::{self, Role};
 use super::call::{Call, Reply, Result};
 use super::error::ApiError;
 use super::table::{BodyKind, Operation, operations};
-use super::{openapi, schema, validate};
+use super::{api_keys, openapi, schema, validate};
 use crate::core::Core;
 
 /// The API as a router for the admin listener.
@@ -86,6 +86,7 @@ async fn run(
     };
     core.api_calls.admit((Some(holder.number), peer.ip()), &limits, core.clock.now())?;
     check_roles(operation, &holder.roles)?;
+    api_keys::check_place(operation.path, peer.ip(), &limits)?;
     let content_type = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let bytes_max = match operation.body {
         BodyKind::Bytes => limits.upload_bytes_max,
@@ -101,7 +102,7 @@ async fn run(
     let query = query_of(head.uri.query().unwrap_or_default())?;
     validate::query(operation, &query)?;
     let body = validate::body(operation, schemas, body)?;
-    let call = Call { core, holder, peer, params, query, body };
+    let call = Call { core, holder, params, query, body };
     (operation.run)(call).await
 }
 
@@ -168,13 +169,14 @@ async fn run_wish(core: &Arc<Core>, wish: Wish<'_>) -> Result<Done> {
     let operation = operations().into_iter().find(|one| one.id == wish.operation);
     let operation = operation.ok_or_else(|| ApiError::internal("the console wants an operation that there is not"))?;
     check_roles(&operation, wish.roles)?;
+    // The browser is somewhere else: what only the machine itself may do is not done here.
+    let peer = SocketAddr::from(([0, 0, 0, 0], 0));
+    api_keys::check_place(operation.path, peer.ip(), &core.config.limits.api)?;
     let owned =
         |pairs: &[(&str, &str)]| pairs.iter().map(|(one, two)| ((*one).to_owned(), (*two).to_owned())).collect();
     let call = Call {
         core: Arc::clone(core),
         holder: auth::Holder { number: wish.number, roles: wish.roles.to_vec() },
-        // The browser is somewhere else: what only the machine itself may do is not done here.
-        peer: SocketAddr::from(([0, 0, 0, 0], 0)),
         params: owned(wish.params),
         query: owned(wish.query),
         body: wish.body,

@@ -1,8 +1,14 @@
 //! The management API over HTTP: nothing for strangers, each role its own, and what it changes is in force at the next exchange.
 
+use std::net::IpAddr;
+
 use bridge::api::{Role, operations_info};
 use bridge::config::{ApiLimits, NodeConfig};
 use bridge::testing::{CLIENT, ECHO, PROVIDER, TwoNodes, two_nodes, two_nodes_on, two_nodes_with};
+use http_body_util::Full;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
 use serde_json::{Value as Json, json};
 
 const ADMINISTRATORS: &[Role] = &[
@@ -511,6 +517,51 @@ async fn keys_are_shown_once_changed_and_revoked_and_everything_is_audited_and_s
     assert_eq!(actions, ["remove_api_key", "set_api_key", "add_api_key"]);
     assert!(audit[0]["author"].as_str().unwrap().starts_with("api-key "));
     again.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_of_the_api_are_managed_from_the_machine_itself_unless_the_configuration_says_otherwise() {
+    // A machine with no address but the loopback cannot call from elsewhere; the rule itself is tested beside it too.
+    let Some(elsewhere) = other_address() else { return };
+    for (anywhere, status) in [(false, 403), (true, 200)] {
+        let nodes = two_nodes_with(417, |_, provider| provider.limits.api.keys_from_anywhere = anywhere).await;
+        let key = nodes.api_key(&nodes.provider, &[Role::XroadSystemAdministrator]).await;
+        let listed = nodes.api(&nodes.provider, "GET", "/api-keys", Some(&key), "").await;
+        let own = listed.json()[0]["id"].as_i64().unwrap();
+        let all = json!(Role::ALL.map(Role::word)).to_string();
+        for (method, target, body) in [
+            ("GET", "/api-keys".to_owned(), ""),
+            ("GET", format!("/api-keys/{own}"), ""),
+            ("POST", "/api-keys".to_owned(), &all),
+            ("PUT", format!("/api-keys/{own}"), &all),
+            ("DELETE", format!("/api-keys/{own}"), ""),
+        ] {
+            assert_eq!(call_from(elsewhere, &nodes, method, &target, &key, body).await, status, "{method} {target}");
+        }
+        nodes.stop().await;
+    }
+}
+
+/// An address of this machine that is not the loopback. Nothing is sent to the one that is named.
+fn other_address() -> Option<IpAddr> {
+    let socket = std::net::UdpSocket::bind("0.0.0.0:0").ok()?;
+    socket.connect("198.51.100.1:9").ok()?;
+    Some(socket.local_addr().ok()?.ip()).filter(|address| !address.is_loopback())
+}
+
+/// The status of a call that comes from this address.
+async fn call_from(from: IpAddr, nodes: &TwoNodes, method: &str, target: &str, key: &str, body: &str) -> u16 {
+    let mut connector = HttpConnector::new();
+    connector.set_local_address(Some(from));
+    let url = format!("http://{}{}{target}", nodes.provider.addresses().admin, bridge::api::BASE);
+    let request = http::Request::builder()
+        .method(method)
+        .uri(url)
+        .header("authorization", format!("X-Road-ApiKey token={key}"))
+        .header("content-type", "application/json")
+        .body(Full::<bytes::Bytes>::from(body.to_owned()))
+        .unwrap();
+    Client::builder(TokioExecutor::new()).build(connector).request(request).await.unwrap().status().as_u16()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
