@@ -123,32 +123,54 @@ impl KeyPlaces {
         Ok(NodeRequests { sign: request(self.sign_label(), SIGN_KEY)?, auth: request(self.auth_label(), AUTH_KEY)? })
     }
 
-    /// Puts the certificates of the authority beside their keys.
+    /// Puts the certificates of the authority beside their keys. Those of other keys are refused before anything is written, so that good
+    /// ones stay. Of keys in a token it is asked, as [`KeyPlaces::init`] asks it.
     pub fn install(&self, sign: &Certificate, auth: &Certificate) -> Result<NodeKeys, KeysError> {
+        let keys = self.with(sign.clone(), auth.clone())?;
+        for (label, name, certificate) in [(self.sign_label(), SIGN_CERT, sign), (self.auth_label(), AUTH_CERT, auth)] {
+            self.check_in_token(label, name, certificate)?;
+        }
         for (name, certificate) in [(SIGN_CERT, sign), (AUTH_CERT, auth)] {
             write_private(&self.dir.join(name), certificate.to_pem().as_bytes())?;
         }
-        self.load()
+        Ok(keys)
     }
 
-    /// Whether certificates and the keys in files are all there.
-    pub fn are_installed(&self) -> bool {
+    /// The keys with their certificates, read as [`KeyPlaces::load`] reads them; `None` where the authority has not answered yet.
+    pub fn installed(&self) -> Result<Option<NodeKeys>, KeysError> {
         let keys = [(self.sign_label(), SIGN_KEY), (self.auth_label(), AUTH_KEY)];
         let in_files = keys.into_iter().filter(|(label, _)| label.is_none()).map(|(_, file)| file);
-        in_files.chain([SIGN_CERT, AUTH_CERT]).all(|name| self.dir.join(name).is_file())
+        let all = in_files.chain([SIGN_CERT, AUTH_CERT]).all(|name| self.dir.join(name).is_file());
+        if all { self.load().map(Some) } else { Ok(None) }
     }
 
     /// Reads keys and certificates. A token is not asked: it may be absent now, and come later.
     pub fn load(&self) -> Result<NodeKeys, KeysError> {
         let certificate = |name: &str| Ok::<_, KeysError>(Certificate::from_pem(&read_file(&self.dir.join(name))?)?);
+        self.with(certificate(SIGN_CERT)?, certificate(AUTH_CERT)?)
+    }
+
+    /// The keys with these certificates.
+    fn with(&self, sign_certificate: Certificate, auth_certificate: Certificate) -> Result<NodeKeys, KeysError> {
         let secret = |label: Option<&str>, file, certificate: &Certificate| match (&self.token, label) {
             (Some(keys), Some(_)) => Ok(keys.token.key(certificate.public_key())),
             _ => Ok::<_, KeysError>(SigningKey::from_pkcs8_pem(&read_file(&self.dir.join(file))?)?),
         };
-        let (sign_certificate, auth_certificate) = (certificate(SIGN_CERT)?, certificate(AUTH_CERT)?);
         let sign = secret(self.sign_label(), SIGN_KEY, &sign_certificate)?;
         let auth = secret(self.auth_label(), AUTH_KEY, &auth_certificate)?;
         NodeKeys::new(sign, sign_certificate, auth, auth_certificate)
+    }
+
+    /// Refuses a certificate that is of another key than the one with this label.
+    fn check_in_token(
+        &self,
+        label: Option<&str>,
+        name: &'static str,
+        certificate: &Certificate,
+    ) -> Result<(), KeysError> {
+        let (Some(keys), Some(label)) = (&self.token, label) else { return Ok(()) };
+        let public = keys.token.find(label)?.ok_or_else(|| KeysError::NotInToken(label.to_owned()))?;
+        if public.spki_der() == certificate.public_key().spki_der() { Ok(()) } else { Err(KeysError::Mismatch(name)) }
     }
 
     fn sign_label(&self) -> Option<&str> {
@@ -181,9 +203,9 @@ impl NodeKeys {
         KeyPlaces::new(dir, None).install(sign, auth)
     }
 
-    /// [`KeyPlaces::are_installed`] for keys in files.
-    pub fn are_installed(dir: &Path) -> bool {
-        KeyPlaces::new(dir, None).are_installed()
+    /// [`KeyPlaces::installed`] for keys in files.
+    pub fn installed(dir: &Path) -> Result<Option<Self>, KeysError> {
+        KeyPlaces::new(dir, None).installed()
     }
 
     /// [`KeyPlaces::load`] for keys in files.

@@ -46,8 +46,8 @@ impl Prepared {
         let folder = house.folder().join("node");
         authority.register_member(client.member(), organisation.title()).await?;
         authority.register_subsystem(&client, None).await?;
-        let keys = if NodeKeys::are_installed(&folder) {
-            NodeKeys::load(&folder)?
+        let keys = if let Some(keys) = NodeKeys::installed(&folder)? {
+            keys
         } else {
             let requests = NodeKeys::init(&folder, &server, "BB", organisation.title())?;
             let member = client.member();

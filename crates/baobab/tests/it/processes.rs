@@ -1,6 +1,7 @@
 //! Authority and nodes as processes of their own: how they come to be, how they end, and what a signal changes.
 
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -130,11 +131,7 @@ async fn a_request_that_is_refused_leads_nowhere() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_is_handed_over_by_files_where_no_network_leads_to_the_authority() {
     let federation = Federation::found();
-    let home = federation.home("bank");
-    std::fs::create_dir(&home).unwrap();
-    let settings = federation.settings(3, 3, "BB/COM/2001/node-1", "credit", "");
-    let settings: Vec<&str> = settings.lines().filter(|line| !line.starts_with("authority")).collect();
-    std::fs::write(home.join("node.toml"), settings.join("\n")).unwrap();
+    let home = without_a_network(&federation, "bank", "BB/COM/2001/node-1");
     let (well, said) = run(&home, &["node", "init"]);
     assert!(!well && said.contains("--anchor"), "{said}");
     let (well, said) =
@@ -146,6 +143,35 @@ async fn a_node_is_handed_over_by_files_where_no_network_leads_to_the_authority(
     assert!(well, "{said}");
     let (well, said) = run(&home, &["node", "init", "--answer", "data/join.answer.json"]);
     assert!(well && said.contains("baobab node run"), "{said}");
+
+    // The answer to another node is refused, and what was good stays good.
+    let other = without_a_network(&federation, "other", "BB/COM/2002/node-1");
+    let (well, said) = run(&other, &["node", "init", "--anchor", "../authority/anchor.xml"]);
+    assert!(well, "{said}");
+    let (well, said) = run(&federation.home("authority"), &["authority", "approve", "../other/data/join.json"]);
+    assert!(well, "{said}");
+    let kept = || ["sign", "auth"].map(|name| std::fs::read(home.join(format!("keys/{name}.cert.pem"))).unwrap());
+    let good = kept();
+    let (well, said) = run(&home, &["node", "init", "--answer", "../other/data/join.answer.json"]);
+    assert!(!well && said.contains("not the certificate of its key"), "{said}");
+    assert_eq!(kept(), good);
+    let (well, said) = run(&home, &["node", "init"]);
+    assert!(well && said.contains("is registered"), "{said}");
+
+    // Nor does it say that all is well where another hand put a wrong certificate.
+    std::fs::copy(home.join("keys/sign.cert.pem"), home.join("keys/auth.cert.pem")).unwrap();
+    let (well, said) = run(&home, &["node", "init"]);
+    assert!(!well && said.contains("auth.cert.pem is not the certificate of its key"), "{said}");
+}
+
+/// The folder of a node whose configuration names no authority.
+fn without_a_network(federation: &Federation, name: &str, server: &str) -> PathBuf {
+    let home = federation.home(name);
+    std::fs::create_dir(&home).unwrap();
+    let settings = federation.settings(3, 3, server, "credit", "");
+    let settings: Vec<&str> = settings.lines().filter(|line| !line.starts_with("authority")).collect();
+    std::fs::write(home.join("node.toml"), settings.join("\n")).unwrap();
+    home
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -17,6 +17,7 @@ use trust::digest;
 use trust::globalconf::read_anchor;
 use web::{ClientLimits, HttpClient};
 
+use super::running::usable;
 use crate::cli::print_line;
 use crate::command::join::{JoinAnswer, JoinId, JoinRequest};
 use crate::command::process::{block_on, open_store, random, start_quiet_logs};
@@ -103,9 +104,9 @@ pub(in crate::command) fn init(arguments: &InitArguments, log: &LogOptions) -> a
         if let Some(path) = &arguments.answer {
             let bytes = std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
             let answer: JoinAnswer = serde_json::from_slice(&bytes).context("it is no answer of an authority")?;
-            install(&places, &answer)?;
+            install(&places, &answer).with_context(|| format!("{} changes nothing", path.display()))?;
         }
-        if places.are_installed() {
+        if usable(&loaded, places.installed())?.is_some() {
             ready(&loaded);
             return Ok(ExitCode::SUCCESS);
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use bridge::config::NodeConfig;
-use bridge::{InternalKeys, KeyPlaces, Listeners, Node, NodeKeys, NodeParts, TokenKeys};
+use bridge::{InternalKeys, KeyPlaces, KeysError, Listeners, Node, NodeKeys, NodeParts, TokenKeys};
 use ledger::monitor::Monitor;
 use ledger::{LedgerClient, Submitter};
 use store::Store;
@@ -82,7 +82,10 @@ async fn start(loaded: &Loaded<NodeSettings>, token: Option<&TokenKeys>) -> anyh
 /// The keys with their certificates; without certificates the node waits for its approval.
 async fn keys(loaded: &Loaded<NodeSettings>, places: &KeyPlaces) -> anyhow::Result<NodeKeys> {
     let mut told = false;
-    while !places.are_installed() {
+    loop {
+        if let Some(keys) = usable(loaded, places.installed())? {
+            return Ok(keys);
+        }
         match fetch_certificates(loaded, places).await {
             Ok(true) => tracing::info!("the authority approved: the certificates are here"),
             Ok(false) => {
@@ -99,12 +102,16 @@ async fn keys(loaded: &Loaded<NodeSettings>, places: &KeyPlaces) -> anyhow::Resu
             Err(error) => return Err(error),
         }
     }
-    load(loaded, places)
 }
 
 fn load(loaded: &Loaded<NodeSettings>, places: &KeyPlaces) -> anyhow::Result<NodeKeys> {
+    usable(loaded, places.load())
+}
+
+/// Says of which folder the keys cannot be used.
+pub(super) fn usable<T>(loaded: &Loaded<NodeSettings>, keys: Result<T, KeysError>) -> anyhow::Result<T> {
     let folder = loaded.path_of(&loaded.settings.keys);
-    places.load().with_context(|| format!("the keys in {} cannot be used", folder.display()))
+    keys.with_context(|| format!("the keys in {} cannot be used", folder.display()))
 }
 
 /// The key and certificate of HTTPS with the organisation's own information systems.
