@@ -25,6 +25,7 @@ use trust::globalconf::{
 use self::kept::Kept;
 use self::part::{Part, Realm};
 use self::source::{Fetcher, corrected};
+use crate::attempts::{Attempt, Attempts};
 use crate::fault::{Fault, Reason, Side};
 use crate::message::AnyRequest;
 use crate::outbound::{Outbound, OutboundError};
@@ -57,6 +58,21 @@ pub(crate) struct GlobalConf {
     clock: SharedClock,
     current: RwLock<Option<Arc<Snapshot>>>,
     fetcher: tokio::sync::Mutex<Fetcher>,
+    opened: Timestamp,
+    /// The last attempt at each source.
+    asked: Arc<Attempts>,
+    /// The last attempt at the whole.
+    refreshed: RwLock<Option<Attempt>>,
+}
+
+/// How the last refresh went.
+pub(crate) enum Refreshed {
+    /// There was none yet; the node is up since then.
+    NotYet(Timestamp),
+    /// It brought the configuration.
+    Well(Timestamp),
+    /// It failed: of each source why, or why the whole did.
+    Failed(Timestamp, Vec<String>),
 }
 
 /// One configuration, parsed and indexed. It never changes.
@@ -101,12 +117,16 @@ impl GlobalConf {
         outbound: Outbound,
     ) -> Result<Self, ConfigurationError> {
         let anchor = read_anchor(anchor).map_err(|error| ConfigurationError::Anchor(error.to_string()))?;
+        let asked = Arc::new(Attempts::default());
         let conf = Self {
             anchor,
             kept: Kept::open(folder)?,
-            fetcher: tokio::sync::Mutex::new(Fetcher::new(outbound, Arc::clone(&clock))),
+            fetcher: tokio::sync::Mutex::new(Fetcher::new(outbound, Arc::clone(&clock), Arc::clone(&asked))),
+            opened: clock.now(),
             clock,
             current: RwLock::new(None),
+            asked,
+            refreshed: RwLock::new(None),
         };
         match conf.read_kept() {
             Ok(Some(snapshot)) => conf.swap(snapshot),
@@ -143,6 +163,27 @@ impl GlobalConf {
     /// Fetches the own configuration, and those of the instances that it federates with, and swaps them in. An error is about the own one.
     pub(crate) async fn refresh(&self) -> Result<(), ConfigurationError> {
         let mut fetcher = self.fetcher.lock().await;
+        let at = self.clock.now();
+        let outcome = self.fetch_all(&mut fetcher).await;
+        let error = outcome.as_ref().err().map(ToString::to_string);
+        *self.refreshed.write().unwrap_or_else(PoisonError::into_inner) = Some(Attempt { at, error });
+        outcome
+    }
+
+    /// How the last refresh went.
+    pub(crate) fn refreshed(&self) -> Refreshed {
+        let last = self.refreshed.read().unwrap_or_else(PoisonError::into_inner).clone();
+        match last {
+            None => Refreshed::NotYet(self.opened),
+            Some(Attempt { at, error: None }) => Refreshed::Well(at),
+            Some(Attempt { at, error: Some(error) }) => {
+                let sources = self.asked.failures_since(at);
+                Refreshed::Failed(at, if sources.is_empty() { vec![error] } else { sources })
+            }
+        }
+    }
+
+    async fn fetch_all(&self, fetcher: &mut Fetcher) -> Result<(), ConfigurationError> {
         let before = self.current();
         let present = |instance: &str| before.as_ref().and_then(|before| before.parts.get(instance)).cloned();
         let sources = |anchor: &Anchor, realm, good: Option<&Part>| {

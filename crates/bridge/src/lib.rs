@@ -35,6 +35,7 @@
 
 pub mod access;
 pub mod api;
+mod attempts;
 mod authorisation;
 pub mod config;
 pub mod console;

@@ -432,7 +432,7 @@ impl Node {
                             tracing::warn!(node = %core.config.server, job = name, reason, "it failed; it is tried again");
                         }
                         failing = true;
-                        every.min(Duration::from_secs(5))
+                        pause_after_failure(every)
                     }
                 };
                 tokio::select! {
@@ -442,6 +442,11 @@ impl Node {
             }
         });
     }
+}
+
+/// How long a job that runs in this rhythm waits after a failure.
+pub(crate) fn pause_after_failure(every: Duration) -> Duration {
+    every.min(Duration::from_secs(5))
 }
 
 impl Drop for Node {
@@ -491,7 +496,7 @@ async fn build(
         api_calls: RateLimiter::default(),
         internal,
         trusted: Trusted::default(),
-        stamper: Stamper::default(),
+        stamper: Stamper::new(clock.now()),
         committer: Committer::default(),
         archiver: Archiver::new(&config),
         pool: Pool::new(transport.clone(), config.limits.connect_timeout, config.limits.idle_connections_max),

@@ -6,6 +6,9 @@ use trust::globalconf::read_anchor;
 
 use super::call::{Call, Reply, Result};
 use super::error::ApiError;
+use crate::attempts::Attempt;
+use crate::globalconf::Refreshed;
+use crate::node::pause_after_failure;
 use crate::usage::hex_text;
 
 pub(super) async fn initialization_status(_: Call) -> Result {
@@ -56,15 +59,24 @@ pub(super) async fn download_anchor(call: Call) -> Result {
 }
 
 pub(super) async fn globalconf(call: Call) -> Result {
-    let now = call.core.clock.now();
-    let next = now.plus(call.core.config.rhythm.configuration);
-    let (class, error) = match call.core.conf.current() {
-        None => ("WAITING", Some("no global configuration was fetched yet")),
-        Some(snapshot) if snapshot.expires() <= now => ("FAIL", Some("the global configuration has expired")),
-        Some(_) => ("OK", None),
+    let (now, rhythm) = (call.core.clock.now(), call.core.config.rhythm.configuration);
+    let expired = call.core.conf.current().is_some_and(|snapshot| snapshot.expires() <= now);
+    let (class, at, pause, code, errors) = match call.core.conf.refreshed() {
+        Refreshed::NotYet(since) => ("WAITING", since, rhythm, "", Vec::new()),
+        Refreshed::Well(at) => ("OK", at, rhythm, "", Vec::new()),
+        Refreshed::Failed(at, errors) => {
+            ("FAIL", at, pause_after_failure(rhythm), "global_conf_download_failed", errors)
+        }
     };
-    let mut shown = json!({ "status_class": class, "prev_update_at": now.rfc3339(), "next_update_at": next.rfc3339() });
-    put_error(&mut shown, "global_conf_outdated", error);
+    let (class, code, errors) = if expired {
+        let expired = "the global configuration has expired: the node exchanges nothing until it is renewed".to_owned();
+        ("FAIL", "global_conf_outdated", errors.into_iter().chain([expired]).collect())
+    } else {
+        (class, code, errors)
+    };
+    let next = at.plus(pause).rfc3339();
+    let mut shown = json!({ "status_class": class, "prev_update_at": at.rfc3339(), "next_update_at": next });
+    put_errors(&mut shown, code, &errors);
     Ok(Reply::json(shown))
 }
 
@@ -80,32 +92,34 @@ pub(super) async fn ocsp(call: Call) -> Result {
         .collect();
     let all = snapshot.own().map_or(&[][..], |own| own.cas()).iter().flat_map(|ca| &ca.ocsp_urls);
     let shown = all.map(|url| {
-        let failed = failed.as_deref().filter(|_| used.contains(&url.as_str()));
+        let failed = failed.clone().filter(|_| used.contains(&url.as_str()));
         let class = if failed.is_some() { "FAIL" } else { "OK" };
         let mut one = json!({ "url": url, "status_class": class });
-        put_error(&mut one, "ocsp_failed", failed);
+        put_errors(&mut one, "ocsp_failed", failed.as_slice());
         one
     });
     Ok(Reply::json(json!(shown.collect::<Vec<_>>())))
 }
 
+/// Each authority as this process saw it last: the node asks the first of them, and the next where that one does not answer.
 pub(super) async fn timestamping(call: Call) -> Result {
-    let waiting = call.core.metrics.stamps_waiting.get();
-    let now = call.core.clock.now().rfc3339();
-    let shown: Vec<Json> = call
-        .snapshot()?
-        .tsas()
-        .iter()
-        .map(|tsa| {
-            let class = if waiting > 0 { "WAITING" } else { "OK" };
-            json!({ "url": tsa.url, "status_class": class, "prev_update_at": now })
-        })
-        .collect();
-    Ok(Reply::json(json!(shown)))
+    let stamper = &call.core.stamper;
+    let snapshot = call.snapshot()?;
+    let shown = snapshot.tsas().iter().map(|tsa| {
+        let (class, at, error) = match stamper.asked.of(&tsa.url) {
+            None => ("WAITING", stamper.since, None),
+            Some(Attempt { at, error: None }) => ("OK", at, None),
+            Some(Attempt { at, error: Some(error) }) => ("FAIL", at, Some(format!("{}: {error}", tsa.url))),
+        };
+        let mut one = json!({ "url": tsa.url, "status_class": class, "prev_update_at": at.rfc3339() });
+        put_errors(&mut one, "timestamping_failed", error.as_slice());
+        one
+    });
+    Ok(Reply::json(shown.collect()))
 }
 
-fn put_error(shown: &mut Json, code: &str, error: Option<&str>) {
-    if let (Some(fields), Some(error)) = (shown.as_object_mut(), error) {
-        fields.insert("error".to_owned(), json!({ "code": code, "metadata": [error] }));
+fn put_errors(shown: &mut Json, code: &str, errors: &[String]) {
+    if let (Some(fields), false) = (shown.as_object_mut(), errors.is_empty()) {
+        fields.insert("error".to_owned(), json!({ "code": code, "metadata": errors }));
     }
 }

@@ -1,6 +1,7 @@
 //! How the configuration of one instance is fetched: from the first source that serves a good one, in the highest version that it has.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use civic::{SharedClock, Timestamp};
@@ -8,6 +9,7 @@ use trust::globalconf::{Anchor, AnchorSource, Directory, PRIVATE_PARAMETERS, SHA
 
 use super::ConfigurationError;
 use super::part::{LogsPart, Part, Realm, verify};
+use crate::attempts::{Attempt, Attempts};
 use crate::outbound::{Outbound, OutboundError};
 
 /// The versions that this node reads, newest first.
@@ -28,6 +30,7 @@ pub(super) struct Fetcher {
     clock: SharedClock,
     versions: HashMap<String, (u32, Timestamp)>,
     doubts: HashMap<String, Doubt>,
+    asked: Arc<Attempts>,
 }
 
 /// Configurations that end before the present one: since when they are offered, and the last of them.
@@ -38,8 +41,8 @@ struct Doubt {
 }
 
 impl Fetcher {
-    pub(super) fn new(outbound: Outbound, clock: SharedClock) -> Self {
-        Self { outbound, clock, versions: HashMap::new(), doubts: HashMap::new() }
+    pub(super) fn new(outbound: Outbound, clock: SharedClock, asked: Arc<Attempts>) -> Self {
+        Self { outbound, clock, versions: HashMap::new(), doubts: HashMap::new(), asked }
     }
 
     /// The configuration of an instance from its corrected sources; `present` is the one that holds now.
@@ -51,7 +54,10 @@ impl Fetcher {
     ) -> Result<Part, ConfigurationError> {
         let mut last = ConfigurationError::Anchor("it names no source".to_owned());
         for source in sources {
-            match self.fetch_from(instance, source, present).await {
+            let fetched = self.fetch_from(instance, source, present).await;
+            let error = fetched.as_ref().err().map(ToString::to_string);
+            self.asked.note(&source.download_url, Attempt { at: self.clock.now(), error });
+            match fetched {
                 Ok(part) => return Ok(part),
                 Err(error) => {
                     tracing::debug!(source = source.download_url, %error, "a source of the configuration is passed over");

@@ -10,14 +10,15 @@ use civic::{Timestamp, random_array};
 use store::StoreError;
 use tokio::sync::Mutex;
 use trust::digest::Digest;
+use trust::globalconf::TrustedTsa;
 use trust::tsp::{TimestampRequest, TimestampToken};
 use web::{Failure, HealthCheck};
 
 use super::replica::Duty;
 use super::stamps::Leaves;
 use super::{LogError, MessageLog, StampingPolicy, sql};
+use crate::attempts::{Attempt, Attempts};
 use crate::core::Core;
-use crate::globalconf::Snapshot;
 use crate::outbound::OutboundError;
 
 /// Records under one stamp at most. X-Road takes up to 10,000; a batch is in memory while it is stamped, and 4,000 a stamp are still a
@@ -50,9 +51,20 @@ pub(crate) enum StampError {
     TakenOver,
 }
 
-/// Lets one batch be stamped at a time.
-#[derive(Default)]
-pub(crate) struct Stamper(Mutex<()>);
+/// Lets one batch be stamped at a time, and remembers how the authorities answered.
+pub(crate) struct Stamper {
+    turn: Mutex<()>,
+    /// Since when this process could have asked them.
+    pub(crate) since: Timestamp,
+    /// The last attempt at each authority.
+    pub(crate) asked: Attempts,
+}
+
+impl Stamper {
+    pub(crate) fn new(now: Timestamp) -> Self {
+        Self { turn: Mutex::default(), since: now, asked: Attempts::default() }
+    }
+}
 
 /// How time-stamping stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -149,7 +161,7 @@ pub(crate) fn stamping_health(core: Arc<Core>) -> HealthCheck {
 
 /// Stamps all settled records, oldest first, and answers how many. None where another replica does it.
 pub(crate) async fn stamp(core: &Core) -> Result<u64, StampError> {
-    let _one_at_a_time = core.stamper.0.lock().await;
+    let _one_at_a_time = core.stamper.turn.lock().await;
     let log = &core.log;
     let outcome = if log.take(Duty::Stamping).await? {
         let outcome = stamp_all(core).await;
@@ -191,7 +203,7 @@ async fn stamp_all(core: &Core) -> Result<u64, StampError> {
 
 /// Stamps the records that the others passed by.
 pub(super) async fn stamp_passed_by(core: &Core) -> Result<u64, StampError> {
-    let _one_at_a_time = core.stamper.0.lock().await;
+    let _one_at_a_time = core.stamper.turn.lock().await;
     let mut stamped = 0;
     while core.log.take(Duty::Stamping).await? {
         let batch = core.log.store.read("bridge.passed_by", |tx| sql::passed_by(tx, BATCH)).await?;
@@ -245,8 +257,11 @@ async fn stamp_batch(core: &Core, mut batch: Vec<(i64, Vec<u8>)>) -> Result<u64,
 async fn ask(core: &Core, data: &[u8]) -> Result<Vec<u8>, StampError> {
     let snapshot = core.conf.current().ok_or(StampError::NoAuthority)?;
     let mut last = StampError::NoAuthority;
-    for at in 0..snapshot.tsas().len() {
-        match ask_one(core, &snapshot, at, data).await {
+    for authority in snapshot.tsas() {
+        let answer = ask_one(core, authority, data).await;
+        let error = answer.as_ref().err().map(ToString::to_string);
+        core.stamper.asked.note(&authority.url, Attempt { at: core.clock.now(), error });
+        match answer {
             Ok(token) => return Ok(token),
             Err(error) => last = error,
         }
@@ -254,9 +269,8 @@ async fn ask(core: &Core, data: &[u8]) -> Result<Vec<u8>, StampError> {
     Err(last)
 }
 
-async fn ask_one(core: &Core, snapshot: &Snapshot, at: usize, data: &[u8]) -> Result<Vec<u8>, StampError> {
+async fn ask_one(core: &Core, authority: &TrustedTsa, data: &[u8]) -> Result<Vec<u8>, StampError> {
     let refused = |error: trust::tsp::TspError| StampError::Refused(error.to_string());
-    let authority = snapshot.tsas().get(at).ok_or(StampError::NoAuthority)?;
     let request = TimestampRequest::for_data(data, &random_array::<16>(&*core.random)).map_err(refused)?;
     let body = Bytes::from(request.to_der().map_err(refused)?);
     let kind = "application/timestamp-query";

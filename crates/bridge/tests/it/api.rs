@@ -1,10 +1,11 @@
 //! The management API over HTTP: nothing for strangers, each role its own, and what it changes is in force at the next exchange.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use bridge::api::{Role, operations_info};
 use bridge::config::{ApiLimits, NodeConfig};
-use bridge::testing::{CLIENT, ECHO, PROVIDER, TwoNodes, two_nodes, two_nodes_on, two_nodes_with};
+use bridge::testing::{CLIENT, ECHO, Outage, PROVIDER, TwoNodes, two_nodes, two_nodes_on, two_nodes_with};
 use http_body_util::Full;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -593,4 +594,51 @@ async fn operators_see_how_the_node_is_and_find_messages() {
     assert_eq!(api.call("GET", "/xroad-instances", Json::Null, 200).await, json!(["BB"]));
     api.call("POST", "/initialization", json!({}), 409).await;
     nodes.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn diagnostics_say_when_the_authority_was_asked_last_and_that_it_did_not_answer() {
+    for provider in store::testing::engines().await {
+        let nodes = two_nodes_on(416, (store::testing::sqlite().await, provider), unlimited).await;
+        let api = Api::of(&nodes).await;
+        let configuration = || async { api.call("GET", "/diagnostics/globalconf", Json::Null, 200).await };
+        let stamps =
+            || async { api.call("GET", "/diagnostics/timestamping-services", Json::Null, 200).await[0].clone() };
+        let pass = || nodes.clock.advance(Duration::from_mins(1));
+
+        let asked = nodes.federation.now().rfc3339();
+        nodes.provider.ready().await.unwrap();
+        assert_eq!(stamps().await["status_class"], "WAITING", "nobody was asked for a stamp yet");
+        assert_eq!(nodes.get(ECHO).await.status, 200);
+        let stamped = nodes.federation.now().rfc3339();
+        assert!(nodes.provider.stamp_now().await.unwrap() > 0);
+        pass();
+        assert_eq!(nodes.get(ECHO).await.status, 200, "a record waits");
+        let good = configuration().await;
+        assert_eq!((&good["status_class"], &good["prev_update_at"]), (&json!("OK"), &json!(asked)));
+        let good = stamps().await;
+        assert_eq!((&good["status_class"], &good["prev_update_at"]), (&json!("OK"), &json!(stamped)));
+
+        pass();
+        let died = nodes.federation.now().rfc3339();
+        nodes.federation.set_outage(Outage::Configuration, true);
+        nodes.federation.set_outage(Outage::TimeStamps, true);
+        nodes.provider.ready().await.unwrap_err();
+        nodes.provider.stamp_now().await.unwrap_err();
+        pass();
+        for shown in [configuration().await, stamps().await] {
+            assert_eq!((&shown["status_class"], &shown["prev_update_at"]), (&json!("FAIL"), &json!(died)), "{shown}");
+            let told = shown["error"]["metadata"][0].as_str().unwrap();
+            assert!(told.contains(&nodes.federation.address().to_string()), "the source is named: {told}");
+        }
+
+        nodes.federation.set_outage(Outage::Configuration, false);
+        nodes.federation.set_outage(Outage::TimeStamps, false);
+        nodes.provider.ready().await.unwrap();
+        nodes.provider.stamp_now().await.unwrap();
+        for shown in [configuration().await, stamps().await] {
+            assert_eq!((&shown["status_class"], &shown["error"]), (&json!("OK"), &Json::Null), "{shown}");
+        }
+        nodes.stop().await;
+    }
 }
