@@ -89,6 +89,11 @@ impl TlsIdentity {
         Ok(())
     }
 
+    /// The certificate that new handshakes show, DER.
+    pub(crate) fn certificate(&self) -> Option<Vec<u8>> {
+        self.present().certified.cert.first().map(|certificate| certificate.to_vec())
+    }
+
     fn present(&self) -> Present {
         self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -17,7 +17,8 @@ use der::{Decode, Encode};
 use x509_cert::TbsCertificate;
 use x509_cert::ext::pkix::name::GeneralName;
 use x509_cert::ext::pkix::{
-    AuthorityInfoAccessSyntax, BasicConstraints, ExtendedKeyUsage, KeyUsage, KeyUsages, SubjectKeyIdentifier,
+    AuthorityInfoAccessSyntax, BasicConstraints, ExtendedKeyUsage, KeyUsage, KeyUsages, SubjectAltName,
+    SubjectKeyIdentifier,
 };
 
 pub use issue::{CertificateProfile, CertificateRequest, CertificateSpec};
@@ -25,7 +26,7 @@ pub use name::{DistinguishedName, MemberNameProfile, NameAttribute, NamePart};
 
 use crate::asn1::{Signed, moment_of_time};
 use crate::digest::{sha1, sha256, sha512};
-use crate::keys::{KeyError, PublicKey};
+use crate::keys::{KeyError, PublicKey, SignatureAlgorithm};
 use crate::pem;
 
 const PEM_CERTIFICATE: &str = "CERTIFICATE";
@@ -330,6 +331,31 @@ impl Certificate {
     /// Where its revocation is asked, as it says itself.
     pub fn ocsp_url(&self) -> Option<&str> {
         self.0.extensions.ocsp_url.as_deref()
+    }
+
+    /// By what algorithm its issuer signed it; `None` where that is unknown here, or too weak.
+    pub fn signature_algorithm(&self) -> Option<SignatureAlgorithm> {
+        SignatureAlgorithm::from_identifier(&self.0.signed.algorithm)
+    }
+
+    /// The signature of its issuer.
+    pub fn signature(&self) -> &[u8] {
+        &self.0.signed.signature
+    }
+
+    /// The names of hosts, addresses of the web and of mail that it names beside the subject, each with its kind: `DNS:node.example`. They
+    /// are read when they are asked for and decide nothing here; unreadable ones count as none.
+    pub fn alternative_names(&self) -> Vec<String> {
+        let Ok(tbs) = TbsCertificate::from_der(&self.0.signed.content) else { return Vec::new() };
+        let extension = tbs.extensions().and_then(|list| list.iter().find(|one| one.extn_id == oid::SUBJECT_ALT_NAME));
+        let names = extension.and_then(|one| SubjectAltName::from_der(one.extn_value.as_bytes()).ok());
+        let shown = names.iter().flat_map(|names| &names.0).filter_map(|name| match name {
+            GeneralName::DnsName(name) => Some(format!("DNS:{}", name.as_str())),
+            GeneralName::Rfc822Name(name) => Some(format!("email:{}", name.as_str())),
+            GeneralName::UniformResourceIdentifier(name) => Some(format!("URI:{}", name.as_str())),
+            _ => None,
+        });
+        shown.collect()
     }
 
     /// SHA-1 of the certificate: the `cert` query of port 5577 only.

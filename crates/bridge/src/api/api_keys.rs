@@ -2,9 +2,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use ::store::{Store, StoreError};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use civic::{SharedClock, SharedRandom, Timestamp, random_array};
+use civic::{SharedClock, SharedRandom, Timestamp, random_array, random_uuid};
 use http::StatusCode;
 use serde_json::{Value as Json, json};
 use trust::digest;
@@ -61,7 +59,8 @@ async fn make(
 ) -> std::result::Result<NewKey, StoreError> {
     roles.sort_by_key(|role| role.word());
     roles.dedup();
-    let key = URL_SAFE_NO_PAD.encode(random_array::<32>(&**random));
+    // X-Road's tools take a key for one only where it looks like a UUID. 122 bits of it are random.
+    let key = random_uuid(&**random);
     let (digest, kept, salt) = (digest::sha256(key.as_bytes()), roles.clone(), random_array(&**random));
     let add = move |tx: &mut ::store::Tx<'_>| store::add_key(tx, &digest, &kept, &author, salt, now);
     let number = store.tx("bridge.add_api_key", add).await?;
@@ -128,6 +127,12 @@ fn roles_of(call: &Call) -> std::result::Result<Vec<Role>, ApiError> {
     roles.sort_by_key(|role| role.word());
     roles.dedup();
     if roles.is_empty() { Err(ApiError::bad("name at least one role")) } else { Ok(roles) }
+}
+
+/// Who calls, in the words of X-Road: a tool looks here first for what it may do. Permissions are X-Road's inner names; roles decide here.
+pub(super) async fn user(call: Call) -> Result {
+    let roles: Vec<String> = call.holder.roles.iter().map(|role| format!("ROLE_{}", role.word())).collect();
+    Ok(Reply::json(json!({ "username": format!("api-key-{}", call.holder.number), "roles": roles, "permissions": [] })))
 }
 
 fn shown(key: &Holder) -> Json {

@@ -9,6 +9,7 @@ use store::{Store, StoreError, Tx};
 
 use super::auth::{Holder, Role};
 use super::error::ApiError;
+use super::validate::yes_or_no;
 use crate::core::Core;
 use crate::globalconf::Snapshot;
 use crate::registry::{Author, Change, Offer, Service, write_audit};
@@ -63,9 +64,7 @@ impl Call {
     pub(super) fn flag(&self, name: &str, default: bool) -> Result<bool> {
         match self.query(name) {
             None => Ok(default),
-            Some("true") => Ok(true),
-            Some("false") => Ok(false),
-            Some(_) => Err(ApiError::bad(format!("{name} is true or false"))),
+            Some(text) => yes_or_no(text).ok_or_else(|| ApiError::bad(format!("{name} is true or false"))),
         }
     }
 

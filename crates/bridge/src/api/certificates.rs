@@ -2,6 +2,7 @@ use civic::MemberId;
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 use trust::cert::{Certificate, KeyUse, NameAttribute};
+use trust::keys::{KeyKind, SignatureAlgorithm};
 use trust::mserv::Command;
 
 use super::call::{Call, Reply, Result, member_id, shorten};
@@ -33,7 +34,15 @@ pub(super) fn details(certificate: &Certificate) -> Json {
     ];
     let usages: Vec<&str> =
         usages.into_iter().filter(|(usage, _)| certificate.allows(*usage)).map(|(_, word)| word).collect();
-    json!({
+    let key = certificate.public_key();
+    // X-Road's definition requires the two numbers of every key; one that is no RSA key has none.
+    let (modulus, exponent) = key.rsa_numbers().map_or_else(
+        || ("0".to_owned(), 0),
+        |(modulus, exponent)| {
+            (hex_text(&modulus), exponent.iter().fold(0_u64, |sum, byte| (sum << 8) | u64::from(*byte)))
+        },
+    );
+    let mut shown = json!({
         "issuer_distinguished_name": certificate.issuer().to_string(),
         "issuer_common_name": certificate.issuer().get(NameAttribute::CommonName).unwrap_or_default(),
         "subject_distinguished_name": certificate.subject().to_string(),
@@ -42,10 +51,50 @@ pub(super) fn details(certificate: &Certificate) -> Json {
         "not_after": certificate.not_after().rfc3339(),
         "serial": certificate.serial_decimal(),
         "version": 3,
-        "public_key_algorithm": format!("{:?}", certificate.public_key().kind()),
+        "signature_algorithm": certificate.signature_algorithm().map_or("unknown", signature_name),
+        "signature": hex_text(certificate.signature()),
+        "public_key_algorithm": algorithm_of(key.kind()),
+        "rsa_public_key_modulus": modulus,
+        "rsa_public_key_exponent": exponent,
         "hash": hash_of(certificate),
         "key_usages": usages,
-    })
+        "subject_alternative_names": certificate.alternative_names().join(", "),
+    });
+    let curve = match key.kind() {
+        KeyKind::P256 => "secp256r1 (1.2.840.10045.3.1.7)",
+        KeyKind::P384 => "secp384r1 (1.3.132.0.34)",
+        KeyKind::Ed25519 | KeyKind::Rsa { .. } => return shown,
+    };
+    if let Some(shown) = shown.as_object_mut() {
+        shown.insert("ec_public_parameters".to_owned(), json!(curve));
+        shown.insert("ec_public_key_point".to_owned(), json!(hex_text(key.raw())));
+    }
+    shown
+}
+
+/// What kind of key it is, in X-Road's words.
+pub(super) const fn algorithm_of(kind: KeyKind) -> &'static str {
+    match kind {
+        KeyKind::Rsa { .. } => "RSA",
+        KeyKind::P256 | KeyKind::P384 => "EC",
+        KeyKind::Ed25519 => "EdDSA",
+    }
+}
+
+/// The names that Java has for them, which X-Road shows.
+const fn signature_name(algorithm: SignatureAlgorithm) -> &'static str {
+    match algorithm {
+        SignatureAlgorithm::EcdsaSha256Fixed | SignatureAlgorithm::EcdsaSha256Der => "SHA256withECDSA",
+        SignatureAlgorithm::EcdsaSha384Fixed | SignatureAlgorithm::EcdsaSha384Der => "SHA384withECDSA",
+        SignatureAlgorithm::EcdsaSha512Fixed | SignatureAlgorithm::EcdsaSha512Der => "SHA512withECDSA",
+        SignatureAlgorithm::Ed25519 => "Ed25519",
+        SignatureAlgorithm::RsaPkcs1Sha256 => "SHA256withRSA",
+        SignatureAlgorithm::RsaPkcs1Sha384 => "SHA384withRSA",
+        SignatureAlgorithm::RsaPkcs1Sha512 => "SHA512withRSA",
+        SignatureAlgorithm::RsaPssSha256 | SignatureAlgorithm::RsaPssSha384 | SignatureAlgorithm::RsaPssSha512 => {
+            "RSASSA-PSS"
+        }
+    }
 }
 
 /// Imports a certificate for a key that this node has.
@@ -133,13 +182,14 @@ pub(super) async fn delete(call: Call) -> Result {
 
 /// Refuses to let a certificate go that is in use, or that the authority knows: this node could not unregister it any more.
 pub(super) fn check_deletable(call: &Call, row: &KeyRow, kept: &KeptCertificate) -> Result<()> {
-    let refused = |what: String| Err(ApiError::conflict("action_not_possible", what));
     if row.own || kept.active {
-        return refused(format!("the node uses the certificate {}: activate another one first", kept.id));
+        let what = format!("the node uses the certificate {}, or has it in its files: activate another one first", kept.id);
+        return Err(in_use(&what));
     }
     let certificate = Certificate::from_der(&kept.certificate).map_err(ApiError::internal)?;
     if !actions(row, kept, seen(&call.core, row.usage, kept, &certificate)).contains(&"DELETE") {
-        return refused(format!("the authority knows the certificate {}: unregister it first", kept.id));
+        let what = format!("the authority knows the certificate {}: unregister it first", kept.id);
+        return Err(ApiError::conflict("action_not_possible", what));
     }
     Ok(())
 }
@@ -164,8 +214,7 @@ pub(super) async fn activate(call: Call) -> Result {
 pub(super) async fn disable(call: Call) -> Result {
     let (row, kept) = find(&call, call.param("hash")).await?;
     if row.own {
-        let what = "the node has this certificate in its files: activate another one, then it rests";
-        return Err(ApiError::conflict("action_not_possible", what));
+        return Err(in_use("the node has this certificate in its files: activate another one, then it rests"));
     }
     if kept.active {
         use_only(&call, &row, &kept, Use::Disable).await?;
@@ -173,6 +222,11 @@ pub(super) async fn disable(call: Call) -> Result {
         call.audit(Use::Disable.action(), &kept.id).await?;
     }
     Ok(Reply::done())
+}
+
+/// Not `action_not_possible`: of that, tools of X-Road tell their user that it is done already.
+fn in_use(what: &str) -> ApiError {
+    ApiError::conflict("certificate_in_use", what)
 }
 
 /// What is done with a certificate.
@@ -264,7 +318,7 @@ pub(super) async fn unregister(call: Call) -> Result {
     let (row, kept) = authentication(&call).await?;
     if kept.active {
         let what = "the node uses this certificate: activate another one first, or nobody can reach it any more";
-        return Err(ApiError::conflict("action_not_possible", what));
+        return Err(in_use(what));
     }
     let server = call.core.config.server.clone();
     ask_as_owner(&call, Command::AuthCertDeletion { server, auth_cert: kept.certificate.clone() }).await?;
@@ -314,18 +368,20 @@ async fn find(call: &Call, hash: &str) -> Result<(KeyRow, KeptCertificate)> {
     Err(ApiError::not_found("certificate_not_found", format!("the node has no certificate `{}`", shorten(&hash))))
 }
 
+/// What X-Road's rules name for a certificate that stands so. Tools read from them how it stands: `DISABLE` means in use, `UNREGISTER` means
+/// known to the authority. What the node cannot do without first having another certificate is named too, and refused with the reason.
 fn actions(row: &KeyRow, kept: &KeptCertificate, status: &str) -> Vec<&'static str> {
     let mut actions = Vec::new();
     if !kept.active && (row.usage == "SIGNING" || status == "REGISTERED") {
         actions.push("ACTIVATE");
     }
-    if kept.active && !row.own {
+    if kept.active {
         actions.push("DISABLE");
     }
     if row.usage != "SIGNING" {
         match status {
             "SAVED" | "GLOBAL_ERROR" => actions.push("REGISTER"),
-            "REGISTERED" | "REGISTRATION_IN_PROGRESS" if !kept.active => actions.push("UNREGISTER"),
+            "REGISTERED" | "REGISTRATION_IN_PROGRESS" => actions.push("UNREGISTER"),
             _ => {}
         }
     }

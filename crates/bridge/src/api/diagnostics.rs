@@ -2,7 +2,7 @@
 
 use serde_json::{Value as Json, json};
 use trust::digest;
-use trust::globalconf::read_anchor;
+use trust::globalconf::{TrustedCa, read_anchor};
 
 use super::call::{Call, Reply, Result};
 use super::error::ApiError;
@@ -29,6 +29,12 @@ fn initialized() -> Json {
 pub(super) async fn initialize(_: Call) -> Result {
     let what = "this node is initialised by the command `baobab node init`, and is";
     Err(ApiError::conflict("server_already_fully_initialized", what))
+}
+
+/// The anchor is given to `baobab node init`, and a running node has one.
+pub(super) async fn upload_anchor(_: Call) -> Result {
+    let what = "this node has its anchor: its operator replaces the file and restarts the node";
+    Err(ApiError::conflict("anchor_already_exists", what))
 }
 
 pub(super) async fn version(_: Call) -> Result {
@@ -75,7 +81,16 @@ pub(super) async fn globalconf(call: Call) -> Result {
         (class, code, errors)
     };
     let next = at.plus(pause).rfc3339();
-    let mut shown = json!({ "status_class": class, "prev_update_at": at.rfc3339(), "next_update_at": next });
+    // X-Road's older tools read the code, its newer ones the error.
+    let old_code = match class {
+        "OK" => "SUCCESS",
+        "WAITING" => "ERROR_CODE_UNINITIALIZED",
+        _ if expired => "ERROR_CODE_EXPIRED_CONF",
+        _ => "ERROR_CODE_INTERNAL",
+    };
+    let before = at.rfc3339();
+    let mut shown =
+        json!({ "status_class": class, "status_code": old_code, "prev_update_at": before, "next_update_at": next });
     put_errors(&mut shown, code, &errors);
     Ok(Reply::json(shown))
 }
@@ -90,15 +105,20 @@ pub(super) async fn ocsp(call: Call) -> Result {
         .filter_map(|certificate| snapshot.issuer_of(certificate))
         .flat_map(|ca| ca.ocsp_urls.iter().map(String::as_str))
         .collect();
-    let all = snapshot.own().map_or(&[][..], |own| own.cas()).iter().flat_map(|ca| &ca.ocsp_urls);
-    let shown = all.map(|url| {
+    let next = call.core.clock.now().plus(call.core.config.rhythm.ocsp).rfc3339();
+    let responder = |url: &String| {
         let failed = failed.clone().filter(|_| used.contains(&url.as_str()));
-        let class = if failed.is_some() { "FAIL" } else { "OK" };
-        let mut one = json!({ "url": url, "status_class": class });
+        let (class, code) = if failed.is_some() { ("FAIL", "ERROR_CODE_OCSP_FAILED") } else { ("OK", "SUCCESS") };
+        let mut one = json!({ "url": url, "status_class": class, "status_code": code, "next_update_at": next });
         put_errors(&mut one, "ocsp_failed", failed.as_slice());
         one
-    });
-    Ok(Reply::json(json!(shown.collect::<Vec<_>>())))
+    };
+    let of_ca = |ca: &TrustedCa| {
+        let responders: Vec<Json> = ca.ocsp_urls.iter().map(responder).collect();
+        json!({ "distinguished_name": ca.cert.subject().to_string(), "ocsp_responders": responders })
+    };
+    let cas = snapshot.own().map_or(&[][..], |own| own.cas());
+    Ok(Reply::json(json!(cas.iter().map(of_ca).collect::<Vec<_>>())))
 }
 
 /// Each authority as this process saw it last: the node asks the first of them, and the next where that one does not answer.
@@ -106,12 +126,13 @@ pub(super) async fn timestamping(call: Call) -> Result {
     let stamper = &call.core.stamper;
     let snapshot = call.snapshot()?;
     let shown = snapshot.tsas().iter().map(|tsa| {
-        let (class, at, error) = match stamper.asked.of(&tsa.url) {
-            None => ("WAITING", stamper.since, None),
-            Some(Attempt { at, error: None }) => ("OK", at, None),
-            Some(Attempt { at, error: Some(error) }) => ("FAIL", at, Some(format!("{}: {error}", tsa.url))),
+        let (class, code, at, error) = match stamper.asked.of(&tsa.url) {
+            None => ("WAITING", "UNKNOWN", stamper.since, None),
+            Some(Attempt { at, error: None }) => ("OK", "SUCCESS", at, None),
+            Some(Attempt { at, error: Some(error) }) => ("FAIL", "ERROR_CODE_TIMESTAMP_REQUEST_TIMED_OUT", at, Some(format!("{}: {error}", tsa.url))),
         };
-        let mut one = json!({ "url": tsa.url, "status_class": class, "prev_update_at": at.rfc3339() });
+        let at = at.rfc3339();
+        let mut one = json!({ "url": tsa.url, "status_class": class, "status_code": code, "prev_update_at": at });
         put_errors(&mut one, "timestamping_failed", error.as_slice());
         one
     });

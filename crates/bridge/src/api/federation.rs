@@ -1,11 +1,17 @@
 //! What the global configuration says, as the API of X-Road shows it.
 
 use civic::ServerId;
+use serde::Deserialize;
 use serde_json::{Value as Json, json};
-use trust::globalconf::{FederatedInstance, SharedParams};
+use trust::globalconf::{FederatedInstance, SharedParams, TrustedTsa};
 
 use super::call::{Call, Reply, Result, shorten};
 use super::error::ApiError;
+
+#[derive(Deserialize)]
+struct Named {
+    url: String,
+}
 
 pub(super) async fn instances(call: Call) -> Result {
     Ok(Reply::json(json!([call.snapshot()?.instance()])))
@@ -86,8 +92,31 @@ pub(super) async fn authorities(call: Call) -> Result {
 /// The node stamps at every authority of the country: approved and configured are the same.
 pub(super) async fn timestamping_services(call: Call) -> Result {
     let snapshot = call.snapshot()?;
-    let shown: Vec<Json> = snapshot.tsas().iter().map(|tsa| json!({ "name": tsa.name, "url": tsa.url })).collect();
-    Ok(Reply::json(json!(shown)))
+    let shown = |tsa: &TrustedTsa| json!({ "name": tsa.name, "url": tsa.url, "cost_type": "UNDEFINED" });
+    Ok(Reply::json(json!(snapshot.tsas().iter().map(shown).collect::<Vec<_>>())))
+}
+
+/// Every approved one is configured already.
+pub(super) async fn add_timestamping_service(call: Call) -> Result {
+    approved(&call)?;
+    let what = "the node stamps at every authority that the federation approves, this one too";
+    Err(ApiError::conflict("timestamping_service_already_configured", what))
+}
+
+pub(super) async fn delete_timestamping_service(call: Call) -> Result {
+    approved(&call)?;
+    let what = "the node stamps at every authority that the federation approves: the authority of the federation takes one out";
+    Err(ApiError::conflict("action_not_possible", what))
+}
+
+/// Whether the federation approves the time-stamping authority that the body names.
+fn approved(call: &Call) -> Result<()> {
+    let Named { url } = call.json()?;
+    if call.snapshot()?.tsas().iter().any(|tsa| tsa.url == url) {
+        return Ok(());
+    }
+    let what = format!("the federation approves no time-stamping authority at `{}`", shorten(&url));
+    Err(ApiError::not_found("timestamping_service_not_found", what))
 }
 
 fn with_shared(call: &Call, show: impl FnOnce(&SharedParams) -> Json) -> Result {

@@ -103,10 +103,12 @@ fn shown(call: &Call, group: &LocalGroup) -> Json {
     };
     let mut members: Vec<&ClientId> = group.members.iter().collect();
     members.sort();
-    let members: Vec<Json> = members
-        .into_iter()
-        .map(|member| json!({ "id": client_id(member), "member_name": name(member), "created_at": group.updated.rfc3339() }))
-        .collect();
+    // X-Road's older tools read `name`.
+    let member = |member: &ClientId| {
+        let (name, since) = (name(member), group.updated.rfc3339());
+        json!({ "id": client_id(member), "member_name": name, "name": name, "created_at": since })
+    };
+    let members: Vec<Json> = members.into_iter().map(member).collect();
     json!({
         "id": group.number.to_string(),
         "code": group.code,

@@ -14,7 +14,7 @@ use trust::pkcs11::TokenError;
 
 use super::auth::Role;
 use super::call::{Call, Reply, Result, member_id, parse_client, shorten};
-use super::certificates::{check_deletable, hash_of, shown as shown_certificate};
+use super::certificates::{algorithm_of, check_deletable, hash_of, shown as shown_certificate};
 use super::error::ApiError;
 use super::store::{self, KeptCertificate, KeptCsr, KeptKey};
 use super::tokens::{HARDWARE, hardware, no_token, refused, token_id};
@@ -541,9 +541,6 @@ pub(super) fn shown(call: &Call, row: &KeyRow) -> Result<Json> {
         "available": true,
         "saved_to_configuration": true,
         "possible_actions": actions,
-        "key_algorithm": match row.public.kind() {
-            trust::keys::KeyKind::Rsa { .. } => "RSA",
-            _ => "EC",
-        },
+        "key_algorithm": algorithm_of(row.public.kind()),
     }))
 }

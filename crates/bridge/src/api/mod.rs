@@ -6,7 +6,7 @@
 //! `/api/v1/openapi.json` and the test that walks every route as a stranger come from it.
 //!
 //! - Nothing is open to a stranger: every operation but the description needs `Authorization: X-Road-ApiKey token=…` of a key with one of
-//!   its roles. Keys are 32 random bytes, shown once, kept as digest. They are made at the command line ([`first_key`]), and over HTTP
+//!   its roles. Keys are random, shown once, kept as digest. They are made at the command line ([`first_key`]), and over HTTP
 //!   made, shown, changed and revoked from the machine itself only, unless configured.
 //! - Calls are counted for each key and address, bodies have limits, and every change is audited with the number of the key.
 //!
@@ -24,6 +24,7 @@ mod dump;
 mod error;
 mod federation;
 mod groups;
+mod internal;
 mod keys;
 mod management;
 mod messages;

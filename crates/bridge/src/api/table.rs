@@ -10,8 +10,8 @@ use super::auth::Role::{
 };
 use super::call::{Call, Result};
 use super::{
-    api_keys, backups, certificates, clients, diagnostics, federation, groups, keys, management, messages, rights,
-    services, tokens,
+    api_keys, backups, certificates, clients, diagnostics, federation, groups, internal, keys, management, messages,
+    rights, services, tokens,
 };
 
 /// What an operation does with a call.
@@ -247,8 +247,13 @@ fn of_the_node() -> Vec<Operation> {
         op!(PUT "/system/maintenance-mode/enable" enableMaintenanceMode SYSTEM [], takes("MaintenanceModeMessage") => DONE, management::enable_maintenance),
         op!(PUT "/system/maintenance-mode/disable" disableMaintenanceMode SYSTEM [], NO => DONE, management::disable_maintenance),
         op!(GET "/system/timestamping-services" getConfiguredTimestampingServices VIEW_SYSTEM [], NO => gives("[TimestampingService]"), federation::timestamping_services),
+        op!(POST "/system/timestamping-services" addConfiguredTimestampingService SYSTEM [], takes("TimestampingService") => makes("TimestampingService"), federation::add_timestamping_service),
+        op!(POST "/system/timestamping-services/delete" deleteConfiguredTimestampingService SYSTEM [], takes("TimestampingService") => DONE, federation::delete_timestamping_service),
+        op!(GET "/system/certificate" getSystemCertificate VIEW_SYSTEM [], NO => gives("CertificateDetails"), internal::certificate),
+        op!(GET "/system/certificate/export" downloadSystemCertificate VIEW_SYSTEM [], NO => Answer::File("application/gzip"), internal::export),
+        op!(POST "/system/anchor" uploadInitialAnchor ANCHOR [], BYTES => makes("Nothing"), diagnostics::upload_anchor),
         op!(GET "/diagnostics/globalconf" getGlobalConfDiagnostics DIAGNOSTICS [], NO => gives("GlobalConfDiagnostics"), diagnostics::globalconf),
-        op!(GET "/diagnostics/ocsp-responders" getOcspRespondersDiagnostics DIAGNOSTICS [], NO => gives("[OcspResponderDiagnostics]"), diagnostics::ocsp),
+        op!(GET "/diagnostics/ocsp-responders" getOcspRespondersDiagnostics DIAGNOSTICS [], NO => gives("[CaOcspDiagnostics]"), diagnostics::ocsp),
         op!(GET "/diagnostics/timestamping-services" getTimestampingServicesDiagnostics DIAGNOSTICS [], NO => gives("[TimestampingServiceDiagnostics]"), diagnostics::timestamping),
         op!(GET "/backups" getBackups SYSTEM [], NO => gives("[Backup]"), backups::list),
         op!(POST "/backups" addBackup SYSTEM [], NO => makes("Backup"), backups::add),
@@ -258,6 +263,7 @@ fn of_the_node() -> Vec<Operation> {
         op!(DELETE "/backups/{filename}" deleteBackup SYSTEM [], NO => DONE, backups::delete),
         op!(GET "/message-log" searchMessageLog LOG_READERS ["from", "to", "client", "service", "peer", "message_id", "request_id", "outcome", "subject", "after", "limit"], NO => gives("LoggedMessages"), messages::search),
         op!(GET "/audit" getAudit VIEW_SYSTEM ["limit"], NO => gives("[AuditEntry]"), messages::audit),
+        op!(GET "/user" getUser EVERYONE [], NO => gives("User"), api_keys::user),
         op!(GET "/api-keys" getApiKeys VIEW_API_KEYS [], NO => gives("[ApiKey]"), api_keys::list),
         op!(POST "/api-keys" addApiKey SYSTEM [], takes("[Role]+") => gives("NewApiKey"), api_keys::add),
         op!(GET "/api-keys/{id}" getApiKey VIEW_API_KEYS [], NO => gives("ApiKey"), api_keys::get),

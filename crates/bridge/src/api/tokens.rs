@@ -92,8 +92,11 @@ pub(super) fn refused(error: TokenError) -> ApiError {
 
 async fn shown_token(call: &Call, id: &'static str) -> Result<Json> {
     let in_token = id == HARDWARE;
-    let keys = rows(call).await?;
-    let keys = keys.iter().filter(|row| row.in_token == in_token).map(|row| shown(call, row));
+    let mut keys = rows(call).await?;
+    keys.retain(|row| row.in_token == in_token);
+    // Tools take the first certificate that is registered for the one that counts: what the node works with stands first.
+    keys.sort_by_key(|row| !row.certificates.iter().any(|one| one.active));
+    let keys = keys.iter().map(|row| shown(call, row));
     let keys = keys.collect::<Result<Vec<_>>>()?;
     if in_token {
         return Ok(shown_hardware(hardware(call)?, keys));

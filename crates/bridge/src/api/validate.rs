@@ -43,10 +43,15 @@ pub(super) fn query(operation: &Operation, query: &[(String, String)]) -> Result
 /// The value of a query as its schema means it.
 fn typed(schema: &Json, value: &str) -> Option<Json> {
     match schema.get("type").and_then(Json::as_str) {
-        Some("boolean") => value.parse::<bool>().ok().map(Json::from),
+        Some("boolean") => yes_or_no(value).map(Json::from),
         Some("integer") => value.parse::<i64>().ok().map(Json::from),
         _ => Some(Json::from(value)),
     }
+}
+
+/// As X-Road reads it: clients of some languages write `True`.
+pub(super) fn yes_or_no(text: &str) -> Option<bool> {
+    text.to_ascii_lowercase().parse().ok()
 }
 
 /// Compares the body with the description; answers it without members that are `null`.

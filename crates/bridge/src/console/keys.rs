@@ -141,6 +141,8 @@ struct Key {
     usage: Option<String>,
     certificates: Vec<Certificate>,
     certificate_signing_requests: Vec<Csr>,
+    #[serde(default)]
+    possible_actions: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -398,7 +400,15 @@ fn view(word: &'static str, keys: &[Key], now: Timestamp) -> UseView {
 
 fn certificate_view(key: &Key, certificate: &Certificate, now: Timestamp) -> CertificateView {
     let details = &certificate.details;
-    let can = |act: &Act| certificate.possible_actions.iter().any(|possible| possible == act.possible());
+    // The API names what X-Road's rules allow. No button for what the node would refuse now: a certificate in the files of its operator is not
+    // disabled here, and one in use is not given back.
+    let made_here = key.possible_actions.iter().any(|possible| possible == "DELETE");
+    let taken = |act: &Act| match act {
+        Act::Disable => made_here,
+        Act::Unregister => !certificate.active,
+        Act::Register | Act::Activate | Act::Delete => true,
+    };
+    let can = |act: &Act| certificate.possible_actions.iter().any(|possible| possible == act.possible()) && taken(act);
     CertificateView {
         hash: details.hash.clone(),
         name: details.subject_distinguished_name.clone(),
@@ -471,5 +481,25 @@ mod tests {
         assert_eq!(pairs, [("csrf", &b"1"[..]), ("file", &b"a\r\nb"[..])]);
         assert!(read("application/x-www-form-urlencoded").await.is_err());
         assert!(read("multipart/mixed; boundary=x").await.is_err());
+    }
+
+    #[test]
+    fn what_the_node_would_refuse_has_no_button() {
+        let steps = |of_key: &[&str], active: bool, possible: &[&str]| {
+            let details = serde_json::json!({ "hash": "", "subject_distinguished_name": "", "not_after": "" });
+            let certificate = serde_json::json!({
+                "active": active, "status": "REGISTERED", "possible_actions": possible, "certificate_details": details,
+            });
+            let key = serde_json::json!({
+                "id": "", "label": "", "certificates": [certificate], "certificate_signing_requests": [],
+                "possible_actions": of_key,
+            });
+            let key: Key = serde_json::from_value(key).unwrap();
+            let actions = certificate_view(&key, &key.certificates[0], Timestamp::from_seconds(0)).actions;
+            actions.into_iter().map(Act::word).collect::<Vec<_>>()
+        };
+        assert!(steps(&[], true, &["DISABLE", "UNREGISTER"]).is_empty(), "in the files of the operator");
+        assert_eq!(steps(&["DELETE"], true, &["DISABLE", "UNREGISTER"]), ["disable"]);
+        assert_eq!(steps(&["DELETE"], false, &["ACTIVATE", "UNREGISTER"]), ["activate", "unregister"]);
     }
 }

@@ -12,7 +12,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::{Value as Json, json};
 
-const ADMINISTRATORS: &[Role] = &[
+pub(crate) const ADMINISTRATORS: &[Role] = &[
     Role::XroadSecurityOfficer,
     Role::XroadRegistrationOfficer,
     Role::XroadServiceAdministrator,
@@ -49,11 +49,11 @@ impl<'n> Api<'n> {
     }
 }
 
-fn owner() -> String {
+pub(crate) fn owner() -> String {
     PROVIDER.replace('/', ":")
 }
 
-fn bank() -> String {
+pub(crate) fn bank() -> String {
     CLIENT.replace('/', ":")
 }
 
@@ -499,7 +499,7 @@ async fn keys_are_shown_once_changed_and_revoked_and_everything_is_audited_and_s
     let api = Api::of(&nodes).await;
     let made = api.call("POST", "/api-keys", json!(["XROAD_SECURITYSERVER_OBSERVER"]), 200).await;
     let (id, key) = (made["id"].as_i64().unwrap(), made["key"].as_str().unwrap().to_owned());
-    assert_eq!(key.len(), 43);
+    assert_eq!(key.split('-').map(str::len).collect::<Vec<_>>(), [8, 4, 4, 4, 12], "X-Road's tools take no other key");
     let listed = api.call("GET", "/api-keys", Json::Null, 200).await;
     assert!(!listed.to_string().contains(&key));
     let target = "/clients";
@@ -576,7 +576,9 @@ async fn operators_see_how_the_node_is_and_find_messages() {
     api.call("GET", "/message-log?from=yesterday", Json::Null, 400).await;
     let now = api.call("GET", "/diagnostics/globalconf", Json::Null, 200).await;
     assert_eq!(now["status_class"], "OK");
-    assert_eq!(api.call("GET", "/diagnostics/ocsp-responders", Json::Null, 200).await[0]["status_class"], "OK");
+    let authorities = api.call("GET", "/diagnostics/ocsp-responders", Json::Null, 200).await;
+    assert_eq!(authorities[0]["ocsp_responders"][0]["status_class"], "OK");
+    assert!(authorities[0]["distinguished_name"].as_str().unwrap().contains("Test CA"));
     assert_eq!(
         api.call("GET", "/diagnostics/timestamping-services", Json::Null, 200).await.as_array().unwrap().len(),
         1

@@ -32,3 +32,4 @@ mod soap_consent;
 mod soap_exchange;
 mod streaming;
 mod token;
+mod tools;

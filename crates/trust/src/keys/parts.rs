@@ -52,7 +52,7 @@ impl PublicKey {
     }
 
     /// Modulus and public exponent of an RSA key, big-endian.
-    pub(crate) fn rsa_numbers(&self) -> Option<(Vec<u8>, Vec<u8>)> {
+    pub fn rsa_numbers(&self) -> Option<(Vec<u8>, Vec<u8>)> {
         let KeyKind::Rsa { .. } = self.kind() else { return None };
         let numbers = RsaNumbers::from_der(self.raw()).ok()?;
         Some((numbers.modulus.as_bytes().to_vec(), numbers.exponent.as_bytes().to_vec()))
