@@ -125,6 +125,11 @@ impl Outbound {
         Ok(Self { verified, credulous, pins })
     }
 
+    /// The certificates of services that are believed without an authority.
+    pub(crate) fn pins(&self) -> &Pins {
+        &self.pins
+    }
+
     /// Believes the services that the lists of this offer name, from the next connection on, and none that lists before named.
     pub(crate) fn believe_lists_of(&self, offer: &Offer) {
         if !self.pins.set(offer) {

@@ -183,7 +183,8 @@ pub(super) async fn delete(call: Call) -> Result {
 /// Refuses to let a certificate go that is in use, or that the authority knows: this node could not unregister it any more.
 pub(super) fn check_deletable(call: &Call, row: &KeyRow, kept: &KeptCertificate) -> Result<()> {
     if row.own || kept.active {
-        let what = format!("the node uses the certificate {}, or has it in its files: activate another one first", kept.id);
+        let what =
+            format!("the node uses the certificate {}, or has it in its files: activate another one first", kept.id);
         return Err(in_use(&what));
     }
     let certificate = Certificate::from_der(&kept.certificate).map_err(ApiError::internal)?;

@@ -86,7 +86,7 @@ pub(super) async fn globalconf(call: Call) -> Result {
         "OK" => "SUCCESS",
         "WAITING" => "ERROR_CODE_UNINITIALIZED",
         _ if expired => "ERROR_CODE_EXPIRED_CONF",
-        _ => "ERROR_CODE_INTERNAL",
+        _ => "ERROR_CODE_CANNOT_DOWNLOAD_CONF",
     };
     let before = at.rfc3339();
     let mut shown =
@@ -127,9 +127,11 @@ pub(super) async fn timestamping(call: Call) -> Result {
     let snapshot = call.snapshot()?;
     let shown = snapshot.tsas().iter().map(|tsa| {
         let (class, code, at, error) = match stamper.asked.of(&tsa.url) {
-            None => ("WAITING", "UNKNOWN", stamper.since, None),
+            None => ("WAITING", "ERROR_CODE_TIMESTAMP_UNINITIALIZED", stamper.since, None),
             Some(Attempt { at, error: None }) => ("OK", "SUCCESS", at, None),
-            Some(Attempt { at, error: Some(error) }) => ("FAIL", "ERROR_CODE_TIMESTAMP_REQUEST_TIMED_OUT", at, Some(format!("{}: {error}", tsa.url))),
+            Some(Attempt { at, error: Some(error) }) => {
+                ("FAIL", "ERROR_CODE_INTERNAL", at, Some(format!("{}: {error}", tsa.url)))
+            }
         };
         let at = at.rfc3339();
         let mut one = json!({ "url": tsa.url, "status_class": class, "status_code": code, "prev_update_at": at });
