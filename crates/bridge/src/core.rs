@@ -38,6 +38,8 @@ pub(crate) struct Core {
     pub(crate) keys: RwLock<NodeKeys>,
     /// Those of its files: in use unless others were activated.
     pub(crate) files: RwLock<NodeKeys>,
+    /// The configuration as it was read last: what it declares now. The rest of it counts from the next start on.
+    pub(crate) declared: RwLock<Arc<NodeConfig>>,
     pub(crate) api_calls: RateLimiter,
     pub(crate) clock: SharedClock,
     pub(crate) random: SharedRandom,
@@ -91,6 +93,11 @@ impl Core {
     /// The keys and certificates of its files.
     pub(crate) fn files(&self) -> NodeKeys {
         self.files.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The configuration whose clients, services, rights and connections are in force.
+    pub(crate) fn declared(&self) -> Arc<NodeConfig> {
+        Arc::clone(&self.declared.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The valid global configuration.

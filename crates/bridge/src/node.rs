@@ -493,6 +493,7 @@ async fn build(
         tls,
         keys: RwLock::new(keys.clone()),
         files: RwLock::new(files),
+        declared: RwLock::new(Arc::new(config.clone())),
         api_calls: RateLimiter::default(),
         internal,
         trusted: Trusted::default(),

@@ -32,6 +32,7 @@ impl Node {
             replaced.map_err(|error| StartError::Keys(error.to_string()))?;
         }
         declare(&self.core.registry, config).await?;
+        *self.core.declared.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config.clone());
         Ok(())
     }
 

@@ -94,7 +94,7 @@ pub(super) async fn restore(call: Call) -> Result {
 
 async fn put_back(call: &Call, action: &'static str, name: &str, tables: Json) -> Result<()> {
     call.act("bridge.restore_backup", action, name, move |tx| dump::write(tx, &tables)).await?;
-    Ok(crate::reload::declare(&call.core.registry, &call.core.config).await?)
+    Ok(crate::reload::declare(&call.core.registry, &call.core.declared()).await?)
 }
 
 /// The member whom a signing certificate names, also one that has run out.

@@ -134,3 +134,23 @@ async fn a_backup_with_a_key_that_the_node_cannot_work_with_changes_nothing() {
         nodes.stop().await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_configuration_read_again_no_longer_declares_does_not_come_back_with_a_backup() {
+    let mut declared = None;
+    let nodes = two_nodes_with(416, |consumer, provider| {
+        unlimited(consumer, provider);
+        declared = Some(provider.clone());
+    })
+    .await;
+    let api = Api::of(&nodes).await;
+    let name = backup(&api).await;
+    let mut declared = declared.unwrap();
+    declared.rights.clear();
+    nodes.provider.reload(&declared, nodes.provider_keys.clone()).await.unwrap();
+    assert_eq!(nodes.get(ECHO).await.error_type(), "server.serverproxy.access_denied");
+
+    api.call("PUT", &format!("/backups/{name}/restore"), Json::Null, 200).await;
+    assert_eq!(nodes.get(ECHO).await.error_type(), "server.serverproxy.access_denied", "the right stays withdrawn");
+    nodes.stop().await;
+}
