@@ -2,9 +2,9 @@
 //!
 //! An outage of its source changes nothing until the configuration expires; then the node refuses all traffic, and goes on by itself
 //! as soon as a valid one can be had (X-Road issue 2849). What is not signed, not whole, of another instance, or older than the
-//! present one is refused, and the present one stays. Instances that the private parameters federate with are fetched too; where
-//! one fails, its last good configuration stays until it expires, and the own instance is not concerned. So is the optional list of
-//! transparency logs: one that cannot be used is left out, health says so, and the last good one stays.
+//! present one is refused, and the present one stays. Instances that the private parameters federate with are fetched too, all at
+//! once and apart from the own one, which waits for none of them; where one fails, its last good configuration stays until it expires.
+//! So is the optional list of transparency logs: one that cannot be used is left out, health says so, and the last good one stays.
 
 mod kept;
 mod part;
@@ -13,10 +13,11 @@ mod source;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use civic::{ClientId, MemberId, ServerId, SharedClock, Timestamp};
+use tokio::sync::Notify;
 use trust::cert::Certificate;
 use trust::globalconf::{
     Anchor, FederatedInstance, FederationLog, ManagementService, TrustDir, TrustedCa, TrustedTsa, read_anchor,
@@ -33,6 +34,8 @@ use crate::registry::GlobalGroupId;
 
 /// The own instance and those that it federates with.
 const INSTANCES_MAX: usize = 64;
+/// So long the sources of a federated instance may take together.
+const FEDERATED_LIMIT: Duration = Duration::from_mins(2);
 
 /// Why there is no new global configuration.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +49,9 @@ pub enum ConfigurationError {
     /// What came is not what the authority signed, or is broken.
     #[error("the global configuration is refused: {0}")]
     Refused(String),
+    /// The sources of a federated instance took too long together.
+    #[error("its sources did not give it within {0} s")]
+    Slow(u64),
     /// The disk of the node failed.
     #[error("the last good configuration cannot be kept or read: {0}")]
     Disk(#[from] io::Error),
@@ -57,11 +63,16 @@ pub(crate) struct GlobalConf {
     kept: Kept,
     clock: SharedClock,
     current: RwLock<Option<Arc<Snapshot>>>,
-    fetcher: tokio::sync::Mutex<Fetcher>,
+    fetcher: Fetcher,
+    own_turn: tokio::sync::Mutex<()>,
+    federated_turn: tokio::sync::Mutex<()>,
+    /// A part is added to the present configuration, never to one before it.
+    swapping: Mutex<()>,
+    renewed: Notify,
     opened: Timestamp,
-    /// The last attempt at each source.
-    asked: Arc<Attempts>,
-    /// The last attempt at the whole.
+    /// The last attempt at each source of the own configuration.
+    asked: Attempts,
+    /// The last attempt at the own configuration.
     refreshed: RwLock<Option<Attempt>>,
 }
 
@@ -117,15 +128,18 @@ impl GlobalConf {
         outbound: Outbound,
     ) -> Result<Self, ConfigurationError> {
         let anchor = read_anchor(anchor).map_err(|error| ConfigurationError::Anchor(error.to_string()))?;
-        let asked = Arc::new(Attempts::default());
         let conf = Self {
             anchor,
             kept: Kept::open(folder)?,
-            fetcher: tokio::sync::Mutex::new(Fetcher::new(outbound, Arc::clone(&clock), Arc::clone(&asked))),
+            fetcher: Fetcher::new(outbound, Arc::clone(&clock)),
             opened: clock.now(),
             clock,
             current: RwLock::new(None),
-            asked,
+            own_turn: tokio::sync::Mutex::default(),
+            federated_turn: tokio::sync::Mutex::default(),
+            swapping: Mutex::default(),
+            renewed: Notify::new(),
+            asked: Attempts::default(),
             refreshed: RwLock::new(None),
         };
         match conf.read_kept() {
@@ -160,13 +174,25 @@ impl GlobalConf {
         Ok(snapshot)
     }
 
-    /// Fetches the own configuration, and those of the instances that it federates with, and swaps them in. An error is about the own one.
+    /// Fetches the own configuration, and then those of the instances that it federates with. An error is about the own one.
     pub(crate) async fn refresh(&self) -> Result<(), ConfigurationError> {
-        let mut fetcher = self.fetcher.lock().await;
+        self.refresh_own().await?;
+        self.refresh_federated().await;
+        Ok(())
+    }
+
+    /// Fetches the own configuration and swaps it in. What is known of other instances stays, where it still federates with them: no
+    /// other authority can keep this node from its own configuration.
+    pub(crate) async fn refresh_own(&self) -> Result<(), ConfigurationError> {
+        let _one_at_a_time = self.own_turn.lock().await;
         let at = self.clock.now();
-        let outcome = self.fetch_all(&mut fetcher).await;
+        let fetched = self.fetch(&self.anchor, Realm::Own).await;
+        let outcome = fetched.and_then(|own| self.take_over(&self.anchor, Realm::Own, own));
         let error = outcome.as_ref().err().map(ToString::to_string);
         *self.refreshed.write().unwrap_or_else(PoisonError::into_inner) = Some(Attempt { at, error });
+        if outcome.is_ok() {
+            self.renewed.notify_one();
+        }
         outcome
     }
 
@@ -183,40 +209,68 @@ impl GlobalConf {
         }
     }
 
-    async fn fetch_all(&self, fetcher: &mut Fetcher) -> Result<(), ConfigurationError> {
+    /// Resolves once the own configuration was fetched after the last call.
+    pub(crate) async fn own_renewed(&self) {
+        self.renewed.notified().await;
+    }
+
+    /// Fetches the configurations of all instances that the own one federates with, at once, each for as long as [`FEDERATED_LIMIT`].
+    /// Each is swapped in as it comes; where one fails the last good one stays.
+    pub(crate) async fn refresh_federated(&self) {
+        let _one_at_a_time = self.federated_turn.lock().await;
+        let anchors = self.present(&self.anchor.instance).map_or_else(Vec::new, |own| self.federated(&own));
+        futures_util::future::join_all(anchors.iter().map(|anchor| self.renew(anchor))).await;
+    }
+
+    async fn renew(&self, anchor: &Anchor) {
+        let fetched = tokio::time::timeout(FEDERATED_LIMIT, self.fetch(anchor, Realm::Federated)).await;
+        let fetched = fetched.unwrap_or(Err(ConfigurationError::Slow(FEDERATED_LIMIT.as_secs())));
+        if let Err(error) = fetched.and_then(|part| self.take_over(anchor, Realm::Federated, part)) {
+            tracing::warn!(instance = anchor.instance, %error, "a federated configuration is not renewed");
+        }
+    }
+
+    async fn fetch(&self, anchor: &Anchor, realm: Realm) -> Result<Part, ConfigurationError> {
+        let present = self.present(&anchor.instance);
+        let sources =
+            present.as_deref().map_or_else(|| self.kept.sources(anchor), |good| corrected(anchor, realm, good));
+        let noted = (realm == Realm::Own).then_some(&self.asked);
+        self.fetcher.fetch(&anchor.instance, &sources, present.as_deref(), noted).await
+    }
+
+    fn present(&self, instance: &str) -> Option<Arc<Part>> {
+        self.current()?.parts.get(instance).cloned()
+    }
+
+    /// Swaps a part in, and keeps it on disk. What cannot be kept is in force all the same: the next start is without it.
+    fn take_over(&self, anchor: &Anchor, realm: Realm, part: Part) -> Result<(), ConfigurationError> {
+        let part = Arc::new(part);
+        self.swap_in(&part)?;
+        let corrected = (!part.params.sources.is_empty()).then(|| corrected(anchor, realm, &part));
+        let kept = self.kept.keep(&part);
+        let kept = kept.and_then(|()| corrected.map_or(Ok(()), |sources| self.kept.correct(anchor, &sources)));
+        if let Err(error) = kept {
+            tracing::warn!(
+                instance = anchor.instance,
+                %error,
+                "a good configuration cannot be kept on disk; it is in force, but a restart would be without it. Free the disk of the \
+                 node, or mend the rights of its state directory"
+            );
+        }
+        Ok(())
+    }
+
+    fn swap_in(&self, part: &Arc<Part>) -> Result<(), ConfigurationError> {
+        let _one_at_a_time = self.swapping.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.current();
-        let present = |instance: &str| before.as_ref().and_then(|before| before.parts.get(instance)).cloned();
-        let sources = |anchor: &Anchor, realm, good: Option<&Part>| {
-            good.map_or_else(|| self.kept.sources(anchor), |good| corrected(anchor, realm, good))
-        };
-        let old = present(&self.anchor.instance);
-        let from = sources(&self.anchor, Realm::Own, old.as_deref());
-        let own = fetcher.fetch(&self.anchor.instance, &from, old.as_deref()).await?;
-        let anchors = self.federated(std::slice::from_ref(&own));
-        let mut fresh = vec![(self.anchor.clone(), Realm::Own, own)];
-        let mut parts = BTreeMap::new();
-        for anchor in anchors {
-            let old = present(&anchor.instance);
-            let from = sources(&anchor, Realm::Federated, old.as_deref());
-            match fetcher.fetch(&anchor.instance, &from, old.as_deref()).await {
-                Ok(part) => fresh.push((anchor, Realm::Federated, part)),
-                Err(error) => {
-                    tracing::warn!(instance = anchor.instance, %error, "a federated configuration is not renewed");
-                    parts.extend(old.map(|old| (anchor.instance, old)));
-                }
-            }
-        }
-        for (anchor, realm, part) in fresh {
-            self.kept.keep(&part)?;
-            if !part.params.sources.is_empty() {
-                self.kept.correct(&anchor, &corrected(&anchor, realm, &part))?;
-            }
-            parts.insert(part.instance().to_owned(), Arc::new(part));
-        }
-        let snapshot = Snapshot::new(&self.anchor.instance, parts, Arc::clone(&self.clock));
-        let snapshot = snapshot.map_err(ConfigurationError::Refused)?;
+        let own = &self.anchor.instance;
+        let mut parts = before.as_ref().map_or_else(BTreeMap::new, |before| before.parts.clone());
+        parts.insert(part.instance().to_owned(), Arc::clone(part));
+        let federated = parts.get(own).map_or_else(Vec::new, |own| self.federated(own));
+        parts.retain(|instance, _| instance == own || federated.iter().any(|anchor| anchor.instance == *instance));
+        let snapshot = Snapshot::new(own, parts, Arc::clone(&self.clock)).map_err(ConfigurationError::Refused)?;
         if before.is_none_or(|before| before.id != snapshot.id) {
-            for unusable in snapshot.dir.instances().flat_map(FederatedInstance::unusable) {
+            for unusable in snapshot.dir.instance(part.instance()).into_iter().flat_map(FederatedInstance::unusable) {
                 tracing::warn!("a part of the global configuration is left out: {unusable}");
             }
         }
@@ -225,9 +279,8 @@ impl GlobalConf {
     }
 
     /// The anchors of the instances that the own one federates with.
-    fn federated(&self, own: &[Part]) -> Vec<Anchor> {
-        let private = own.iter().filter_map(|part| part.private_params.as_ref());
-        let anchors = private.flat_map(|private| private.anchors.iter());
+    fn federated(&self, own: &Part) -> Vec<Anchor> {
+        let anchors = own.private_params.iter().flat_map(|private| private.anchors.iter());
         let mut anchors: Vec<Anchor> =
             anchors.filter(|anchor| anchor.instance != self.anchor.instance).cloned().collect();
         if anchors.len() >= INSTANCES_MAX {
@@ -247,8 +300,9 @@ impl GlobalConf {
     fn read_kept(&self) -> Result<Option<Snapshot>, ConfigurationError> {
         let now = self.clock.now();
         let Some(own) = self.kept.read(&self.anchor, Realm::Own, now)? else { return Ok(None) };
+        let federated = self.federated(&own);
         let mut parts = vec![own];
-        for anchor in self.federated(&parts) {
+        for anchor in federated {
             match self.kept.read(&anchor, Realm::Federated, now) {
                 Ok(part) => parts.extend(part),
                 Err(error) => tracing::warn!(instance = anchor.instance, %error, "a kept configuration is not used"),

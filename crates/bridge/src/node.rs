@@ -344,7 +344,7 @@ impl Node {
     fn start_jobs(&self) {
         let rhythm = self.core.config.rhythm;
         self.job("global configuration", rhythm.configuration, |core| async move {
-            let outcome = core.conf.refresh().await.map_err(|error| error.to_string());
+            let outcome = core.conf.refresh_own().await.map_err(|error| error.to_string());
             if let Some(snapshot) = core.conf.current() {
                 let (now, end) = (core.clock.now().micros(), snapshot.expires().micros());
                 core.metrics.configuration_seconds.set((end - now) / 1_000_000);
@@ -358,6 +358,11 @@ impl Node {
                 management::settle(&core).await?;
             }
             outcome
+        });
+        self.job("federated configurations", Duration::ZERO, |core| async move {
+            core.conf.own_renewed().await;
+            core.conf.refresh_federated().await;
+            Ok(())
         });
         self.job("OCSP responses", rhythm.ocsp, |core| async move {
             // Without a configuration the job above says so, and fetches the responses once it has one.

@@ -81,7 +81,7 @@ async fn in_force(core: &Core) -> Result<InForce, String> {
 }
 
 async fn take_over_own(core: &Core, keys: NodeKeys) -> Result<(), String> {
-    core.conf.refresh().await.map_err(|error| error.to_string())?;
+    core.conf.refresh_own().await.map_err(|error| error.to_string())?;
     let snapshot = core.conf.current().ok_or("there is no global configuration")?;
     if snapshot.server_of(&keys.auth_certificate.sha256()) != Some(&core.config.server) {
         return Err(format!(

@@ -1,7 +1,7 @@
 //! How the configuration of one instance is fetched: from the first source that serves a good one, in the highest version that it has.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use civic::{SharedClock, Timestamp};
@@ -24,13 +24,12 @@ const ASK_HIGHER: Duration = Duration::from_hours(1);
 /// was ahead once. Somebody who plays old ones back has none that is newer than the present.
 const DOUBT: Duration = Duration::from_hours(1);
 
-/// Fetches; remembers what it learnt about the sources.
+/// Fetches, for several instances at once; remembers what it learnt about the sources.
 pub(super) struct Fetcher {
     outbound: Outbound,
     clock: SharedClock,
-    versions: HashMap<String, (u32, Timestamp)>,
-    doubts: HashMap<String, Doubt>,
-    asked: Arc<Attempts>,
+    versions: Mutex<HashMap<String, (u32, Timestamp)>>,
+    doubts: Mutex<HashMap<String, Doubt>>,
 }
 
 /// Configurations that end before the present one: since when they are offered, and the last of them.
@@ -41,22 +40,26 @@ struct Doubt {
 }
 
 impl Fetcher {
-    pub(super) fn new(outbound: Outbound, clock: SharedClock, asked: Arc<Attempts>) -> Self {
-        Self { outbound, clock, versions: HashMap::new(), doubts: HashMap::new(), asked }
+    pub(super) fn new(outbound: Outbound, clock: SharedClock) -> Self {
+        Self { outbound, clock, versions: Mutex::default(), doubts: Mutex::default() }
     }
 
-    /// The configuration of an instance from its corrected sources; `present` is the one that holds now.
+    /// The configuration of an instance from its corrected sources; `present` is the one that holds now, and `noted` is told how each
+    /// source was asked.
     pub(super) async fn fetch(
-        &mut self,
+        &self,
         instance: &str,
         sources: &[AnchorSource],
         present: Option<&Part>,
+        noted: Option<&Attempts>,
     ) -> Result<Part, ConfigurationError> {
         let mut last = ConfigurationError::Anchor("it names no source".to_owned());
         for source in sources {
             let fetched = self.fetch_from(instance, source, present).await;
             let error = fetched.as_ref().err().map(ToString::to_string);
-            self.asked.note(&source.download_url, Attempt { at: self.clock.now(), error });
+            if let Some(noted) = noted {
+                noted.note(&source.download_url, Attempt { at: self.clock.now(), error });
+            }
             match fetched {
                 Ok(part) => return Ok(part),
                 Err(error) => {
@@ -69,7 +72,7 @@ impl Fetcher {
     }
 
     async fn fetch_from(
-        &mut self,
+        &self,
         instance: &str,
         source: &AnchorSource,
         present: Option<&Part>,
@@ -104,40 +107,41 @@ impl Fetcher {
     }
 
     /// The signed directory in the highest version that the source has.
-    async fn directory(&mut self, url: &str) -> Result<Vec<u8>, ConfigurationError> {
+    async fn directory(&self, url: &str) -> Result<Vec<u8>, ConfigurationError> {
         let now = self.clock.now();
-        let known = self.versions.get(url).filter(|(_, since)| now.since(*since) < ASK_HIGHER);
-        let highest = known.map_or(*VERSIONS.end(), |(version, _)| *version);
+        let known = self.versions().get(url).copied().filter(|(_, since)| now.since(*since) < ASK_HIGHER);
+        let highest = known.map_or(*VERSIONS.end(), |(version, _)| version);
         let separator = if url.contains('?') { '&' } else { '?' };
         for version in (*VERSIONS.start()..=highest).rev() {
             let versioned = format!("{url}{separator}version={version}");
             match self.outbound.get(&versioned, FETCH_LIMIT, DIRECTORY_BYTES_MAX).await {
                 Ok((_, bytes)) => {
-                    let since = known.map_or(now, |(_, since)| *since);
-                    self.versions.insert(url.to_owned(), (version, since));
+                    let since = known.map_or(now, |(_, since)| since);
+                    self.versions().insert(url.to_owned(), (version, since));
                     return Ok(bytes.to_vec());
                 }
                 Err(OutboundError::Status { status: NOT_FOUND, .. }) => {}
                 Err(error) => return Err(error.into()),
             }
         }
-        self.versions.remove(url);
+        self.versions().remove(url);
         Err(ConfigurationError::Refused(format!("{url} serves none of the versions {VERSIONS:?}")))
     }
 
     /// A configuration that ends before the present one was played back, or the source's clock was ahead once.
     fn refuse_older(
-        &mut self,
+        &self,
         instance: &str,
         directory: &Directory,
         present: Option<&Part>,
     ) -> Result<(), ConfigurationError> {
+        let mut doubts = self.doubts.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(present) = present.filter(|present| directory.expires < present.expires) else {
-            self.doubts.remove(instance);
+            doubts.remove(instance);
             return Ok(());
         };
         let (now, offered) = (self.clock.now(), directory.expires);
-        let doubt = self.doubts.entry(instance.to_owned()).or_insert(Doubt { since: now, last: offered });
+        let doubt = doubts.entry(instance.to_owned()).or_insert(Doubt { since: now, last: offered });
         if offered < doubt.last {
             *doubt = Doubt { since: now, last: offered };
         }
@@ -148,7 +152,7 @@ impl Fetcher {
                 instance,
                 "the source serves configurations that end earlier than one it signed: its clock was ahead"
             );
-            self.doubts.remove(instance);
+            doubts.remove(instance);
             return Ok(());
         }
         let message = format!(
@@ -156,6 +160,10 @@ impl Fetcher {
             present.expires
         );
         Err(ConfigurationError::Refused(message))
+    }
+
+    fn versions(&self) -> MutexGuard<'_, HashMap<String, (u32, Timestamp)>> {
+        self.versions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A file of the directory: the present one where it is the same.

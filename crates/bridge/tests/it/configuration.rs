@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use bridge::testing::{ECHO, Federation, Outage, Poison, TwoNodes, two_nodes, two_nodes_with};
 use civic::Clock as _;
 use civic::testing::SeededRandom;
-use trust::globalconf::{AnchorSource, ConfigurationVersion, read_anchor, write_anchor};
+use tokio::io::AsyncWriteExt as _;
+use trust::globalconf::{Anchor, AnchorSource, ConfigurationVersion, read_anchor, write_anchor};
 
 /// Waits until an exchange succeeds by itself.
 async fn flows_again(nodes: &TwoNodes) {
@@ -176,6 +177,79 @@ async fn a_dead_source_and_a_key_of_nobody_in_the_anchor_are_passed_over() {
     })
     .await;
     assert_eq!(nodes.get(ECHO).await.status, 200);
+    nodes.stop().await;
+}
+
+/// An instance whose many sources take connections and never end an answer: they send nothing, or a byte from time to time.
+async fn stuck(instance: &str, template: &Anchor, drips: bool) -> Anchor {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut socket, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let _ = socket.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n").await;
+                while !drips || socket.write_all(b"x").await.is_ok() {
+                    tokio::time::sleep(Duration::from_millis(200)).await;
+                }
+            });
+        }
+    });
+    let source = |number| AnchorSource {
+        download_url: format!("http://{address}/{number}"),
+        certs: template.sources[0].certs.clone(),
+    };
+    Anchor { instance: instance.to_owned(), sources: (0..16).map(source).collect(), ..template.clone() }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn authorities_that_drip_or_never_answer_stop_neither_the_own_configuration_nor_that_of_others() {
+    let nodes = two_nodes_with(409, |consumer, provider| {
+        for config in [consumer, provider] {
+            config.rhythm.configuration = Duration::from_millis(50);
+            config.rhythm.ocsp = Duration::from_millis(50);
+        }
+    })
+    .await;
+    let other = Federation::start_instance("EE", Arc::clone(&nodes.clock), Arc::new(SeededRandom::new(10))).await;
+    let good = other.anchor_of("/externalconf");
+    let mut anchors = Vec::new();
+    for (instance, drips) in [("AA", false), ("CC", true)] {
+        anchors.push(stuck(instance, &good, drips).await);
+    }
+    anchors.push(good);
+    nodes.federation.federate(anchors);
+    let started = Instant::now();
+    let kept = nodes.folder().join("2001/state/globalconf/EE/directory");
+    while !kept.is_file() {
+        assert!(started.elapsed() < Duration::from_secs(15), "one waits for the other");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    // An hour in which the stuck ones answer nothing: the own configuration holds for ten minutes and is renewed all the same.
+    for _ in 0..12 {
+        nodes.clock.advance(Duration::from_mins(5));
+        flows_again(&nodes).await;
+    }
+    assert!(started.elapsed() < Duration::from_secs(60), "nothing waited for a stuck source");
+    nodes.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_configuration_that_cannot_be_kept_on_disk_is_in_force_all_the_same() {
+    let nodes = two_nodes(410).await;
+    let other = Federation::start_instance("EE", Arc::clone(&nodes.clock), Arc::new(SeededRandom::new(11))).await;
+    let folder = nodes.folder().join("2001/state/globalconf");
+    std::fs::remove_dir_all(folder.join("BB")).unwrap();
+    for instance in ["BB", "EE"] {
+        std::fs::write(folder.join(instance), "in the way").unwrap();
+    }
+    nodes.federation.federate(vec![other.anchor_of("/externalconf")]);
+    nodes.clock.advance(Duration::from_mins(9));
+    both_ready(&nodes).await;
+    nodes.clock.advance(Duration::from_mins(5));
+    both_ready(&nodes).await;
+    assert_eq!(nodes.get(ECHO).await.status, 200);
+    let zip = nodes.send("GET", "/verificationconf", &[], "").await.body;
+    assert!(String::from_utf8_lossy(&zip).contains("verificationconf/EE/shared-params.xml"));
     nodes.stop().await;
 }
 
