@@ -16,6 +16,16 @@ const SLICE_BYTES: usize = 64 * 1024;
 #[derive(Clone)]
 pub(super) struct Folder(Arc<Path>);
 
+/// Where the file of an archive is.
+#[must_use]
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Placed {
+    /// Under its name, whole, on the disk.
+    InPlace,
+    /// Nowhere: neither under its name nor under its passing name is the file that is meant.
+    Lost,
+}
+
 impl Folder {
     /// Opens the folder, making it where it is missing.
     pub(super) async fn open(path: PathBuf) -> Result<Self, ArchiveFailure> {
@@ -39,17 +49,17 @@ impl Folder {
         .await
     }
 
-    /// Gives a file its name, where it has it not yet; false where neither file is the one that is meant.
-    pub(super) async fn put_in_place(&self, name: &str, digest: [u8; 32]) -> Result<bool, ArchiveFailure> {
+    /// Gives a file its name, where it has it not yet.
+    pub(super) async fn put_in_place(&self, name: &str, digest: [u8; 32]) -> Result<Placed, ArchiveFailure> {
         let name = name.to_owned();
         self.run(move |folder| {
             let (aside, path) = (folder.join(aside(&name)), folder.join(&name));
             if is_meant(&aside, &digest)? {
                 fs::rename(&aside, &path).map_err(|error| (path.clone(), error))?;
                 File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| (folder.to_owned(), error))?;
-                return Ok(true);
+                return Ok(Placed::InPlace);
             }
-            is_meant(&path, &digest)
+            Ok(if is_meant(&path, &digest)? { Placed::InPlace } else { Placed::Lost })
         })
         .await
     }

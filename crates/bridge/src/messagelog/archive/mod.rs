@@ -27,7 +27,7 @@ use trust::archive::{ArchiveBuilder, ArchiveError, Previous};
 use trust::asic::AsicError;
 use trust::digest::{self, DigestAlgorithm};
 
-use self::folder::Folder;
+use self::folder::{Folder, Placed};
 use self::proofs::{Proof, Proofs};
 use super::replica::Duty;
 use super::sql::{self, ArchiveRow};
@@ -77,6 +77,12 @@ pub enum ArchiveFailure {
     /// A container in it comes from another log.
     #[error("`{0}` in the archive is no record of this node: restore archives at the node that made them")]
     Foreign(String),
+    /// The file of an archive went away before it had its name.
+    #[error(
+        "the file of the archive {0} is lost: something else removes or changes files in the folder of archives. Stop that; the \
+         records are kept, and archived again"
+    )]
+    Lost(String),
     /// Another replica took the work over.
     #[error("another replica of this node makes archives now")]
     TakenOver,
@@ -197,15 +203,27 @@ async fn delete_old(log: &MessageLog, ledger: bool) -> Result<u64, ArchiveFailur
 
 async fn end_what_was_begun(log: &MessageLog, folder: &Folder) -> Result<(), ArchiveFailure> {
     for archive in log.store.read("bridge.planned", sql::planned).await? {
-        let id = archive.id;
-        if folder.put_in_place(&archive.name, archive.file_digest).await? {
-            log.store.tx("bridge.placed", move |tx| sql::placed(tx, id)).await?;
-        } else {
-            tracing::warn!(archive = archive.name, "the file of an archive is lost; its records are archived again");
-            log.store.tx("bridge.forget_archive", move |tx| sql::forget(tx, id)).await?;
+        match place(log, folder, &archive).await {
+            Err(ArchiveFailure::Lost(archive)) => {
+                tracing::warn!(archive, "the file of an archive is lost; its records are archived again");
+            }
+            other => other?,
         }
     }
     folder.remove_leftovers().await
+}
+
+/// Brings the file of a noted archive to its place, and notes that. Where the file is lost the archive is forgotten: its records are in the
+/// log and nowhere else, so nothing may say that they can be deleted.
+async fn place(log: &MessageLog, folder: &Folder, archive: &ArchiveRow) -> Result<(), ArchiveFailure> {
+    let id = archive.id;
+    match folder.put_in_place(&archive.name, archive.file_digest).await? {
+        Placed::InPlace => Ok(log.store.tx("bridge.placed", move |tx| sql::placed(tx, id)).await?),
+        Placed::Lost => {
+            log.store.tx("bridge.forget_archive", move |tx| sql::forget(tx, id)).await?;
+            Err(ArchiveFailure::Lost(archive.name.clone()))
+        }
+    }
 }
 
 /// An archive that is being filled.
@@ -334,14 +352,16 @@ async fn finish(
             Ok(sql::plan(tx, &noted, &records)?)
         })
         .await?;
-    // Here and not at the end of the run: these are archived also where the run fails later, and what is noted and not in place yet is put
-    // there by the next run.
-    core.metrics.archived.inc_by(count);
-    core.metrics.archived_unproven.inc_by(unproven);
-    run.records += count;
-    run.unproven += unproven;
-    folder.put_in_place(&row.name, row.file_digest).await?;
-    log.store.tx("bridge.placed", move |tx| sql::placed(tx, id)).await?;
+    let placed = place(log, folder, &row).await;
+    if !matches!(placed, Err(ArchiveFailure::Lost(_))) {
+        // Here and not at the end of the run: these are archived also where the run fails later, and what is noted and not in place yet
+        // is put there by the next run.
+        core.metrics.archived.inc_by(count);
+        core.metrics.archived_unproven.inc_by(unproven);
+        run.records += count;
+        run.unproven += unproven;
+    }
+    placed?;
     run.archives.push(row.name.clone());
     Ok(row)
 }
@@ -361,7 +381,39 @@ fn file_name(chain: &str, first: Timestamp, last: Timestamp, digest: &str, suffi
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use civic::testing::{SeededRandom, TestClock};
+
     use super::*;
+
+    #[tokio::test]
+    async fn an_archive_whose_file_is_gone_is_forgotten_and_one_whose_file_is_there_is_noted() {
+        for store in store::testing::engines().await {
+            let clock = Arc::new(TestClock::at("2026-11-21T22:40:00Z"));
+            let log = MessageLog::open(store, clock, Arc::new(SeededRandom::new(1))).await.unwrap();
+            let folder = tempfile::tempdir().unwrap();
+            let folder = Folder::open(folder.path().join("archive")).await.unwrap();
+            for (id, wrote, state) in
+                [(1, None, None), (2, Some("another file"), None), (3, Some("archive"), Some(1_i64))]
+            {
+                let (name, chain, digest) = (format!("mlog-{id}.zip"), String::new(), String::new());
+                let row = ArchiveRow { id, name, chain, digest, file_digest: digest::sha256(b"archive") };
+                if let Some(bytes) = wrote {
+                    folder.write_aside(&row.name, bytes.into()).await.unwrap();
+                }
+                let planned = row.clone();
+                log.store.tx("test.plan", move |tx| sql::plan(tx, &planned, &[id])).await.unwrap();
+                let placed = place(&log, &folder, &row).await;
+                assert_eq!(matches!(&placed, Err(ArchiveFailure::Lost(name)) if *name == row.name), state.is_none());
+                assert_eq!(placed.is_ok(), state.is_some());
+                let find = "SELECT a.state FROM bridge_archived d JOIN bridge_archive a ON a.id = d.archive WHERE d.record = $1";
+                let noted =
+                    log.store.read("test.noted", move |tx| tx.query_one(find, &store::params![id])).await.unwrap();
+                assert_eq!(noted.map(|row| row.get::<i64>("state").unwrap()), state, "archive {id}");
+            }
+        }
+    }
 
     #[test]
     fn archives_are_named_as_x_road_names_them() {
