@@ -19,7 +19,12 @@ use crate::consumer;
 use crate::core::{Core, had};
 use crate::fault::{Fault, Reason, Side};
 use crate::listener::Answer;
-use crate::messagelog::{self, LogMode, RecordKind, StoredRecord, escaped};
+use crate::messagelog::{self, Exportable, RecordKind, StoredRecord, escaped};
+
+/// Records in one answer at most.
+const RECORDS_MAX: usize = 1_000;
+/// Bytes of all records of one answer at most, as the log holds them. A single record is given whatever its size.
+const BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// An error with the status that X-Road gives it here.
 type Failure = (StatusCode, Fault);
@@ -48,9 +53,11 @@ pub(crate) async fn asic(core: &Core, head: &Parts) -> Answer {
 /// `GET /verificationconf`: a zip in X-Road's layout.
 pub(crate) fn verification_configuration(core: &Core, head: &Parts) -> Answer {
     let zipped = core.configuration(Side::ClientProxy).and_then(|snapshot| {
-        let files =
-            snapshot.files().iter().map(|(path, content)| (format!("verificationconf/{path}"), content.as_slice()));
-        zip(files)
+        let mut zip = Zip::new();
+        for (path, content) in snapshot.files() {
+            zip.add(format!("verificationconf/{path}"), content)?;
+        }
+        zip.finish()
     });
     match zipped {
         Ok(bytes) => file(bytes, "application/zip", "verificationconf.zip"),
@@ -80,14 +87,14 @@ async fn export(core: &Core, head: &Parts) -> Result<Answer, Failure> {
     let client = client(&given)?;
     admit(core, head, &client)?;
     let wanted = Wanted::read(&given)?;
-    let mut records = wanted.find(core, &client).await?;
-    if records.is_empty() {
+    let mut found = wanted.find(core, &client).await?;
+    if found.is_empty() {
         let message = "no signed document of this message is in the log of this node. Check queryId and the ids of the client; \
                        what is older than the retention time is in the archives, and of subsystems whose messages are not kept \
                        whole there is none";
         return Err((StatusCode::NOT_FOUND, Fault::new(Side::ClientProxy, Reason::NotFound, message)));
     }
-    if records.iter().any(|record| record.stamp.is_none()) {
+    if found.iter().any(|record| !record.is_stamped) {
         if !wanted.force {
             let message = "the message has no time stamp yet. Ask again later, or add `force` to have it stamped now";
             return Err(broken(Reason::TimestampingFailed, message.to_owned()));
@@ -96,33 +103,50 @@ async fn export(core: &Core, head: &Parts) -> Result<Answer, Failure> {
             let message = format!("{error}. The message is kept and will be stamped; ask again later");
             broken(Reason::TimestampingFailed, message)
         })?;
-        records = wanted.find(core, &client).await?;
+        found = wanted.find(core, &client).await?;
     }
-    if let Some(record) = records.iter().find(|record| record.stamp.is_none()) {
+    if let Some(record) = found.iter().find(|record| !record.is_stamped) {
         let message = format!("record {} is being stamped by another replica of this node. Ask again", record.id);
         return Err(broken(Reason::TimestampingFailed, message));
     }
     match (wanted.unique, wanted.kind) {
         (true, None) => Err(bad("`unique` needs requestOnly or responseOnly")),
-        (true, Some(_)) => match records.first() {
-            Some(record) => Ok(file(container(core, record).await?, asic::MIMETYPE, &record.file_name())),
-            None => Err(broken(Reason::InternalError, "the message went away meanwhile. Ask again".to_owned())),
-        },
-        (false, kind) => {
-            let mut files = Vec::with_capacity(records.len());
-            for record in &records {
-                files.push((record.file_name(), container(core, record).await?));
-            }
-            let zipped = zip(files.iter().map(|(name, content)| (name.clone(), content.as_slice())));
-            let zipped = zipped.map_err(|fault| (StatusCode::INTERNAL_SERVER_ERROR, fault))?;
-            let direction = match kind {
-                None => "",
-                Some(RecordKind::Request) => "-request",
-                Some(RecordKind::Response) => "-response",
-            };
-            Ok(file(zipped, "application/zip", &format!("{}{direction}.zip", escaped(&wanted.message_id))))
+        (true, Some(_)) => {
+            let (name, container) = opened(core, found.first()).await?;
+            Ok(file(container, asic::MIMETYPE, &name))
         }
+        (false, kind) => zip_of(core, &wanted.message_id, kind, &found).await,
     }
+}
+
+/// All that was found in one file; one record after the other is opened.
+async fn zip_of(
+    core: &Core,
+    message_id: &str,
+    kind: Option<RecordKind>,
+    found: &[Exportable],
+) -> Result<Answer, Failure> {
+    let failed = |fault| (StatusCode::INTERNAL_SERVER_ERROR, fault);
+    let mut zip = Zip::new();
+    for record in found {
+        let (name, container) = opened(core, Some(record)).await?;
+        zip.add(name, &container).map_err(failed)?;
+    }
+    let direction = match kind {
+        None => "",
+        Some(RecordKind::Request) => "-request",
+        Some(RecordKind::Response) => "-response",
+    };
+    let name = format!("{}{direction}.zip", escaped(message_id));
+    Ok(file(zip.finish().map_err(failed)?, "application/zip", &name))
+}
+
+/// The evidence file of a record that was found, with its name.
+async fn opened(core: &Core, found: Option<&Exportable>) -> Result<(String, Vec<u8>), Failure> {
+    let gone = || broken(Reason::InternalError, "the message went away meanwhile. Ask again".to_owned());
+    let record = core.log.get(found.ok_or_else(gone)?.id).await;
+    let record = record.map_err(|error| broken(Reason::IoError, error.to_string()))?.ok_or_else(gone)?;
+    Ok((record.file_name(), container(core, &record).await?))
 }
 
 /// A subsystem of this node, connected as it must be.
@@ -174,14 +198,21 @@ impl Wanted {
         Ok(Self { message_id, kind, unique: given.contains_key("unique"), force: given.contains_key("force") })
     }
 
-    /// The records of the client that were kept whole, oldest first.
-    async fn find(&self, core: &Core, client: &ClientId) -> Result<Vec<StoredRecord>, Failure> {
-        let mut records =
-            core.log.find(&self.message_id).await.map_err(|error| broken(Reason::IoError, error.to_string()))?;
-        records.retain(|record| {
-            record.mode == LogMode::Full && record.owner() == client && self.kind.is_none_or(|kind| kind == record.kind)
-        });
-        Ok(records)
+    /// The records of the client that were kept whole, oldest first, as many as one answer may hold; the first one where one is wanted.
+    async fn find(&self, core: &Core, client: &ClientId) -> Result<Vec<Exportable>, Failure> {
+        let one = self.unique && self.kind.is_some();
+        let count_max = if one { 1 } else { RECORDS_MAX + 1 };
+        let found = core.log.exportable(&self.message_id, client, self.kind, count_max).await;
+        let found = found.map_err(|error| broken(Reason::IoError, error.to_string()))?;
+        let bytes: u64 = found.iter().map(|record| record.bytes).sum();
+        if !one && found.len() > 1 && (found.len() > RECORDS_MAX || bytes > BYTES_MAX) {
+            return Err(bad(&format!(
+                "the records of this message are more than one answer may hold ({RECORDS_MAX} records, {} MiB). Ask for requestOnly or \
+                 responseOnly, with `unique` for the first of them; the others can be had one by one from the console of the node",
+                BYTES_MAX / (1024 * 1024)
+            )));
+        }
+        Ok(found)
     }
 }
 
@@ -193,15 +224,27 @@ async fn container(core: &Core, record: &StoredRecord) -> Result<Vec<u8>, Failur
     container.write(record.at).map_err(|error| broken(Reason::InternalError, error.to_string()))
 }
 
-fn zip<'a>(files: impl Iterator<Item = (String, &'a [u8])>) -> Result<Vec<u8>, Fault> {
-    let failed = |error: String| Fault::new(Side::ClientProxy, Reason::InternalError, error);
-    let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
-    let options = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
-    for (name, content) in files {
-        writer.start_file(name, options).map_err(|error| failed(error.to_string()))?;
-        writer.write_all(content).map_err(|error| failed(error.to_string()))?;
+/// A zip file that is being made, of files that are compressed already or small.
+struct Zip(ZipWriter<Cursor<Vec<u8>>>);
+
+impl Zip {
+    fn new() -> Self {
+        Self(ZipWriter::new(Cursor::new(Vec::new())))
     }
-    Ok(writer.finish().map_err(|error| failed(error.to_string()))?.into_inner())
+
+    fn add(&mut self, name: String, content: &[u8]) -> Result<(), Fault> {
+        let options = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
+        self.0.start_file(name, options).map_err(|error| unzipped(&error))?;
+        self.0.write_all(content).map_err(|error| unzipped(&error))
+    }
+
+    fn finish(self) -> Result<Vec<u8>, Fault> {
+        Ok(self.0.finish().map_err(|error| unzipped(&error))?.into_inner())
+    }
+}
+
+fn unzipped(error: &dyn std::fmt::Display) -> Fault {
+    Fault::new(Side::ClientProxy, Reason::InternalError, error.to_string())
 }
 
 fn file(bytes: Vec<u8>, kind: &'static str, name: &str) -> Answer {

@@ -13,6 +13,7 @@
 mod archive;
 mod commitments;
 mod content;
+mod exports;
 mod moulds;
 mod record;
 mod replica;
@@ -26,6 +27,7 @@ pub use archive::{ArchiveFailure, ArchiveRun, Restored};
 pub(crate) use archive::{Archiver, archive};
 pub(crate) use commitments::{Committer, commit};
 pub use content::{Content, Kept, KeptAttachment, MessageForm};
+pub(crate) use exports::Exportable;
 pub(crate) use record::escaped;
 pub use record::{LedgerEntry, NewRecord, RecordKind, Role, Stamp, StoredRecord};
 pub(crate) use replica::BEAT;

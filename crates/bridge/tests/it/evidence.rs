@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use bridge::messagelog::{LogMode, RecordKind};
+use bridge::messagelog::{Content, Kept, LogMode, MessageForm, NewRecord, RecordKind, Role};
 use bridge::registry::{Author, Change};
 use bridge::testing::{CLIENT, ECHO, TwoNodes, two_nodes, two_nodes_on, two_nodes_with};
 use trust::asic::{self, AsicError, Container, Rules};
@@ -43,6 +43,53 @@ async fn every_wrong_question_gets_the_status_of_x_road() {
     }
     assert_eq!(nodes.send("POST", &format!("/asic?queryId=e-1&{OWN}"), &[], "").await.status, 400);
     nodes.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_others_sent_under_the_same_id_hides_nothing_and_what_is_too_much_for_one_answer_is_told() {
+    let (consumers, providers) = (store::testing::engines().await, store::testing::engines().await);
+    for stores in consumers.into_iter().zip(providers) {
+        let nodes = two_nodes_on(413, stores, |_, _| {}).await;
+        let log = nodes.consumer.message_log();
+        // As if the consumer's node served somebody too: a thousand requests under one id, all older than the own one.
+        log.append((0..1_001).map(|_| kept("same", Role::Provider, 10)).collect(), Vec::new()).await.unwrap();
+        assert_eq!(nodes.call("GET", ECHO, &[("X-Road-Id", "same")], "").await.status, 200);
+        nodes.consumer.stamp_now().await.unwrap();
+        let reply = nodes.send("GET", &format!("/asic?queryId=same&{OWN}"), &[], "").await;
+        assert_eq!(reply.status, 200, "{:?}", reply.body);
+        let names = zip::ZipArchive::new(std::io::Cursor::new(&reply.body[..])).unwrap().len();
+        assert_eq!(names, 2, "the request and its answer");
+        for _ in 0..3 {
+            log.append(vec![kept("large", Role::Consumer, 24 * 1024 * 1024)], Vec::new()).await.unwrap();
+        }
+        let reply = nodes.send("GET", &format!("/asic?queryId=large&{OWN}"), &[], "").await;
+        assert_eq!(reply.status, 400);
+        assert!(reply.json()["message"].as_str().unwrap().contains("requestOnly"), "{:?}", reply.body);
+        let narrowed = nodes.send("GET", &format!("/asic?queryId=large&{OWN}&responseOnly"), &[], "").await;
+        assert_eq!(narrowed.status, 404, "there are requests only");
+        nodes.stop().await;
+    }
+}
+
+/// A request of so many bytes, kept whole.
+fn kept(message_id: &str, role: Role, bytes: usize) -> NewRecord {
+    NewRecord {
+        role,
+        kind: RecordKind::Request,
+        client: CLIENT.parse().unwrap(),
+        service: ECHO.parse().unwrap(),
+        message_id: message_id.to_owned(),
+        request_id: "r-1".to_owned(),
+        outcome: "received".to_owned(),
+        replay: None,
+        content: Content {
+            form: MessageForm::Rest,
+            message: Kept::Whole(vec![b'x'; bytes].into()),
+            attachments: Vec::new(),
+            signature: Kept::Whole("<signature/>".into()),
+            batch: None,
+        },
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

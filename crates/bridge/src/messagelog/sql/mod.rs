@@ -1,10 +1,12 @@
 //! Every statement of the message log. Portable SQL; each runs on both engines in the tests.
 
 mod archives;
+mod exports;
 mod jobs;
 mod search;
 
 pub(super) use archives::*;
+pub(super) use exports::*;
 pub(super) use jobs::*;
 pub(super) use search::search;
 
