@@ -137,8 +137,9 @@ async fn whole(dispatch: &Dispatch<'_>, attachments: Vec<Attachment>) -> Result<
     let boundary = transport::boundary(&*core.random);
     let length = envelope.memory_bytes() as u64 + envelope.attachments.iter().map(|one| one.body.len()).sum::<u64>();
     let load = match lay_down(Kind::Request, &boundary, &envelope) {
-        Laid::Whole(bytes) => Load::Whole(bytes),
-        Laid::Stream(flow) => Load::Stream(Some(flow)),
+        Laid::Whole(bytes) if request.is_safe() => Load::Whole(bytes),
+        Laid::Whole(bytes) => Load::Once(Some(Flow::from(bytes))),
+        Laid::Stream(flow) => Load::Once(Some(flow)),
     };
     let sent = Sent { request_hash: request.answer_hash(digests.first()), record };
     let received = match send::open(dispatch, &boundary, load, length).await {
@@ -162,7 +163,7 @@ async fn streamed(
     let mut pump = std::pin::pin!(pump(dispatch, &boundary, first, body, pace, sender));
     let limits = core.config.limits;
     // The peer's time to answer begins when it has the whole request.
-    let mut opening = std::pin::pin!(send::open_untimed(dispatch, &boundary, Load::Stream(Some(flow))));
+    let mut opening = std::pin::pin!(send::open_untimed(dispatch, &boundary, Load::Once(Some(flow))));
     let sent = tokio::select! {
         sent = pump.as_mut() => sent?,
         opened = opening.as_mut() => {

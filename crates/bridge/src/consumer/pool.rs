@@ -122,10 +122,13 @@ impl Pool {
             };
             let unsent = failed.take_message().map(Request::into_body);
             let error = failed.into_error();
-            // The peer closed a kept connection while we took it: try the next. The request id makes a second arrival harmless.
-            let again = link.used && (error.is_canceled() || error.is_incomplete_message() || error.is_closed());
-            if !(again && load.take_back(unsent)) {
-                return Err(broken(&link.target, &chain(&error)));
+            // The peer closed a kept connection while we took it: try the next. What was sent goes to nobody else, unless it changes
+            // nothing: the peer may have carried it out, and another node of the provider, or one of X-Road, knows nothing of that.
+            let again = link.used && !error.is_parse() && !error.is_user();
+            match load.take_back(unsent) {
+                Back::Unsent | Back::Harmless if again => {}
+                Back::Unsent | Back::Harmless => return Err(broken(&link.target, &chain(&error))),
+                Back::Gone => return Err(cut(&link.target, &chain(&error))),
             }
         }
     }
@@ -191,16 +194,17 @@ impl Pool {
         }
     }
 
-    /// Connects to all targets at once and keeps the fastest (PR-MESSTRANSP §2).
+    /// Connects to all targets at once and keeps the fastest (PR-MESSTRANSP §2); to those that failed of late where all others fail.
     async fn connect(&self, core: &Core, targets: &[Target]) -> Result<Link, Fault> {
-        let alive: Vec<&Target> = targets.iter().filter(|target| !self.is_avoided(target)).collect();
-        let chosen = if alive.is_empty() { targets.iter().collect() } else { alive };
-        let mut attempts: FuturesUnordered<_> = chosen.into_iter().map(|target| self.open(core, target)).collect();
+        let (avoided, alive): (Vec<&Target>, Vec<&Target>) = targets.iter().partition(|target| self.is_avoided(target));
         let mut last = None;
-        while let Some(outcome) = attempts.next().await {
-            match outcome {
-                Ok(link) => return Ok(link),
-                Err(fault) => last = Some(fault),
+        for chosen in [alive, avoided] {
+            let mut attempts: FuturesUnordered<_> = chosen.into_iter().map(|target| self.open(core, target)).collect();
+            while let Some(outcome) = attempts.next().await {
+                match outcome {
+                    Ok(link) => return Ok(link),
+                    Err(fault) => last = Some(fault),
+                }
             }
         }
         Err(last.unwrap_or_else(|| Fault::new(Side::ClientProxy, Reason::UnknownMember, "the provider has no node")))
@@ -291,32 +295,53 @@ impl Load {
     const fn idle_max(&self) -> Duration {
         match self {
             Self::Whole(_) => IDLE,
-            Self::Stream(_) => FRESH,
+            Self::Once(_) => FRESH,
         }
     }
 
     fn flow(&mut self) -> Flow {
         match self {
             Self::Whole(bytes) => Flow::from(bytes.clone()),
-            Self::Stream(flow) => flow.take().unwrap_or_else(|| Flow::from(Bytes::new())),
+            Self::Once(flow) => flow.take().unwrap_or_else(|| Flow::from(Bytes::new())),
         }
     }
 
-    /// Whether it can be sent again; a stream can where nothing of it was sent.
-    fn take_back(&mut self, unsent: Option<Flow>) -> bool {
+    /// After a connection broke: whether this can be sent again. `unsent` is what the connection gave back.
+    fn take_back(&mut self, unsent: Option<Flow>) -> Back {
         match self {
-            Self::Whole(_) => true,
-            Self::Stream(flow) => {
+            Self::Whole(_) => Back::Harmless,
+            Self::Once(flow) => {
                 *flow = unsent;
-                flow.is_some()
+                if flow.is_some() { Back::Unsent } else { Back::Gone }
             }
         }
     }
 }
 
+/// What is known of a message whose connection broke.
+enum Back {
+    /// Nothing of it was sent.
+    Unsent,
+    /// It may have arrived, and may arrive again.
+    Harmless,
+    /// It may have arrived, and must not arrive again.
+    Gone,
+}
+
 fn broken(target: &Target, reason: &str) -> Fault {
     let message =
         format!("the node {} at {} cannot be reached ({reason}). Try again later", target.server, target.authority());
+    Fault::new(Side::ClientProxy, Reason::NetworkError, message)
+}
+
+/// The connection broke after a request was given to it.
+fn cut(target: &Target, reason: &str) -> Fault {
+    let message = format!(
+        "the node {} at {} closed the connection before it answered ({reason}). Whether the request was carried out is not known: ask \
+         the provider before it is sent again",
+        target.server,
+        target.authority()
+    );
     Fault::new(Side::ClientProxy, Reason::NetworkError, message)
 }
 

@@ -47,10 +47,10 @@ impl From<Received> for Came {
 
 /// The bytes of a message between nodes.
 pub(crate) enum Load {
-    /// All of them: they can be sent again where a kept connection turns out to be dead.
+    /// All of them, of a request that changes nothing: they are sent again where a kept connection turns out to be dead.
     Whole(Bytes),
-    /// As they come: they can be sent once.
-    Stream(Option<Flow>),
+    /// They are sent once: they come as they go, or a second arrival would change something twice.
+    Once(Option<Flow>),
 }
 
 /// Sends a whole message; `length` is about how many bytes it has.

@@ -1,18 +1,23 @@
 //! Speaking the transport between nodes by hand: a peer that a test makes as wrong as it likes.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::{ClientConfig, Error, ServerConfig, version};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
@@ -136,15 +141,25 @@ pub struct FakeNode {
 impl FakeNode {
     /// Takes the place of the provider's node in the global configuration; the consumer's node is to be refreshed then.
     pub async fn replace(nodes: &TwoNodes, reaction: Reaction) -> Self {
-        Self::start(nodes, Some(reaction)).await
+        Self::start(nodes, Play::Answer(reaction)).await
     }
 
     /// The same, of a node that takes connections and requests but reads no body.
     pub async fn deaf(nodes: &TwoNodes) -> Self {
-        Self::start(nodes, None).await
+        Self::start(nodes, Play::Deaf).await
     }
 
-    async fn start(nodes: &TwoNodes, reaction: Option<Reaction>) -> Self {
+    /// The same, of a node that answers the first request of each connection, and hangs up on the next once it has read it.
+    pub async fn hanging_up(nodes: &TwoNodes, reaction: Reaction) -> Self {
+        Self::start(nodes, Play::HangUp(reaction)).await
+    }
+
+    /// The same, of a node that answers with a fault as soon as it has read so many bytes of a request, and a little later.
+    pub async fn refusing(nodes: &TwoNodes, fault: String, after_bytes: usize) -> Self {
+        Self::start(nodes, Play::Refuse(fault, after_bytes)).await
+    }
+
+    async fn start(nodes: &TwoNodes, play: Play) -> Self {
         let (transport, ocsp) = sockets().await;
         let address = need(transport.local_addr());
         let stop = CancellationToken::new();
@@ -154,13 +169,25 @@ impl FakeNode {
             .with_client_cert_verifier(any_client())
             .with_single_cert(chain(keys), secret(keys));
         let acceptor = TlsAcceptor::from(Arc::new(need(config)));
+        let limits = crate::config::NodeLimits::default();
+        if let Play::HangUp(reaction) = play {
+            let end = stop.clone();
+            tokio::spawn(async move { end.run_until_cancelled(hang_up(transport, acceptor, reaction)).await });
+            return Self::known(nodes, address, ocsp, stop);
+        }
+        let play = Arc::new(play);
         let connect = move |socket| {
             let acceptor = acceptor.clone();
             async move { Ok((acceptor.accept(socket).await?, ())) }
         };
-        let handle = move |(): (), request: Request<hyper::body::Incoming>| react(reaction.clone(), request);
-        let limits = crate::config::NodeLimits::default();
+        let handle = move |(): (), request: Request<hyper::body::Incoming>| react(Arc::clone(&play), request);
         tokio::spawn(serve(transport, limits, stop.clone(), connect, handle));
+        Self::known(nodes, address, ocsp, stop)
+    }
+
+    /// Shows an OCSP response and stands in the global configuration.
+    fn known(nodes: &TwoNodes, address: SocketAddr, ocsp: TcpListener, stop: CancellationToken) -> Self {
+        let (keys, limits) = (&nodes.provider_keys, crate::config::NodeLimits::default());
         let response = Bytes::from(nodes.federation.ocsp_response(&keys.auth_certificate));
         let show = move |(): (), _request| {
             let body = transport::write_parts("xocsp", &[(transport::OCSP_RESPONSE, response.as_ref())]);
@@ -184,12 +211,57 @@ impl FakeNode {
     }
 }
 
-async fn react(reaction: Option<Reaction>, request: Request<hyper::body::Incoming>) -> Response<Full<Bytes>> {
-    let Some(reaction) = reaction else {
-        tokio::time::sleep(Duration::from_mins(1)).await;
-        drop(request);
-        return Response::default();
-    };
+/// What a [`FakeNode`] does with requests.
+enum Play {
+    Answer(Reaction),
+    Deaf,
+    HangUp(Reaction),
+    Refuse(String, usize),
+}
+
+async fn hang_up(listener: TcpListener, acceptor: TlsAcceptor, reaction: Reaction) {
+    while let Ok((socket, _)) = listener.accept().await {
+        let Ok(stream) = acceptor.accept(socket).await else { continue };
+        let (reaction, first) = (Arc::clone(&reaction), AtomicBool::new(true));
+        let service = service_fn(move |request| {
+            let (reaction, is_first) = (Arc::clone(&reaction), first.swap(false, Ordering::SeqCst));
+            async move {
+                let answer = answer(&reaction, request).await;
+                if is_first { Ok(answer) } else { Err(io::Error::other("this node hangs up")) }
+            }
+        });
+        tokio::spawn(async move {
+            let mut connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+            let _ = (&mut connection).await;
+            // As a node does that ends a connection, and not as one that is killed.
+            let _ = connection.into_parts().io.into_inner().shutdown().await;
+        });
+    }
+}
+
+async fn react(play: Arc<Play>, request: Request<hyper::body::Incoming>) -> Response<Full<Bytes>> {
+    match &*play {
+        Play::Answer(reaction) | Play::HangUp(reaction) => answer(reaction, request).await,
+        Play::Deaf => {
+            tokio::time::sleep(Duration::from_mins(1)).await;
+            drop(request);
+            Response::default()
+        }
+        Play::Refuse(fault, after_bytes) => {
+            let (mut body, mut read) = (request.into_body(), 0);
+            while read < *after_bytes
+                && let Some(Ok(frame)) = body.frame().await
+            {
+                read += frame.data_ref().map_or(0, Bytes::len);
+            }
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            let response = Response::builder().header("content-type", "text/xml");
+            need(response.body(Full::new(Bytes::from(fault.clone()))))
+        }
+    }
+}
+
+async fn answer(reaction: &Reaction, request: Request<hyper::body::Incoming>) -> Response<Full<Bytes>> {
     let kind =
         request.headers().get("content-type").and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
     let bytes = need(request.into_body().collect().await).to_bytes();

@@ -1,13 +1,18 @@
 //! Slow, half-closed and absent peers, full disks, dead authorities.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use bridge::fault::Fault;
 use bridge::testing::wire::FakeNode;
 use bridge::testing::{CLIENT, ECHO, Outage, two_nodes, two_nodes_with};
+use bridge::transport::write_fault;
 use store::{Store, StoreError};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+
+use crate::soap_exchange;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_caller_that_closes_its_half_still_gets_its_answer() {
@@ -105,10 +110,48 @@ async fn a_node_or_service_that_is_away_is_a_network_error_and_its_return_is_not
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_connection_that_the_peer_closed_is_replaced_without_the_caller_noticing() {
     let nodes = two_nodes_with(304, |_, provider| provider.limits.head_timeout = Duration::from_millis(200)).await;
-    for _ in 0..3 {
-        assert_eq!(nodes.get(ECHO).await.status, 200);
+    for method in ["GET", "POST", "POST", "GET"] {
+        assert_eq!(nodes.call(method, ECHO, &[], "").await.status, 200);
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
+    nodes.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_may_have_been_carried_out_is_sent_to_nobody_again_unless_it_changes_nothing() {
+    let nodes = two_nodes(309).await;
+    let arrivals = Arc::new(AtomicUsize::new(0));
+    let (count, fault) =
+        (Arc::clone(&arrivals), write_fault(&Fault::remote("server.test", "this node is a test", "id")));
+    let reaction = Arc::new(move |_| {
+        count.fetch_add(1, Ordering::SeqCst);
+        Some(fault.clone().into())
+    });
+    let _fake = FakeNode::hanging_up(&nodes, reaction).await;
+    nodes.consumer.ready().await.unwrap();
+    let soap = soap_exchange::request("getState", "v1", "s-1", "", "");
+    for (target, content_type) in [(format!("/r1/{ECHO}"), "text/plain"), ("/".to_owned(), "text/xml")] {
+        arrivals.store(0, Ordering::SeqCst);
+        let headers = [("x-road-client", CLIENT), ("content-type", content_type)];
+        let mut sent = 0;
+        // The first request makes the connection, the second one finds it. A machine that is busy may find it too old, once.
+        let answer = loop {
+            let answer = nodes.send("POST", &target, &headers, soap.clone()).await;
+            sent += 1;
+            let text = String::from_utf8_lossy(&answer.body).into_owned();
+            assert_eq!(arrivals.load(Ordering::SeqCst), sent, "each request arrives once: {text}");
+            if !text.contains("this node is a test") || sent > 20 {
+                break text;
+            }
+        };
+        assert!(answer.contains("Whether the request was carried out is not known"), "{answer}");
+        assert!(answer.to_lowercase().replace('_', "").contains("server.clientproxy.networkerror"), "{answer}");
+    }
+    arrivals.store(0, Ordering::SeqCst);
+    for _ in 0..2 {
+        assert_eq!(nodes.get(ECHO).await.error_type(), "server.test", "what changes nothing is asked again");
+    }
+    assert!((2..=3).contains(&arrivals.load(Ordering::SeqCst)));
     nodes.stop().await;
 }
 

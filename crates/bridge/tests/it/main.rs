@@ -22,6 +22,7 @@ mod messagelog;
 mod metaservices;
 mod mutated;
 mod operations;
+mod pool;
 mod quorum;
 mod refusals;
 mod registry;
