@@ -1,10 +1,12 @@
 //! One exchange on the side of the caller: request out, answer in, both logged before the answer leaves.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use http::request::Parts;
 use hyper::body::Incoming;
+use tokio_util::task::TaskTracker;
 use trust::digest::{Digest, DigestAlgorithm};
 
 use super::answer;
@@ -156,11 +158,28 @@ async fn streamed(
     body: &mut Incoming,
     pace: Pace,
 ) -> Result<(Sent, Result<Came, Fault>), Fault> {
+    let logging = Logging::default();
+    let outcome = stream(dispatch, first, body, pace, &logging).await;
+    if let Err(fault) = &outcome
+        && logging.ended().await
+    {
+        dispatch.core.note_failure(Role::Consumer, dispatch.request, fault).await;
+    }
+    outcome
+}
+
+async fn stream(
+    dispatch: &Dispatch<'_>,
+    first: Bytes,
+    body: &mut Incoming,
+    pace: Pace,
+    logging: &Logging,
+) -> Result<(Sent, Result<Came, Fault>), Fault> {
     let core = dispatch.core;
     dispatch.observed.sent();
     let boundary = transport::boundary(&*core.random);
     let (sender, flow) = Flow::made();
-    let mut pump = std::pin::pin!(pump(dispatch, &boundary, first, body, pace, sender));
+    let mut pump = std::pin::pin!(pump(dispatch, &boundary, first, body, pace, sender, logging));
     let limits = core.config.limits;
     // The peer's time to answer begins when it has the whole request.
     let mut opening = std::pin::pin!(send::open_untimed(dispatch, &boundary, Load::Once(Some(flow))));
@@ -195,6 +214,7 @@ async fn pump(
     body: &mut Incoming,
     mut pace: Pace,
     sender: FlowSender,
+    logging: &Logging,
 ) -> Result<(Sent, u64), Fault> {
     let Dispatch { core, request, .. } = *dispatch;
     let limits = core.config.limits;
@@ -237,9 +257,33 @@ async fn pump(
     dispatch.observed.request(&envelope);
     let record = request_record(core, request, &envelope).await?;
     // A request that changes something leaves no node without a trace: its signature goes last, after the log.
-    let record = logged_if_unsafe(core, request, record).await?;
+    let record = if request.is_safe() { Some(record) } else { logging.log(core, record).await? };
     give(core, &sender, writer.take()).await?;
     Ok((Sent { request_hash: request.answer_hash(Some(&digest)), record }, length))
+}
+
+/// The log of a request that is being sent: it is written to the end, also where the peer refuses meanwhile.
+#[derive(Default)]
+struct Logging {
+    tasks: TaskTracker,
+    begun: AtomicBool,
+}
+
+impl Logging {
+    async fn log(&self, core: &Arc<Core>, record: NewRecord) -> Result<Option<NewRecord>, Fault> {
+        self.begun.store(true, Ordering::Relaxed);
+        let core = Arc::clone(core);
+        let logged = self.tasks.spawn(async move { log(&core, vec![record]).await }).await;
+        logged.unwrap_or_else(|error| Err(logging_failed(error)))?;
+        Ok(None)
+    }
+
+    /// Waits until nothing is being written any more; whether something was.
+    async fn ended(&self) -> bool {
+        self.tasks.close();
+        self.tasks.wait().await;
+        self.begun.load(Ordering::Relaxed)
+    }
 }
 
 /// Hands a slice to the connection. Where the connection is gone this waits for ever: the other side of it knows why, and tells.
@@ -342,11 +386,12 @@ async fn record(
 }
 
 async fn log(core: &Core, records: Vec<NewRecord>) -> Result<(), Fault> {
-    core.log.append(records, Vec::new()).await.map_err(fault(
-        Side::ClientProxy,
-        Reason::LoggingFailed,
-        "Nothing is exchanged that cannot be logged; free the disk of the node or repair its database",
-    ))
+    core.log.append(records, Vec::new()).await.map_err(logging_failed)
+}
+
+fn logging_failed(error: impl std::fmt::Display) -> Fault {
+    let advice = "Nothing is exchanged that cannot be logged; free the disk of the node or repair its database";
+    fault(Side::ClientProxy, Reason::LoggingFailed, advice)(error)
 }
 
 /// The body of the application did not come.

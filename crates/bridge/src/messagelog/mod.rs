@@ -22,6 +22,7 @@ mod settings;
 mod sql;
 mod stamping;
 mod stamps;
+mod writing;
 
 pub use archive::{ArchiveFailure, ArchiveRun, Restored};
 pub(crate) use archive::{Archiver, archive};
@@ -38,9 +39,8 @@ pub use settings::{
 pub use stamping::StampingState;
 pub(crate) use stamping::{Stamper, stamp, stamping_health};
 
-use std::collections::{BTreeSet, HashSet, VecDeque};
-use std::sync::{Mutex, OnceLock, PoisonError};
-use std::time::Duration;
+use std::collections::{HashSet, VecDeque};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use civic::{ClientId, SharedClock, SharedRandom, Timestamp, random_array};
 use store::{AppendTable, ColumnKind, Migration, Row, Store, StoreError, Value, params};
@@ -52,6 +52,7 @@ use self::record::mode_number;
 use self::replica::Replica;
 use self::stamping::Waiting;
 use self::stamps::Trees;
+use self::writing::{Ids, Writing};
 use crate::message::AnyRequest;
 use crate::usage::{NewUsage, subject_index};
 
@@ -128,29 +129,11 @@ pub struct MessageLog {
     modes: OnceLock<Modes>,
     replica: Replica,
     waiting: Waiting,
-    ids: Mutex<Ids>,
+    ids: Arc<Mutex<Ids>>,
     recent: Mutex<Recent>,
     moulds: KeptMoulds,
     trees: Trees,
 }
-
-/// The ids that were given, and those whose rows are on their way to the disk.
-struct Ids {
-    last: i64,
-    writing: BTreeSet<i64>,
-}
-
-/// Ids whose rows are being written; they are free again when it goes.
-struct Writing<'l> {
-    log: &'l MessageLog,
-    ids: Vec<i64>,
-}
-
-/// How long a row waits for those of other exchanges, for each that is on its way to the disk now, and at most.
-const PATIENCE_EACH: Duration = Duration::from_micros(120);
-const PATIENCE_MAX: Duration = Duration::from_millis(8);
-/// Fewer other rows than this are no company: a lone caller never waits.
-const COMPANY_MIN: usize = 4;
 
 #[derive(Default)]
 struct Recent {
@@ -202,7 +185,7 @@ impl MessageLog {
             modes: OnceLock::new(),
             replica,
             waiting: Waiting::default(),
-            ids: Mutex::new(Ids { last, writing: BTreeSet::new() }),
+            ids: Arc::new(Mutex::new(Ids::after(last))),
             recent: Mutex::default(),
             moulds: KeptMoulds::new(),
             trees: Trees::default(),
@@ -340,7 +323,7 @@ impl MessageLog {
             // An idle replica must not hold the others back.
             ids.last = ids.last.max(now);
         }
-        ids.writing.first().map_or(ids.last, |first| first - 1)
+        ids.settled()
     }
 
     /// A new id: the present in microseconds, but always greater than the one before.
@@ -358,7 +341,7 @@ impl MessageLog {
     }
 
     async fn write(&self, records: &[NewRecord], uses: &[NewUsage]) -> Result<(), StoreError> {
-        let mut writing = Writing { log: self, ids: Vec::with_capacity(4) };
+        let mut writing = Writing::new(&self.ids, &self.clock);
         let about: Vec<(&str, Vec<u8>)> = uses
             .iter()
             .map(|usage| (usage.record.message_id.as_str(), subject_index(&self.store, &usage.subject)))
@@ -370,8 +353,10 @@ impl MessageLog {
             let subject = subject.map(|(_, subject)| subject.as_slice());
             rows.push(self.row(writing.next(), record, mould.as_deref(), subject)?);
         }
+        let store = self.store.clone();
         if uses.is_empty() {
-            return self.store.append_patiently(&MESSAGES, rows, writing.patience()).await;
+            let patience = writing.patience();
+            return writing.to_its_end(async move { store.append_patiently(&MESSAGES, rows, patience).await }).await;
         }
         let mut use_rows = Vec::with_capacity(uses.len());
         for usage in uses {
@@ -389,15 +374,14 @@ impl MessageLog {
                 subject: subject.clone(),
             })
             .collect();
-        self.store
-            .tx("bridge.log_with_use", move |tx| {
-                tx.append(&MESSAGES, &rows)?;
-                for row in &use_rows {
-                    tx.execute(crate::usage::INSERT, row)?;
-                }
-                sql::name_subjects(tx, &earlier)
-            })
-            .await
+        let log_with_use = move |tx: &mut store::Tx<'_>| {
+            tx.append(&MESSAGES, &rows)?;
+            for row in &use_rows {
+                tx.execute(crate::usage::INSERT, row)?;
+            }
+            sql::name_subjects(tx, &earlier)
+        };
+        writing.to_its_end(async move { store.tx("bridge.log_with_use", log_with_use).await }).await
     }
 
     fn row(
@@ -441,37 +425,6 @@ impl MessageLog {
             mould.map(|mould| mould.id().to_vec()),
             chain.filter(|_| told).map(|digest| digest.bytes().to_vec()),
         ])
-    }
-}
-
-impl Writing<'_> {
-    /// Under load one flush of the disk for many exchanges is worth a little of each one's time.
-    fn patience(&self) -> Duration {
-        let ids = self.log.ids.lock().unwrap_or_else(PoisonError::into_inner);
-        let others = ids.writing.len().saturating_sub(self.ids.len());
-        if others < COMPANY_MIN {
-            return Duration::ZERO;
-        }
-        PATIENCE_MAX.min(PATIENCE_EACH * u32::try_from(others).unwrap_or(u32::MAX))
-    }
-
-    fn next(&mut self) -> i64 {
-        let now = self.log.clock.now().micros();
-        let mut ids = self.log.ids.lock().unwrap_or_else(PoisonError::into_inner);
-        ids.last = now.max(ids.last.saturating_add(1));
-        let id = ids.last;
-        ids.writing.insert(id);
-        self.ids.push(id);
-        id
-    }
-}
-
-impl Drop for Writing<'_> {
-    fn drop(&mut self) {
-        let mut ids = self.log.ids.lock().unwrap_or_else(PoisonError::into_inner);
-        for id in &self.ids {
-            ids.writing.remove(id);
-        }
     }
 }
 

@@ -156,6 +156,37 @@ async fn what_may_have_been_carried_out_is_sent_to_nobody_again_unless_it_change
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_that_is_refused_while_it_is_being_logged_is_logged_with_its_refusal() {
+    const BYTES: usize = 400_000;
+    let nodes = two_nodes(310).await;
+    let fault = write_fault(&Fault::remote("server.test", "this node refuses", "id"));
+    let _fake = FakeNode::refusing(&nodes, fault, BYTES).await;
+    nodes.consumer.ready().await.unwrap();
+    // The disk takes its time: nothing is written before the refusal has come.
+    let (let_go, wait) = std::sync::mpsc::channel::<()>();
+    let (store, wait) = (nodes.consumer.message_log().store().clone(), std::sync::Mutex::new(wait));
+    let hold = move |tx: &mut store::Tx<'_>| {
+        tx.execute("UPDATE bridge_mark SET id = id", &[])?;
+        let _ = wait.lock().unwrap().recv();
+        Ok::<_, StoreError>(())
+    };
+    let held = tokio::spawn(async move { store.tx("test.hold", hold).await });
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let freed = async {
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let_go.send(()).unwrap();
+    };
+    let (reply, ()) = tokio::join!(nodes.call("POST", ECHO, &[("X-Road-Id", "early")], vec![b'x'; BYTES]), freed);
+    held.await.unwrap().unwrap();
+    assert_eq!(reply.error_type(), "server.test", "{:?}", reply.body);
+    let records = nodes.consumer.message_log().find("early").await.unwrap();
+    let outcomes: Vec<&str> = records.iter().map(|record| record.outcome.as_str()).collect();
+    assert_eq!(outcomes, ["server.test"]);
+    assert_eq!(nodes.consumer.commit_now().await, Ok(1), "no job passed it by");
+    nodes.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn on_a_full_disk_nothing_is_answered_that_is_not_logged_and_space_lets_traffic_flow_again() {
     for side in ["consumer", "provider"] {
         let nodes = two_nodes(305).await;
