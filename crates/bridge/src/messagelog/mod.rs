@@ -356,7 +356,7 @@ impl MessageLog {
         let store = self.store.clone();
         if uses.is_empty() {
             let patience = writing.patience();
-            return writing.to_its_end(async move { store.append_patiently(&MESSAGES, rows, patience).await }).await;
+            return writing.finished(async move { store.append_patiently(&MESSAGES, rows, patience).await }).await;
         }
         let mut use_rows = Vec::with_capacity(uses.len());
         for usage in uses {
@@ -381,7 +381,7 @@ impl MessageLog {
             }
             sql::name_subjects(tx, &earlier)
         };
-        writing.to_its_end(async move { store.tx("bridge.log_with_use", log_with_use).await }).await
+        writing.finished(async move { store.tx("bridge.log_with_use", log_with_use).await }).await
     }
 
     fn row(

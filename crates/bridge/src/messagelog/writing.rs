@@ -44,7 +44,7 @@ impl Writing {
 
     /// Writes rows to the end, also where whoever waits for them leaves: they stand in the line of the store and cannot be called back,
     /// and until they are on disk no job may pass their ids by.
-    pub(super) async fn to_its_end<F>(self, write: F) -> Result<(), StoreError>
+    pub(super) async fn finished<F>(self, write: F) -> Result<(), StoreError>
     where
         F: Future<Output = Result<(), StoreError>> + Send + 'static,
     {

@@ -3,6 +3,7 @@
 
 mod altered;
 mod api;
+mod api_keys;
 mod archive;
 mod backups;
 mod configuration;

@@ -16,13 +16,21 @@ async fn a_tool_of_x_road_finds_what_it_reads_before_it_does_anything() {
     // As Python writes them.
     api.call("GET", "/clients?internal_search=True&show_members=False", Json::Null, 200).await;
     api.call("GET", "/clients?internal_search=yes", Json::Null, 400).await;
-    for (target, code) in [
-        ("/diagnostics/globalconf", "/status_code"),
-        ("/diagnostics/ocsp-responders", "/0/ocsp_responders/0/status_code"),
-        ("/diagnostics/timestamping-services", "/0/status_code"),
+    let stamps = ("/diagnostics/timestamping-services", "/0/status_code");
+    for ((target, code), said) in [
+        (("/diagnostics/globalconf", "/status_code"), "SUCCESS"),
+        (("/diagnostics/ocsp-responders", "/0/ocsp_responders/0/status_code"), "SUCCESS"),
+        (stamps, "ERROR_CODE_TIMESTAMP_UNINITIALIZED"),
     ] {
-        assert_eq!(api.call("GET", target, Json::Null, 200).await.pointer(code).unwrap(), "SUCCESS", "{target}");
+        assert_eq!(api.call("GET", target, Json::Null, 200).await.pointer(code).unwrap(), said, "{target}");
     }
+    nodes.get(ECHO).await;
+    nodes.provider.stamp_now().await.unwrap();
+    assert_eq!(
+        api.call("GET", stamps.0, Json::Null, 200).await.pointer(stamps.1).unwrap(),
+        "SUCCESS",
+        "once one was asked"
+    );
     let group = json!({ "code": "friends", "description": "" });
     let group = api.call("POST", &format!("/clients/{}/local-groups", owner()), group, 201).await;
     let group = format!("/local-groups/{}", group["id"].as_str().unwrap());
