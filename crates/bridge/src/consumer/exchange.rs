@@ -201,7 +201,7 @@ async fn stream(
     let received = match tokio::time::timeout(allowance, opening).await {
         Ok(Ok(response)) => send::receive(core, response, true).await,
         Ok(Err(fault)) => Err(fault),
-        Err(_) => Err(send::timed_out(allowance)),
+        Err(_) => Err(send::timed_out(dispatch.request, allowance)),
     };
     Ok((sent, received))
 }

@@ -63,7 +63,7 @@ pub(super) async fn open(
     let limits = dispatch.core.config.limits;
     let allowance = Pace::allowance(limits.exchange_timeout, limits.bytes_per_s_min, length);
     let opened = tokio::time::timeout(allowance, open_untimed(dispatch, boundary, load)).await;
-    opened.unwrap_or_else(|_| Err(timed_out(allowance)))
+    opened.unwrap_or_else(|_| Err(timed_out(dispatch.request, allowance)))
 }
 
 /// Sends a message and waits for the beginning of the answer.
@@ -93,8 +93,13 @@ pub(super) async fn open_untimed(dispatch: &Dispatch<'_>, boundary: &str, load: 
     core.pool.send(core, dispatch.targets, headers, load).await
 }
 
-pub(super) fn timed_out(limit: Duration) -> Fault {
-    let message = format!("the provider's node did not answer within {} s. Try again later", limit.as_secs());
+pub(super) fn timed_out(request: &AnyRequest, limit: Duration) -> Fault {
+    let advice = if request.is_safe() {
+        "Try again later"
+    } else {
+        "Whether the request was carried out is not known: ask the provider before it is sent again"
+    };
+    let message = format!("the provider's node did not answer within {} s. {advice}", limit.as_secs());
     Fault::new(Side::ClientProxy, Reason::Timeout, message)
 }
 
