@@ -36,7 +36,8 @@ pub(crate) struct Published {
     pub(crate) trust: Arc<TrustDir>,
     /// Why it does not say what the registry says.
     pub(crate) held_back: Option<AuthorityError>,
-    said: Arc<Said>,
+    /// The last that nodes can read; none where the registry could not be read since the start.
+    said: Option<Arc<Said>>,
     directories: BTreeMap<ConfigurationVersion, Directories>,
     /// The newest generation of files is the last.
     generations: VecDeque<Generation>,
@@ -80,9 +81,13 @@ impl Published {
         now: Timestamp,
         boundaries: &dyn Random,
     ) -> Result<Self, AuthorityError> {
-        let good = before.map(|before| &before.said);
-        let (said, held_back) = match (Said::of(registry, config, keys, good.map(Arc::as_ref)), good) {
-            (Ok(said), _) => (Arc::new(said), None),
+        let good = before.and_then(|before| before.said.as_ref());
+        let (said, held_back) = match (Said::of(registry, config, keys), good) {
+            (Ok(said), good) => match (said.read_back(&config.instance, good.map(Arc::as_ref)), good) {
+                (Ok(()), _) => (Arc::new(said), None),
+                (Err(error), Some(good)) => (Arc::clone(good), Some(error)),
+                (Err(error), None) => return Self::nothing(&said, error, config, now),
+            },
             (Err(error), Some(good)) => (Arc::clone(good), Some(error)),
             (Err(error), None) => return Err(error),
         };
@@ -91,7 +96,19 @@ impl Published {
         let Some(last) = generations.back() else { return Err(AuthorityError::Stopped) };
         let directories = signed(last, &config.instance, expires, keys, boundaries)?;
         let trust = Arc::new(said.trust(&config.instance, expires)?);
-        Ok(Self { expires, trust, held_back, said, directories, generations })
+        Ok(Self { expires, trust, held_back, said: Some(said), directories, generations })
+    }
+
+    /// Nothing is signed, nothing is served: there never was anything good. Desk and commands work, so that it can be put right.
+    fn nothing(
+        said: &Said,
+        error: AuthorityError,
+        config: &AuthorityConfig,
+        now: Timestamp,
+    ) -> Result<Self, AuthorityError> {
+        let trust = Arc::new(said.trust(&config.instance, now.plus(config.expires))?);
+        let (directories, generations) = (BTreeMap::new(), VecDeque::new());
+        Ok(Self { expires: now, trust, held_back: Some(error), said: None, directories, generations })
     }
 
     /// The signed directory for members.
@@ -133,23 +150,23 @@ struct Said {
 }
 
 impl Said {
-    /// What the registry says. What `good` says too was read back before.
-    fn of(
-        registry: Registry,
-        config: &AuthorityConfig,
-        keys: &Keys,
-        good: Option<&Self>,
-    ) -> Result<Self, AuthorityError> {
+    /// What the registry says; whether nodes can read it is asked apart.
+    fn of(registry: Registry, config: &AuthorityConfig, keys: &Keys) -> Result<Self, AuthorityError> {
         let private = private_params(&registry.federation, config)?;
         let logs = written_logs(&registry.logs, config)?;
         let profiles = registry.approvals.iter().filter_map(Approval::profile).cloned().collect();
         let shared = shared_params(registry, config, keys);
         let written = ConfigurationVersion::ALL.map(|version| (version, write_shared(&shared, version).into_bytes()));
         let content = Content { shared: BTreeMap::from(written), private: write_private(&private).into_bytes(), logs };
-        if good.is_none_or(|good| *good.content != content) {
-            content.read_back(&config.instance)?;
-        }
         Ok(Self { shared, private, profiles, content: Arc::new(content) })
+    }
+
+    /// Reads it as a node does. What `good` says too was read back before.
+    fn read_back(&self, instance: &str, good: Option<&Self>) -> Result<(), AuthorityError> {
+        if good.is_some_and(|good| good.content == self.content) {
+            return Ok(());
+        }
+        self.content.read_back(instance)
     }
 
     fn trust(&self, instance: &str, expires: Timestamp) -> Result<TrustDir, AuthorityError> {

@@ -100,7 +100,7 @@ pub enum AuthorityError {
     },
     /// What would be signed cannot be read: the registry holds what came in by another way than ours.
     #[error(
-        "the new configuration cannot be read back ({part}: {reason}), so it is not signed, and nodes go on with the last good one; put right in the registry what it speaks of"
+        "the new configuration cannot be read back ({part}: {reason}), so it is not signed: nodes go on with the last good one, for as long as this process knows one; put right what it speaks of, with a command or over the API"
     )]
     Unreadable {
         /// Which part of it.

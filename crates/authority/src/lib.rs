@@ -185,7 +185,8 @@ struct Inner {
 }
 
 impl Authority {
-    /// Opens the authority: makes its keys and tables at the first start, and signs the configuration.
+    /// Opens the authority: makes its keys and tables at the first start, and signs the configuration. Where no node could read what the
+    /// registry says, nothing is signed and [`Self::health`] says why; the desk works, so that it can be put right.
     pub async fn open(
         store: Store,
         key_folder: &Path,
@@ -209,6 +210,8 @@ impl Authority {
             .await?;
         let registry = store.read("authority.registry", move |tx| store::registry(tx, now)).await?;
         let published = Published::generate(None, registry, &config, &keys, now, random.as_ref())?;
+        let held_back = Gauge::default();
+        held_back.set(i64::from(published.held_back.is_some()));
         Ok(Self(Arc::new(Inner {
             store,
             config,
@@ -219,7 +222,7 @@ impl Authority {
             random,
             published: RwLock::new(Arc::new(published)),
             publishing: tokio::sync::Mutex::new(()),
-            held_back: Gauge::default(),
+            held_back,
             acts: std::sync::OnceLock::new(),
         })))
     }
@@ -307,11 +310,11 @@ impl Authority {
             let authority = authority.clone();
             async move {
                 let published = authority.published();
-                if published.expires <= authority.now() {
-                    return Err(Failure(format!("the global configuration expired at {}", published.expires)));
-                }
                 if let Some(error) = &published.held_back {
                     return Err(Failure::from(error.clone()));
+                }
+                if published.expires <= authority.now() {
+                    return Err(Failure(format!("the global configuration expired at {}", published.expires)));
                 }
                 authority.0.store.health().await.map_err(Failure::from)
             }

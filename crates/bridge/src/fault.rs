@@ -254,6 +254,13 @@ impl Fault {
         }
     }
 
+    /// The same fault with what to do.
+    #[must_use]
+    pub(crate) fn advised(mut self, what_to_do: &str) -> Self {
+        self.message = format!("{}. {what_to_do}", self.message);
+        self
+    }
+
     /// The same fault with the id under which it stands in the log of the node.
     #[must_use]
     pub fn with_detail(mut self, id: String) -> Self {

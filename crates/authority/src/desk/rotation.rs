@@ -89,9 +89,21 @@ impl Desk {
         self.rotate(action, format!("configuration {number}"), change).await
     }
 
-    /// Changes files of keys. They are no rows of a table, so the audit says twice what happens: that it begins, and how it ended. What
-    /// cannot be written there is not begun.
+    /// Changes files of keys, to the end, also where whoever asked does not wait for it: what the files say is in force.
     async fn rotate(
+        &self,
+        action: &'static str,
+        subject: String,
+        act: impl FnOnce(&Path) -> Result<Keys, AuthorityError> + Send + 'static,
+    ) -> Result<(), AuthorityError> {
+        let desk = self.clone();
+        let rotation = tokio::spawn(async move { desk.rotate_to_its_end(action, subject, act).await });
+        rotation.await.unwrap_or(Err(AuthorityError::Stopped))
+    }
+
+    /// Files are no rows of a table, so the audit says twice what happens: that it begins, and how it ended. What cannot be written there
+    /// is not begun.
+    async fn rotate_to_its_end(
         &self,
         action: &'static str,
         subject: String,

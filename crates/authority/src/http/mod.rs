@@ -79,15 +79,21 @@ impl Wanted {
 async fn internal(State(authority): State<Authority>, Query(wanted): Query<Wanted>) -> Result<Response, Problem> {
     let version = wanted.version()?;
     let published = authority.published();
-    let directory = published.internal(version).ok_or_else(Problem::not_found)?;
+    let directory = published.internal(version).ok_or_else(nothing_is_signed)?;
     Ok(fresh(DIRECTORY_TYPE, directory.to_vec()))
 }
 
 async fn external(State(authority): State<Authority>, Query(wanted): Query<Wanted>) -> Result<Response, Problem> {
     let version = wanted.version()?;
     let published = authority.published();
-    let directory = published.external(version).ok_or_else(Problem::not_found)?;
+    let directory = published.external(version).ok_or_else(nothing_is_signed)?;
     Ok(fresh(DIRECTORY_TYPE, directory.to_vec()))
+}
+
+/// There is a directory of each version, or of none.
+fn nothing_is_signed() -> Problem {
+    Problem::unavailable("no configuration is signed")
+        .detail("No configuration is signed now; the operator of the authority sees why on /health.")
 }
 
 async fn anchor(State(authority): State<Authority>) -> Response {

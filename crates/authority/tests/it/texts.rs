@@ -2,16 +2,17 @@
 
 use std::time::Duration;
 
-use authority::{Approval, AuthorityError, KeyUse, Role};
+use authority::{Approval, Authority, AuthorityError, KeyUse, Role};
+use axum::body::Body;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use civic::{ClientId, MemberId};
-use http::StatusCode;
+use http::{Request, StatusCode};
 use serde_json::json;
 use store::StoreError;
 use trust::mserv::Command;
 
-use crate::{World, fisc, member, open, server, worlds};
+use crate::{World, answer, fisc, member, open, server, worlds};
 
 /// Characters that no XML document may hold, or that people do not see.
 const WRONG: [char; 4] = ['\u{B}', '\u{0}', '\u{FFFE}', '\u{85}'];
@@ -117,11 +118,24 @@ async fn what_no_node_could_read_is_not_signed_and_nodes_go_on_with_the_last_goo
 }
 
 #[tokio::test]
-async fn an_authority_that_has_no_good_configuration_says_so_at_its_start() {
+async fn an_authority_that_has_no_good_configuration_signs_nothing_until_its_desk_put_it_right() {
     for world in worlds().await {
         world.enrol().await;
         world.rename_by_other_hands("Imp\u{B}ts").await;
-        let error = open(world.store.clone(), &world.keys, &world.clock).await.unwrap_err();
-        assert!(matches!(error, AuthorityError::Unreadable { .. }), "{error}");
+        let again = open(world.store.clone(), &world.keys, &world.clock).await.unwrap();
+        let [health] = again.health().try_into().unwrap();
+        assert!(health.ask().await.unwrap_err().0.contains("cannot be read back"));
+        assert!(matches!(again.publish().await, Err(AuthorityError::Unreadable { .. })));
+        assert_eq!(directory(&again).await, StatusCode::SERVICE_UNAVAILABLE);
+
+        again.desk("Awa").register_member(&member(), "Trésor").await.unwrap();
+        assert_eq!(health.ask().await, Ok(()));
+        assert_eq!(directory(&again).await, StatusCode::OK);
     }
+}
+
+/// How the authority answers to who asks for the configuration.
+async fn directory(authority: &Authority) -> StatusCode {
+    let request = Request::get("/internalconf?version=6").body(Body::empty()).unwrap();
+    answer(authority.router(), request).await.0
 }

@@ -76,8 +76,12 @@ pub(super) async fn download(call: Call) -> Result {
 }
 
 /// Puts the tables back, then what the configuration declares on top, and works with the keys that are active in them. Where the node
-/// cannot work with those, all is as it was.
+/// cannot work with those, all is as it was. It goes to its end, also where whoever asked does not wait for it.
 pub(super) async fn restore(call: Call) -> Result {
+    tokio::spawn(restore_to_its_end(call)).await.map_err(ApiError::internal)?
+}
+
+async fn restore_to_its_end(call: Call) -> Result {
     let name = call.param("filename").to_owned();
     let tables = open(&call, &Bytes::from(read(&call, &name).await?)).await?;
     let snapshot = call.core.conf.current();

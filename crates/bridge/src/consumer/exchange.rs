@@ -145,7 +145,7 @@ async fn whole(dispatch: &Dispatch<'_>, attachments: Vec<Attachment>) -> Result<
     };
     let sent = Sent { request_hash: request.answer_hash(digests.first()), record };
     let received = match send::open(dispatch, &boundary, load, length).await {
-        Ok(response) => send::receive(core, response, true).await,
+        Ok(response) => send::receive(dispatch, response, true).await,
         Err(fault) => Err(fault),
     };
     Ok((sent, received))
@@ -187,7 +187,8 @@ async fn stream(
         sent = pump.as_mut() => sent?,
         opened = opening.as_mut() => {
             // Before it has the signature a peer can only refuse.
-            return Err(match send::receive(core, opened?, false).await?.received {
+            let opened = opened.map_err(send::told_before_the_signature)?;
+            return Err(match send::receive(dispatch, opened, false).await?.received {
                 Received::Fault(fault) => fault,
                 Received::Message(_) => {
                     let message = "the provider's node answered before it had the request. It is to be looked at";
@@ -199,8 +200,8 @@ async fn stream(
     let (sent, length) = sent;
     let allowance = Pace::allowance(limits.exchange_timeout, limits.bytes_per_s_min, length);
     let received = match tokio::time::timeout(allowance, opening).await {
-        Ok(Ok(response)) => send::receive(core, response, true).await,
-        Ok(Err(fault)) => Err(fault),
+        Ok(Ok(response)) => send::receive(dispatch, response, true).await,
+        Ok(Err(why)) => Err(send::told(dispatch.request, why)),
         Err(_) => Err(send::timed_out(dispatch.request, allowance)),
     };
     Ok((sent, received))

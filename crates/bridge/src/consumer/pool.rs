@@ -95,7 +95,7 @@ impl Pool {
         targets: &[Target],
         headers: HeaderMap,
         mut load: Load,
-    ) -> Result<PeerResponse, Fault> {
+    ) -> Result<PeerResponse, Unanswered> {
         loop {
             let mut link = match self.kept(core, targets, load.idle_max()) {
                 Some(link) => link,
@@ -105,7 +105,7 @@ impl Pool {
                 if link.used {
                     continue;
                 }
-                return Err(broken(&link.target, &chain(&error)));
+                return Err(broken(&link.target, &chain(&error)).into());
             }
             let mut request = Request::post("/").body(load.flow()).map_err(internal)?;
             request.headers_mut().clone_from(&headers);
@@ -127,8 +127,8 @@ impl Pool {
             let again = link.used && !error.is_parse() && !error.is_user();
             match load.take_back(unsent) {
                 Back::Unsent | Back::Harmless if again => {}
-                Back::Unsent | Back::Harmless => return Err(broken(&link.target, &chain(&error))),
-                Back::Gone => return Err(cut(&link.target, &chain(&error))),
+                Back::Unsent | Back::Harmless => return Err(broken(&link.target, &chain(&error)).into()),
+                Back::Gone => return Err(Unanswered::Cut(cut(&link.target, &chain(&error)))),
             }
         }
     }
@@ -284,9 +284,9 @@ impl PeerResponse {
         self.pool.keep(self.link);
     }
 
-    /// The fault of a connection that broke.
-    pub(crate) fn broken(&self, reason: &str) -> Fault {
-        broken(&self.link.target, reason)
+    /// The fault of a connection that broke within the answer.
+    pub(crate) fn cut(&self, reason: &str) -> Fault {
+        cut(&self.link.target, reason)
     }
 }
 
@@ -337,12 +337,25 @@ fn broken(target: &Target, reason: &str) -> Fault {
 /// The connection broke after a request was given to it.
 fn cut(target: &Target, reason: &str) -> Fault {
     let message = format!(
-        "the node {} at {} closed the connection before it answered ({reason}). Whether the request was carried out is not known: ask \
-         the provider before it is sent again",
+        "the node {} at {} closed the connection before it answered ({reason})",
         target.server,
         target.authority()
     );
     Fault::new(Side::ClientProxy, Reason::NetworkError, message)
+}
+
+/// Why no answer came.
+pub(crate) enum Unanswered {
+    /// The request was not sent, or may be sent again; the fault says what to do.
+    Failed(Fault),
+    /// The connection broke after the request was given to it. What to do depends on the request.
+    Cut(Fault),
+}
+
+impl From<Fault> for Unanswered {
+    fn from(fault: Fault) -> Self {
+        Self::Failed(fault)
+    }
 }
 
 fn untrusted(target: &Target, reason: &str) -> Fault {

@@ -8,7 +8,7 @@ use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::request::Parts;
 use trust::digest::DigestAlgorithm;
 
-use super::pool::PeerResponse;
+use super::pool::{PeerResponse, Unanswered};
 use crate::core::Core;
 use crate::fault::{Fault, Reason, Side, fault};
 use crate::globalconf::Target;
@@ -63,11 +63,18 @@ pub(super) async fn open(
     let limits = dispatch.core.config.limits;
     let allowance = Pace::allowance(limits.exchange_timeout, limits.bytes_per_s_min, length);
     let opened = tokio::time::timeout(allowance, open_untimed(dispatch, boundary, load)).await;
-    opened.unwrap_or_else(|_| Err(timed_out(dispatch.request, allowance)))
+    opened.map_or_else(
+        |_| Err(timed_out(dispatch.request, allowance)),
+        |opened| opened.map_err(|why| told(dispatch.request, why)),
+    )
 }
 
 /// Sends a message and waits for the beginning of the answer.
-pub(super) async fn open_untimed(dispatch: &Dispatch<'_>, boundary: &str, load: Load) -> Result<PeerResponse, Fault> {
+pub(super) async fn open_untimed(
+    dispatch: &Dispatch<'_>,
+    boundary: &str,
+    load: Load,
+) -> Result<PeerResponse, Unanswered> {
     let mut headers = http::HeaderMap::with_capacity(16);
     let mut set = |name: &'static str, value: &str| {
         if let Ok(value) = HeaderValue::from_str(value) {
@@ -93,29 +100,52 @@ pub(super) async fn open_untimed(dispatch: &Dispatch<'_>, boundary: &str, load: 
     core.pool.send(core, dispatch.targets, headers, load).await
 }
 
+/// What the caller is told of a request that went out whole and was not answered.
+pub(super) fn told(request: &AnyRequest, why: Unanswered) -> Fault {
+    match why {
+        Unanswered::Failed(fault) => fault,
+        Unanswered::Cut(fault) => fault.advised(advice(request)),
+    }
+}
+
+/// The same of a request whose signature did not go out: without it a peer can only refuse.
+pub(super) fn told_before_the_signature(why: Unanswered) -> Fault {
+    match why {
+        Unanswered::Failed(fault) => fault,
+        Unanswered::Cut(fault) => {
+            fault.advised("It had not the whole request, so nothing was carried out. Send it again")
+        }
+    }
+}
+
 pub(super) fn timed_out(request: &AnyRequest, limit: Duration) -> Fault {
-    let advice = if request.is_safe() {
+    let message = format!("the provider's node did not answer within {} s", limit.as_secs());
+    Fault::new(Side::ClientProxy, Reason::Timeout, message).advised(advice(request))
+}
+
+/// What to do about a request that went out whole, and of which nothing more is known.
+fn advice(request: &AnyRequest) -> &'static str {
+    if request.is_safe() {
         "Try again later"
     } else {
         "Whether the request was carried out is not known: ask the provider before it is sent again"
-    };
-    let message = format!("the provider's node did not answer within {} s. {advice}", limit.as_secs());
-    Fault::new(Side::ClientProxy, Reason::Timeout, message)
+    }
 }
 
 /// Reads the answer of a peer. `keep` says whether the request was sent to its end: the connection may then be used again.
-pub(crate) async fn receive(core: &Core, mut response: PeerResponse, keep: bool) -> Result<Came, Fault> {
+pub(super) async fn receive(dispatch: &Dispatch<'_>, mut response: PeerResponse, keep: bool) -> Result<Came, Fault> {
+    let Dispatch { core, request, .. } = *dispatch;
     let malformed = fault(Side::ClientProxy, Reason::ServiceFailed, "The provider's node is to be looked at");
     let limits = core.config.limits;
     let mut pace = Pace::new(limits.exchange_timeout, limits.bytes_per_s_min);
     let content_type = response.content_type().to_owned();
     if content_type.to_ascii_lowercase().starts_with(transport::TEXT_XML) {
-        return receive_fault(response, pace, keep).await.map(Came::from);
+        return receive_fault(request, response, pace, keep).await.map(Came::from);
     }
     let reader = EnvelopeReader::new(Kind::Response, &content_type, Limits::with_body(limits.body_bytes_max));
     let hash = transport::hash_algorithm(response.header(transport::HASH_ALGORITHM)).map_err(unreadable)?;
     let mut reader = reader.map_err(&malformed)?.with_spool(&core.spool).digesting(hash);
-    while let Some(slice) = next(&mut response, &mut pace).await? {
+    while let Some(slice) = next(request, &mut response, &mut pace).await? {
         reader.push(slice).map_err(unreadable)?;
         reader.settle().await.map_err(unreadable)?;
     }
@@ -127,9 +157,14 @@ pub(crate) async fn receive(core: &Core, mut response: PeerResponse, keep: bool)
 }
 
 /// A fault instead of a message. A peer may send it while it still takes what we send, so its end is looked for and not waited for.
-async fn receive_fault(mut response: PeerResponse, mut pace: Pace, keep: bool) -> Result<Received, Fault> {
+async fn receive_fault(
+    request: &AnyRequest,
+    mut response: PeerResponse,
+    mut pace: Pace,
+    keep: bool,
+) -> Result<Received, Fault> {
     let mut bytes = BytesMut::new();
-    while let Some(slice) = next(&mut response, &mut pace).await? {
+    while let Some(slice) = next(request, &mut response, &mut pace).await? {
         bytes.extend_from_slice(&slice);
         if bytes.len() > FAULT_BYTES_MAX {
             break;
@@ -147,13 +182,16 @@ async fn receive_fault(mut response: PeerResponse, mut pace: Pace, keep: bool) -
 /// A fault of a peer may have this many bytes.
 const FAULT_BYTES_MAX: usize = 64 * 1024;
 
-async fn next(response: &mut PeerResponse, pace: &mut Pace) -> Result<Option<Bytes>, Fault> {
-    pace.next(response.body()).await.map_err(|error| match error {
-        PaceError::Slow { .. } => {
-            let message = format!("the provider's node did not answer in time: {error}. Try again later");
-            Fault::new(Side::ClientProxy, Reason::Timeout, message)
-        }
-        PaceError::Broken(reason) => response.broken(&reason),
+async fn next(request: &AnyRequest, response: &mut PeerResponse, pace: &mut Pace) -> Result<Option<Bytes>, Fault> {
+    pace.next(response.body()).await.map_err(|error| {
+        let fault = match error {
+            PaceError::Slow { .. } => {
+                let message = format!("the provider's node did not answer in time: {error}");
+                Fault::new(Side::ClientProxy, Reason::Timeout, message)
+            }
+            PaceError::Broken(reason) => response.cut(&reason),
+        };
+        fault.advised(advice(request))
     })
 }
 

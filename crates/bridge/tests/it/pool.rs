@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use bridge::testing::{ECHO, TwoNodes, two_nodes};
+use bridge::testing::{ECHO, TwoNodes, two_nodes, two_nodes_with};
 use tokio::net::{TcpListener, TcpStream};
 
 /// The provider has another node at this address beside its own; it comes first.
@@ -40,13 +40,12 @@ async fn way(to: SocketAddr) -> (SocketAddr, Arc<AtomicBool>) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_two_nodes_the_first_to_answer_is_used() {
-    let nodes = two_nodes(320).await;
+    let nodes = two_nodes_with(320, |consumer, _| consumer.limits.connect_timeout = Duration::from_hours(1)).await;
     // It takes connections, and takes its time with the handshake.
     let slow = TcpListener::bind("127.0.0.1:0").await.unwrap();
     add_node(&nodes, &slow.local_addr().unwrap().to_string()).await;
-    let started = Instant::now();
+    // The slow one would be waited for without end.
     assert_eq!(nodes.get(ECHO).await.status, 200);
-    assert!(started.elapsed() < Duration::from_secs(4), "the slow one would hold it up for the 5 s of a connect");
     tokio::time::timeout(Duration::from_secs(5), slow.accept()).await.unwrap().unwrap();
     nodes.stop().await;
 }
