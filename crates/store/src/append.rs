@@ -99,6 +99,8 @@ pub(crate) struct AppendJob {
     pub(crate) table: &'static AppendTable,
     pub(crate) rows: Vec<Vec<Value>>,
     answer: oneshot::Sender<Result<(), StoreError>>,
+    /// What the caller wants dropped when the rows are on disk, or will never be.
+    held: Box<dyn Send>,
     failure: Option<StoreError>,
 }
 
@@ -106,9 +108,10 @@ impl AppendJob {
     pub(crate) fn new(
         table: &'static AppendTable,
         rows: Vec<Vec<Value>>,
+        held: Box<dyn Send>,
     ) -> (Self, oneshot::Receiver<Result<(), StoreError>>) {
         let (answer, receiver) = oneshot::channel();
-        (Self { table, rows, answer, failure: None }, receiver)
+        (Self { table, rows, answer, held, failure: None }, receiver)
     }
 
     pub(crate) fn refuse(self, error: StoreError) {
@@ -116,6 +119,7 @@ impl AppendJob {
     }
 
     pub(crate) fn answer(self, outcome: Result<(), StoreError>) {
+        drop(self.held);
         // A caller who went away does not want the answer.
         let _ = self.answer.send(outcome);
     }

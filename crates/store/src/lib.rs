@@ -195,23 +195,25 @@ impl Store {
     /// Adds rows to a table, together with whoever else waits, in one commit; all of these rows or none. Durable when
     /// this returns `Ok`. The hot path of the house.
     pub async fn append(&self, table: &'static AppendTable, rows: Vec<Vec<Value>>) -> Result<(), StoreError> {
-        self.append_patiently(table, rows, Duration::ZERO).await
+        self.append_patiently(table, rows, Duration::ZERO, ()).await
     }
 
     /// The same, where the caller knows that others are on their way: it waits up to `patience` for them, so that one
-    /// commit (and one flush of the disk) serves all. A job without patience ends the wait of everybody.
+    /// commit (and one flush of the disk) serves all. A job without patience ends the wait of everybody. `held` is dropped once the rows are
+    /// on disk or will never be, before the answer, also where nobody waits for it any more.
     pub async fn append_patiently(
         &self,
         table: &'static AppendTable,
         rows: Vec<Vec<Value>>,
         patience: Duration,
+        held: impl Send + 'static,
     ) -> Result<(), StoreError> {
         table.check(&rows)?;
         if rows.is_empty() {
             return Ok(());
         }
         let started = Instant::now();
-        let (job, answer) = AppendJob::new(table, rows);
+        let (job, answer) = AppendJob::new(table, rows, Box::new(held));
         match &self.inner.engine {
             Engine::Sqlite(engine) => engine.append(Box::new(job), patience),
             Engine::Postgres(engine) => engine.append(job, patience),

@@ -353,10 +353,10 @@ impl MessageLog {
             let subject = subject.map(|(_, subject)| subject.as_slice());
             rows.push(self.row(writing.next(), record, mould.as_deref(), subject)?);
         }
-        let store = self.store.clone();
         if uses.is_empty() {
+            // Whoever leaves while the rows stand in the line of the store takes their ids not along.
             let patience = writing.patience();
-            return writing.finished(async move { store.append_patiently(&MESSAGES, rows, patience).await }).await;
+            return self.store.append_patiently(&MESSAGES, rows, patience, writing).await;
         }
         let mut use_rows = Vec::with_capacity(uses.len());
         for usage in uses {
@@ -381,6 +381,7 @@ impl MessageLog {
             }
             sql::name_subjects(tx, &earlier)
         };
+        let store = self.store.clone();
         writing.finished(async move { store.tx("bridge.log_with_use", log_with_use).await }).await
     }
 
