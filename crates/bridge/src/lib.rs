@@ -57,7 +57,6 @@ mod node;
 mod ocsp;
 pub mod operations;
 mod outbound;
-mod outbound_wire;
 mod pace;
 mod provider;
 pub mod registry;

@@ -166,6 +166,6 @@ async fn connection<C, CF, IO, P, H, HF, B>(
     };
     if let Err(error) = outcome {
         // A peer that leaves between two requests is no event.
-        tracing::debug!(error = crate::outbound::chain(&error), "a connection ended early");
+        tracing::debug!(error = web::with_causes(&error), "a connection ended early");
     }
 }

@@ -9,13 +9,12 @@ use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::ClientConfig;
 use rustls::client::Resumption;
+use web::{Connector, with_causes};
 
 use crate::internal_tls::{self, Pins};
-use crate::outbound_wire::Connector;
 use crate::registry::Offer;
 use crate::spool::Flow;
 use crate::tls::TlsIdentity;
@@ -80,7 +79,7 @@ pub(crate) struct Outbound {
 /// The client that verifies services, and what another one is made of.
 struct Verified {
     client: RwLock<Client<Connector, Flow>>,
-    tcp: HttpConnector,
+    connect_timeout: Duration,
     tls: Arc<ClientConfig>,
 }
 
@@ -101,13 +100,13 @@ impl Verified {
     }
 }
 
-fn client(tcp: HttpConnector, tls: Arc<ClientConfig>) -> Client<Connector, Flow> {
+fn client(connect_timeout: Duration, tls: Arc<ClientConfig>) -> Client<Connector, Flow> {
     Client::builder(TokioExecutor::new())
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(Duration::from_secs(20))
         .pool_max_idle_per_host(128)
         .http1_max_headers(crate::message::HEADERS_MAX)
-        .build(Connector::new(tcp, tls))
+        .build(Connector::new(connect_timeout, Some(tls)))
 }
 
 impl Outbound {
@@ -116,12 +115,9 @@ impl Outbound {
         let pins = Arc::new(Pins::default());
         let verified = Arc::new(internal_tls::client(identity, Some(Arc::clone(&pins)))?);
         let credulous = Arc::new(internal_tls::client(identity, None)?);
-        let mut connector = HttpConnector::new();
-        connector.set_connect_timeout(Some(connect_timeout));
-        connector.set_nodelay(true);
-        let credulous = client(connector.clone(), credulous);
-        let first = RwLock::new(client(connector.clone(), Arc::clone(&verified)));
-        let verified = Arc::new(Verified { client: first, tcp: connector, tls: verified });
+        let credulous = client(connect_timeout, credulous);
+        let first = RwLock::new(client(connect_timeout, Arc::clone(&verified)));
+        let verified = Arc::new(Verified { client: first, connect_timeout, tls: verified });
         Ok(Self { verified, credulous, pins })
     }
 
@@ -136,10 +132,10 @@ impl Outbound {
             return;
         }
         // Idle connections and kept TLS sessions of a service that is believed no more would go on without another look at its certificate.
-        let Verified { client: present, tcp, tls } = &*self.verified;
+        let Verified { client: present, connect_timeout, tls } = &*self.verified;
         let mut fresh = ClientConfig::clone(tls);
         fresh.resumption = Resumption::default();
-        *present.write().unwrap_or_else(PoisonError::into_inner) = client(tcp.clone(), Arc::new(fresh));
+        *present.write().unwrap_or_else(PoisonError::into_inner) = client(*connect_timeout, Arc::new(fresh));
     }
 
     /// Sends a request and collects the whole answer. Redirects are not followed.
@@ -173,7 +169,7 @@ impl Outbound {
         let credulous = request.extensions().get::<Unverified>().is_some();
         let client = if credulous { self.credulous.clone() } else { self.verified.client() };
         client.request(request).await.map_err(|error| {
-            let reason = chain(&error);
+            let reason = with_causes(&error);
             if error.is_connect() {
                 OutboundError::Connect { address, reason }
             } else {
@@ -238,7 +234,7 @@ where
     let mut first = Bytes::new();
     let mut rest = BytesMut::new();
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| CollectError::Broken(chain(&error)))?;
+        let frame = frame.map_err(|error| CollectError::Broken(with_causes(&error)))?;
         let Ok(data) = frame.into_data() else { continue };
         if first.len() + rest.len() + data.len() > bytes_max {
             return Err(CollectError::TooLarge);
@@ -254,16 +250,4 @@ where
         }
     }
     Ok(if rest.is_empty() { first } else { rest.freeze() })
-}
-
-/// An error with its causes, in one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        next = cause.source();
-    }
-    text
 }

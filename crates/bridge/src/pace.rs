@@ -6,8 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
 use hyper::body::Body;
-
-use crate::outbound::chain;
+use web::with_causes;
 
 /// How long whoever sends a body may keep us waiting, all waits together: a grace, and the time that the bytes take at the lowest rate.
 #[derive(Clone, Copy, Debug)]
@@ -67,7 +66,7 @@ impl Pace {
             match frame {
                 Err(_) => return Err(PaceError::Slow { bytes: self.bytes, seconds: self.waited.as_secs() }),
                 Ok(None) => return Ok(None),
-                Ok(Some(Err(error))) => return Err(PaceError::Broken(chain(&error))),
+                Ok(Some(Err(error))) => return Err(PaceError::Broken(with_causes(&error))),
                 Ok(Some(Ok(frame))) => {
                     if let Ok(data) = frame.into_data() {
                         self.bytes += data.len() as u64;

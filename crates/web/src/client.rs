@@ -12,7 +12,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::connector::{Connector, chain};
+use crate::connector::{Connector, with_causes};
 
 /// Why a call to another system gave no usable answer.
 #[derive(Debug, thiserror::Error)]
@@ -199,7 +199,7 @@ impl HttpClient {
             .inner
             .request(request)
             .await
-            .map_err(|error| HttpError::Unreachable { url: url.to_owned(), reason: chain(&error) })?;
+            .map_err(|error| HttpError::Unreachable { url: url.to_owned(), reason: with_causes(&error) })?;
         let (parts, body) = response.into_parts();
         let limit = self.limits.answer_bytes_max;
         let body = Limited::new(body, limit).collect().await.map_err(|error| {

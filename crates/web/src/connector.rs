@@ -47,7 +47,8 @@ pub struct Connector {
 }
 
 impl Connector {
-    pub(crate) fn new(connect_timeout: Duration, tls: Option<Arc<ClientConfig>>) -> Self {
+    /// With this TLS over https, and none where it is `None`: then https addresses are refused.
+    pub fn new(connect_timeout: Duration, tls: Option<Arc<ClientConfig>>) -> Self {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
@@ -75,8 +76,8 @@ impl Connector {
     }
 }
 
-/// The error with all that caused it.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+/// The error with all that caused it, in one line.
+pub fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(inner) = next {
@@ -104,7 +105,7 @@ impl Service<Uri> for Connector {
         let tls = self.tls.clone();
         let connecting = self.tcp.call(uri);
         Box::pin(async move {
-            let stream = connecting.await.map_err(|error| io::Error::other(chain(&error)))?;
+            let stream = connecting.await.map_err(|error| io::Error::other(with_causes(&error)))?;
             if !secure {
                 return Ok(Wire(Stream::Plain(stream)));
             }

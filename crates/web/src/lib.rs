@@ -62,7 +62,7 @@ mod ui;
 
 pub use assets::Asset;
 pub use client::{ClientLimits, HttpClient, HttpError, Reply, form_text};
-pub use connector::{AuthoritiesError, Connector};
+pub use connector::{AuthoritiesError, Connector, with_causes};
 pub use form::{FORM_BYTES_MAX, Form, FormErrors};
 pub use guard::WebMetrics;
 pub use i18n::{Arg, I18nError, Messages, Text};

@@ -309,7 +309,7 @@ pub(super) async fn register(call: Call) -> Result {
     let known = snapshot.address_of(&call.core.config.server);
     let address = address.filter(|address| !address.is_empty()).or(known);
     let address = address.ok_or_else(|| ApiError::bad("name the address under which other nodes reach this one"))?;
-    Box::pin(ask_for_certificate(&call, &row.id, &certificate, checked_address(&address)?)).await?;
+    ask_for_certificate(&call, &row.id, &certificate, checked_address(&address)?).await?;
     set_status(&call, &row, &kept, "registration_in_progress").await?;
     Ok(Reply::done())
 }

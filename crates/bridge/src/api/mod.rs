@@ -52,7 +52,7 @@ pub use table::{OperationInfo, operations_info};
 
 /// The OpenAPI 3 description of the API, as `/api/v1/openapi.json` answers it.
 pub fn description() -> serde_json::Value {
-    openapi::description(&table::operations())
+    openapi::description(table::operations())
 }
 
 /// Where the API stands on the admin listener.

@@ -17,26 +17,25 @@ use super::BASE;
 use super::auth::{self, Role};
 use super::call::{Call, Reply, Result};
 use super::error::ApiError;
-use super::table::{BodyKind, Operation, operations};
+use super::table::{BodyKind, Operation, operation, operations};
 use super::{api_keys, openapi, schema, validate};
 use crate::core::Core;
 
 /// The API as a router for the admin listener.
 pub(crate) fn router(core: &Arc<Core>) -> Router {
-    let description: Bytes = openapi::description(&operations()).to_string().into();
+    let description: Bytes = openapi::description(operations()).to_string().into();
     let described = get(move || async move { ([(CONTENT_TYPE, "application/json")], description) });
     let schemas = Arc::new(schema::components());
     let mut router = Router::new().route(&format!("{BASE}/openapi.json"), described);
     for operation in operations() {
         let path = format!("{BASE}{}", operation.path);
         let Some(filter) = filter(&operation.method) else { continue };
-        let operation = Arc::new(operation);
         let schemas = Arc::clone(&schemas);
         let handler = move |state: State<Arc<Core>>,
                             peer: ConnectInfo<SocketAddr>,
                             params: Path<Vec<(String, String)>>,
                             request: Request| {
-            answer((Arc::clone(&operation), Arc::clone(&schemas)), state.0, peer.0, params.0, request)
+            answer((operation, Arc::clone(&schemas)), state.0, peer.0, params.0, request)
         };
         let route: MethodRouter<Arc<Core>> = axum::routing::on(filter, handler);
         router = router.route(&path, route);
@@ -50,13 +49,13 @@ fn filter(method: &Method) -> Option<MethodFilter> {
 }
 
 async fn answer(
-    (operation, schemas): (Arc<Operation>, Arc<Json>),
+    (operation, schemas): (&Operation, Arc<Json>),
     core: Arc<Core>,
     peer: SocketAddr,
     params: Vec<(String, String)>,
     request: Request,
 ) -> Response {
-    match run(&operation, &schemas, core, peer, params, request).await {
+    match run(operation, &schemas, core, peer, params, request).await {
         Ok(reply) => render(reply),
         Err(error) => {
             if error.status == StatusCode::UNAUTHORIZED || error.status == StatusCode::FORBIDDEN {
@@ -166,9 +165,9 @@ pub(crate) async fn perform(core: &Arc<Core>, wish: Wish<'_>) -> std::result::Re
 }
 
 async fn run_wish(core: &Arc<Core>, wish: Wish<'_>) -> Result<Done> {
-    let operation = operations().into_iter().find(|one| one.id == wish.operation);
-    let operation = operation.ok_or_else(|| ApiError::internal("the console wants an operation that there is not"))?;
-    check_roles(&operation, wish.roles)?;
+    let operation = operation(wish.operation)
+        .ok_or_else(|| ApiError::internal("the console wants an operation that there is not"))?;
+    check_roles(operation, wish.roles)?;
     // The browser is somewhere else: what only the machine itself may do is not done here.
     let peer = SocketAddr::from(([0, 0, 0, 0], 0));
     api_keys::check_place(operation.path, peer.ip(), &core.config.limits.api)?;

@@ -1,6 +1,7 @@
 //! The one table of the API.
 
 use std::pin::Pin;
+use std::sync::LazyLock;
 
 use http::Method;
 
@@ -67,13 +68,21 @@ pub struct OperationInfo {
 
 /// All operations.
 pub fn operations_info() -> Vec<OperationInfo> {
-    let info = |one: Operation| OperationInfo { method: one.method, path: one.path, id: one.id, roles: one.roles };
-    operations().into_iter().map(info).collect()
+    let info = |one: &Operation| {
+        let Operation { method, path, id, roles, .. } = one;
+        OperationInfo { method: method.clone(), path, id, roles }
+    };
+    operations().iter().map(info).collect()
+}
+
+/// The operation with this name.
+pub(super) fn operation(id: &str) -> Option<&'static Operation> {
+    operations().iter().find(|one| one.id == id)
 }
 
 /// The roles of an operation; any of them may. None where there is no such operation, so that nobody may.
 pub(crate) fn roles_of(id: &str) -> &'static [Role] {
-    operations().into_iter().find(|one| one.id == id).map_or(&[], |one| one.roles)
+    operation(id).map_or(&[], |one| one.roles)
 }
 
 const EVERYONE: &[Role] = &Role::ALL;
@@ -131,15 +140,13 @@ const fn makes(schema: &'static str) -> Answer {
     Answer::Json(201, schema)
 }
 
-/// The table.
-pub(super) fn operations() -> Vec<Operation> {
-    let mut all = of_clients();
-    all.extend(of_services());
-    all.extend(of_rights());
-    all.extend(of_keys());
-    all.extend(of_the_node());
-    all.extend(of_the_federation());
-    all
+/// The table. Every page of the console looks into it.
+pub(super) fn operations() -> &'static [Operation] {
+    static TABLE: LazyLock<Vec<Operation>> = LazyLock::new(|| {
+        let rooms = [of_clients(), of_services(), of_rights(), of_keys(), of_the_node(), of_the_federation()];
+        rooms.into_iter().flatten().collect()
+    });
+    &TABLE
 }
 
 fn of_clients() -> Vec<Operation> {

@@ -13,12 +13,12 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
+use web::with_causes;
 
 use super::send::Load;
 use crate::core::Core;
 use crate::fault::{Fault, Reason, Side};
 use crate::globalconf::Target;
-use crate::outbound::chain;
 use crate::spool::Flow;
 use crate::tls::{Peer, Transport};
 use crate::transport;
@@ -105,7 +105,7 @@ impl Pool {
                 if link.used {
                     continue;
                 }
-                return Err(broken(&link.target, &chain(&error)).into());
+                return Err(broken(&link.target, &with_causes(&error)).into());
             }
             let mut request = Request::post("/").body(load.flow()).map_err(internal)?;
             request.headers_mut().clone_from(&headers);
@@ -127,8 +127,8 @@ impl Pool {
             let again = link.used && !error.is_parse() && !error.is_user();
             match load.take_back(unsent) {
                 Back::Unsent | Back::Harmless if again => {}
-                Back::Unsent | Back::Harmless => return Err(broken(&link.target, &chain(&error)).into()),
-                Back::Gone => return Err(Unanswered::Cut(cut(&link.target, &chain(&error)))),
+                Back::Unsent | Back::Harmless => return Err(broken(&link.target, &with_causes(&error)).into()),
+                Back::Gone => return Err(Unanswered::Cut(cut(&link.target, &with_causes(&error)))),
             }
         }
     }
@@ -243,10 +243,10 @@ impl Pool {
             .max_headers(crate::message::HEADERS_MAX)
             .handshake(TokioIo::new(stream))
             .await
-            .map_err(|error| broken(target, &chain(&error)))?;
+            .map_err(|error| broken(target, &with_causes(&error)))?;
         tokio::spawn(async move {
             if let Err(error) = connection.await {
-                tracing::debug!(error = chain(&error), "a connection to a node ended early");
+                tracing::debug!(error = with_causes(&error), "a connection to a node ended early");
             }
         });
         Ok(Link { sender, peer: Arc::new(peer), target: target.clone(), used: false, generation })
